@@ -1,0 +1,79 @@
+//! A wish to change metadata: by a person, or as the edit of a plugin.
+
+use std::collections::BTreeMap;
+
+use super::Value;
+use super::names;
+
+/// Fields to set, clear, add or remove; at most one wish per field, the last one counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes(BTreeMap<String, Value>);
+
+impl Changes {
+    /// Starts without any wish.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a text field.
+    #[must_use]
+    pub fn set(mut self, field: &str, text: impl Into<String>) -> Self {
+        self.0.insert(field.to_owned(), Value::Text(text.into()));
+        self
+    }
+
+    /// Sets a text field when there is a text, else leaves it alone.
+    #[must_use]
+    pub fn set_some(self, field: &str, text: Option<impl Into<String>>) -> Self {
+        match text {
+            Some(text) => self.set(field, text),
+            None => self,
+        }
+    }
+
+    /// Clears a text field.
+    #[must_use]
+    pub fn clear(mut self, field: &str) -> Self {
+        self.0.insert(field.to_owned(), Value::Absent);
+        self
+    }
+
+    /// Adds a tag.
+    #[must_use]
+    pub fn add_tag(mut self, tag: &str) -> Self {
+        self.0.insert(names::tag(tag), Value::Text(String::new()));
+        self
+    }
+
+    /// Removes a tag.
+    #[must_use]
+    pub fn remove_tag(mut self, tag: &str) -> Self {
+        self.0.insert(names::tag(tag), Value::Absent);
+        self
+    }
+
+    /// Moves the asset to the trash, or back.
+    #[must_use]
+    pub fn trashed(mut self, trashed: bool) -> Self {
+        self.0.insert(names::TRASHED.to_owned(), Value::flag(trashed));
+        self
+    }
+
+    /// Tells whether there is no wish.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Goes through the wishes in the order of field names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+impl FromIterator<(String, Value)> for Changes {
+    fn from_iter<I: IntoIterator<Item = (String, Value)>>(wishes: I) -> Self {
+        Self(wishes.into_iter().collect())
+    }
+}

@@ -1,0 +1,62 @@
+//! Everything a host announces about itself while it runs; a closed list that faces show and logs repeat.
+
+use crate::asset::AssetId;
+use crate::asset::HostId;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// An asset came into the store, or its metadata changed.
+    AssetStored {
+        /// Which asset.
+        id: AssetId,
+        /// From which peer; `None` when it was made or changed here.
+        from: Option<HostId>,
+    },
+    /// An asset waits for a decision.
+    AssetHeld {
+        /// Which asset.
+        id: AssetId,
+        /// Why.
+        reason: String,
+    },
+    /// A content turned out damaged and was moved aside.
+    AssetQuarantined {
+        /// Which asset.
+        id: AssetId,
+        /// What was found.
+        reason: String,
+    },
+    /// A peer proved that it is a member, and is connected.
+    PeerConnected {
+        /// Which peer.
+        peer: HostId,
+    },
+    /// A peer is no longer connected.
+    PeerDisconnected {
+        /// Which peer.
+        peer: HostId,
+        /// Why.
+        reason: String,
+    },
+    /// The set towards a peer became equal to its set towards this host, or stopped being so.
+    InSync {
+        /// Which peer.
+        peer: HostId,
+        /// Whether they are equal now.
+        in_sync: bool,
+    },
+    /// A connection attempt without proof of membership.
+    Refused {
+        /// The id the stranger's connection has proved.
+        peer: HostId,
+    },
+    /// A task ended in a panic; the host goes on without it.
+    TaskPanicked {
+        /// Its group and name.
+        task: String,
+        /// The panic's message.
+        message: String,
+    },
+}

@@ -1,0 +1,21 @@
+//! `can-sync` mirrors a content-addressed asset store between machines, peer to peer, encrypted and verified.
+//!
+//! ```text
+//!  6  FACES    cli  config  http         people and programs touch these
+//!  5  NODE     node                      builds everything, stops everything, in one readable order
+//!  4  ENGINE   engine                    drives replication between store, peers and plugins
+//!  3  PORTS    store  state  net         each talks to one outside thing
+//!  2  RULES    sync  library  auth  hook pure: no runtime, no files, no sockets, no clock
+//!  1  WORDS    asset  limits  event  proto  task  telemetry
+//! ```
+//!
+//! An arrow may only point down; `tests/arch.rs` holds the list of those that exist. `docs/architecture.md` is the map.
+
+pub mod asset;
+pub mod event;
+pub mod hook;
+pub mod limits;
+pub mod proto;
+pub mod store;
+pub mod sync;
+pub mod task;

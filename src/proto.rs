@@ -1,0 +1,13 @@
+//! The generated wire types, one inner module per protobuf package and version.
+//!
+//! They are used at the edge only (`net`, `store::can_service`, `http`) and turned into words of `asset` and `sync` there.
+
+#![allow(missing_docs, clippy::pedantic, unreachable_pub)]
+
+/// What travels between hosts.
+pub mod peer {
+    /// Version 1.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/cansync.peer.v1.rs"));
+    }
+}

@@ -1,0 +1,353 @@
+//! Content on its way into a store: written, hashed and counted as it comes.
+//!
+//! Small contents stay in memory; larger ones go to a file in the store's spool folder. The file of a known asset
+//! survives a crash, and what it holds is hashed once more while the rest arrives. All methods block on the disk.
+
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
+use std::path::Path;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use super::Disk;
+use crate::asset::AssetId;
+use crate::asset::AssetKey;
+use crate::asset::Mismatch;
+use crate::asset::Timestamp;
+use crate::asset::Verified;
+use crate::asset::Verifier;
+use crate::limits;
+
+/// Content could not be taken in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpoolError {
+    /// The spool file could not be used.
+    #[error("cannot write {path}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The content does not belong to the id.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// More content came than the asset has.
+    #[error("content of asset {id} is longer than the {size} bytes announced")]
+    TooLong {
+        /// Of which asset.
+        id: AssetId,
+        /// How long it was said to be.
+        size: u64,
+    },
+}
+
+/// An open spool.
+#[derive(Debug)]
+pub struct Spool {
+    disk: Disk,
+    dir: PathBuf,
+    /// The asset, when it is known beforehand.
+    expected: Option<AssetKey>,
+    verifier: Verifier,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Memory(Vec<u8>),
+    /// A file of `length` bytes. The verifier may be behind it.
+    File {
+        file: SpoolFile,
+        length: u64,
+    },
+}
+
+impl Spool {
+    /// Starts content of which only the timestamp is known.
+    #[must_use]
+    pub fn begin(disk: Disk, dir: &Path, timestamp: Timestamp) -> Self {
+        let place = Place::Memory(Vec::new());
+        Self { disk, dir: dir.to_owned(), expected: None, verifier: Verifier::new(timestamp), place }
+    }
+
+    /// Starts or resumes the content of a known asset.
+    ///
+    /// # Errors
+    /// [`SpoolError::File`] when the spool file cannot be opened.
+    pub fn resume(disk: Disk, dir: &Path, key: &AssetKey) -> Result<Self, SpoolError> {
+        let place = if key.size <= limits::SMALL_CONTENT_BYTES {
+            Place::Memory(Vec::new())
+        } else {
+            let path = dir.join(format!("{}_{}.part", key.timestamp, key.id));
+            let open = || {
+                let file = disk.append(&path)?;
+                let length = file.metadata()?.len();
+                if length > key.size {
+                    file.set_len(0)?;
+                    return Ok((file, 0));
+                }
+                Ok((file, length))
+            };
+            let (file, length) = open().map_err(|source| SpoolError::File { path: path.clone(), source })?;
+            Place::File { file: SpoolFile { disk: disk.clone(), file, path, keep: true }, length }
+        };
+        let verifier = Verifier::new(key.timestamp);
+        Ok(Self { disk, dir: dir.to_owned(), expected: Some(*key), verifier, place })
+    }
+
+    /// Returns how many bytes are here; the next piece must begin there.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        match &self.place {
+            Place::Memory(content) => content.len() as u64,
+            Place::File { length, .. } => *length,
+        }
+    }
+
+    /// Takes in the next piece.
+    ///
+    /// # Errors
+    /// [`SpoolError::TooLong`] when it is more than the known asset has, [`SpoolError::File`] when the disk refuses.
+    pub fn write(&mut self, piece: &[u8]) -> Result<(), SpoolError> {
+        if let Some(key) = self.expected
+            && self.offset() + piece.len() as u64 > key.size
+        {
+            return Err(SpoolError::TooLong { id: key.id, size: key.size });
+        }
+        self.spill_if_large(piece.len())?;
+        match &mut self.place {
+            Place::Memory(content) => {
+                content.extend_from_slice(piece);
+                self.verifier.update(piece);
+            }
+            Place::File { file, length } => {
+                if let Err(source) = self.disk.write(&file.file, piece) {
+                    // What a broken write left behind would be taken for content after a restart.
+                    let _ = file.file.set_len(*length);
+                    return Err(file.error(source));
+                }
+                if self.verifier.size() == *length {
+                    self.verifier.update(piece);
+                    *length += piece.len() as u64;
+                } else {
+                    *length += piece.len() as u64;
+                    catch_up(&mut self.verifier, file, 2 * piece.len() as u64)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends content that must have the id of the known asset.
+    ///
+    /// # Errors
+    /// [`SpoolError::Mismatch`] when it has another; what was written is removed then.
+    pub fn finish(self, expected: &AssetId) -> Result<Spooled, SpoolError> {
+        let Self { mut verifier, place, .. } = self;
+        let place = match place {
+            Place::Memory(content) => SpooledBytes::Memory(Bytes::from(content)),
+            Place::File { mut file, .. } => {
+                catch_up(&mut verifier, &mut file, u64::MAX)?;
+                file.keep = false;
+                SpooledBytes::File(file)
+            }
+        };
+        Ok(Spooled { verified: verifier.finish(expected)?, bytes: place })
+    }
+
+    /// Ends content that has no id yet and gets it now (an ingest).
+    ///
+    /// # Errors
+    /// [`SpoolError::File`] when the disk refuses.
+    pub fn finish_ingest(self) -> Result<Spooled, SpoolError> {
+        let id = self.verifier.id();
+        self.finish(&id)
+    }
+
+    /// Gives up and removes what was written.
+    pub fn discard(mut self) {
+        if let Place::File { file, .. } = &mut self.place {
+            file.keep = false;
+        }
+    }
+
+    /// Moves an ingest from memory to a file when it grows beyond a small content.
+    fn spill_if_large(&mut self, more: usize) -> Result<(), SpoolError> {
+        let Place::Memory(content) = &self.place else { return Ok(()) };
+        if (content.len() + more) as u64 <= limits::SMALL_CONTENT_BYTES {
+            return Ok(());
+        }
+        let name = data_encoding::HEXLOWER.encode(&random_name());
+        let path = self.dir.join(format!("{name}.ingest"));
+        let error = |source| SpoolError::File { path: path.clone(), source };
+        let file = self.disk.create(&path).map_err(error)?;
+        let file = SpoolFile { disk: self.disk.clone(), file, path: path.clone(), keep: false };
+        self.disk.write(&file.file, content).map_err(error)?;
+        self.place = Place::File { length: content.len() as u64, file };
+        Ok(())
+    }
+}
+
+/// Sixteen random bytes, so that two ingests never share a file.
+fn random_name() -> [u8; 16] {
+    let mut name = [0; 16];
+    getrandom::fill(&mut name).expect("the operating system has randomness");
+    name
+}
+
+/// Hashes up to `most` bytes of the file that the verifier has not seen.
+fn catch_up(verifier: &mut Verifier, file: &mut SpoolFile, most: u64) -> Result<(), SpoolError> {
+    let mut seek = || -> io::Result<()> {
+        file.file.seek(SeekFrom::Start(verifier.size()))?;
+        let mut rest = (&file.file).take(most);
+        let mut piece = vec![0; limits::CONTENT_CHUNK_BYTES];
+        loop {
+            match rest.read(&mut piece)? {
+                0 => return Ok(()),
+                n => verifier.update(&piece[..n]),
+            }
+        }
+    };
+    seek().map_err(|source| file.error(source))
+}
+
+/// Content that was taken in whole and verified. Dropped without being stored, it is removed.
+#[derive(Debug)]
+pub struct Spooled {
+    verified: Verified,
+    bytes: SpooledBytes,
+}
+
+/// Where verified content waits.
+#[derive(Debug)]
+pub enum SpooledBytes {
+    /// In memory; at most [`limits::SMALL_CONTENT_BYTES`].
+    Memory(Bytes),
+    /// In a spool file.
+    File(SpoolFile),
+}
+
+impl Spooled {
+    /// Returns id, timestamp and size.
+    #[must_use]
+    pub fn key(&self) -> AssetKey {
+        self.verified.key()
+    }
+
+    /// Hands proof and bytes to a store.
+    pub fn into_parts(self) -> (Verified, SpooledBytes) {
+        (self.verified, self.bytes)
+    }
+}
+
+/// A file in the spool folder. Unless it is kept or stored, it is removed when dropped.
+#[derive(Debug)]
+pub struct SpoolFile {
+    disk: Disk,
+    file: File,
+    path: PathBuf,
+    keep: bool,
+}
+
+impl SpoolFile {
+    /// Returns the open file.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Returns where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the file its final name. The caller has synced the file, and syncs the folder.
+    ///
+    /// # Errors
+    /// What the file system says; the spool file is removed then.
+    pub fn store_as(mut self, path: &Path) -> io::Result<()> {
+        self.disk.rename(&self.path, path)?;
+        self.keep = true;
+        Ok(())
+    }
+
+    fn error(&self, source: io::Error) -> SpoolError {
+        SpoolError::File { path: self.path.clone(), source }
+    }
+}
+
+impl Drop for SpoolFile {
+    fn drop(&mut self) {
+        if !self.keep {
+            // It is a leftover then, and reclaimed at the next start.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::SMALL_CONTENT_BYTES;
+
+    fn timestamp() -> Timestamp {
+        Timestamp::new(1_700_000_000_000).unwrap()
+    }
+
+    fn key(content: &[u8]) -> AssetKey {
+        let mut verifier = Verifier::new(timestamp());
+        verifier.update(content);
+        AssetKey { id: verifier.id(), timestamp: timestamp(), size: content.len() as u64 }
+    }
+
+    #[test]
+    fn content_of_any_size_gets_the_same_id_and_leaves_no_file_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        for size in [0, 1, SMALL_CONTENT_BYTES as usize, SMALL_CONTENT_BYTES as usize + 1, 1_000_000] {
+            let content: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
+            let mut spool = Spool::begin(Disk::default(), dir.path(), timestamp());
+            for piece in content.chunks(10_000) {
+                spool.write(piece).unwrap();
+            }
+            let spooled = spool.finish_ingest().unwrap();
+            assert_eq!(spooled.key(), key(&content), "{size}");
+            drop(spooled);
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_broken_transfer_resumes_where_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let content: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 253) as u8).collect();
+        let key = key(&content);
+        let mut spool = Spool::resume(Disk::default(), dir.path(), &key).unwrap();
+        spool.write(&content[..1_700_000]).unwrap();
+        drop(spool);
+        let mut spool = Spool::resume(Disk::default(), dir.path(), &key).unwrap();
+        assert_eq!(spool.offset(), 1_700_000);
+        for piece in content[1_700_000..].chunks(100_000) {
+            spool.write(piece).unwrap();
+        }
+        assert_eq!(spool.finish(&key.id).unwrap().key(), key);
+    }
+
+    #[test]
+    fn wrong_or_long_content_is_refused_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = vec![7; 200_000];
+        let key = key(&content);
+        let mut spool = Spool::resume(Disk::default(), dir.path(), &key).unwrap();
+        spool.write(&vec![8; 200_000]).unwrap();
+        assert!(matches!(spool.write(b"x"), Err(SpoolError::TooLong { .. })));
+        assert!(matches!(spool.finish(&key.id), Err(SpoolError::Mismatch(_))));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

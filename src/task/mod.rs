@@ -1,0 +1,12 @@
+//! Tasks: groups with a name and a cancellation token, the wall clock, and pauses that grow.
+//!
+//! The only place that spawns. A panic in a task is caught and announced; it never goes unnoticed, and never takes
+//! another task with it.
+
+mod backoff;
+mod clock;
+mod group;
+
+pub use backoff::Backoff;
+pub use clock::now_ms;
+pub use group::{Group, OnPanic};
