@@ -115,11 +115,30 @@ pub const OFFER_MESSAGE_BYTES: usize = 192 * 1024;
 /// Item hashes in one request for offers.
 pub const REQUESTS_PER_MESSAGE: usize = 8192;
 
-/// Assets requested from one data stream ahead of what has arrived, so that no asset waits for a round trip.
-pub const WANTS_OPEN: usize = 256;
+/// Assets from this size on have a data stream of their own, so that small ones do not wait behind them.
+pub const LARGE_LANE_BYTES: u64 = 1024 * 1024;
 
-/// Bytes of content requested from one data stream ahead of what has arrived (one larger asset is always allowed).
+/// Small assets requested from one peer ahead of what has arrived, so that none waits for a round trip.
+pub const WANTS_OPEN: usize = 1024;
+
+/// Bytes of small assets requested from one peer ahead of what has arrived.
 pub const WANTS_OPEN_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Large assets requested from one peer at a time: one that comes, and one that follows without a pause.
+pub const LARGE_WANTS_OPEN: usize = 2;
+
+/// How long a peer whose transfer stalled is not asked for that asset again, in milliseconds.
+pub const STALLED_SOURCE_PAUSE_MS: u64 = 5_000;
+
+/// First pause of all fetching after this host could not write, in milliseconds; it doubles.
+pub const LOCAL_PAUSE_MS: u64 = 1_000;
+
+/// Longest pause of all fetching after this host could not write, in milliseconds.
+pub const LOCAL_PAUSE_MOST_MS: u64 = 60_000;
+
+/// First pause between two reconciliations that left the sets different, in milliseconds; it doubles up to the poll
+/// interval.
+pub const RECONCILE_PAUSE_MS: u64 = 250;
 
 /// Times the content of one asset from one peer may turn out wrong before that peer is not asked for it again
 /// while it stays connected.

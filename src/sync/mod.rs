@@ -1,5 +1,25 @@
-//! Replication, as a function: inputs in, outputs out.
+//! Replication as a function: inputs in, outputs out.
+//!
+//! [`Replica`] is one host's side of one library: the set, a session per connected peer, and the plan of what to fetch
+//! from whom. It is told what happened and says what to do; it reads no clock, no file and no socket, and knows neither
+//! protobuf nor a store. The engine runs it against the world, the simulator (`sim`) against thousands of
+//! seeded networks, and both run this very type.
+//!
+//! Start with [`Input`] and [`Output`], then `session` (the protocol with one peer) and `transfer` (which content
+//! from whom).
 
+mod message;
+mod reconcile;
+mod replica;
+mod session;
 mod set;
+mod transfer;
+mod version;
 
+#[cfg(test)]
+mod sim;
+
+pub use message::{Answer, Message, Offer};
+pub use replica::{Decision, Fetched, Input, Kept, Output, PeerStatus, Replica};
 pub use set::{Item, ItemHash, ItemSet, Summary};
+pub use version::{Received, exception, receive};

@@ -159,9 +159,8 @@ impl ItemSet {
 
     /// Puts the version of an asset in place of the one that was there; `None` takes it out. Tells whether the set
     /// changed.
-    pub fn put(&mut self, timestamp: Timestamp, asset: AssetId, document: Option<&Digest>) -> bool {
+    pub fn put(&mut self, timestamp: Timestamp, asset: AssetId, new: Option<Item>) -> bool {
         let old = self.item_of(timestamp, &asset);
-        let new = document.map(|document| Item::new(timestamp, asset, document));
         if old == new {
             return false;
         }
@@ -342,7 +341,7 @@ mod tests {
             for (n, version) in puts {
                 let (timestamp, id) = asset(n);
                 let version = version.map(digest);
-                set.put(timestamp, id, version.as_ref());
+                set.put(timestamp, id, version.map(|version| Item::new(timestamp, id, &version)));
                 match version {
                     Some(version) => model.insert(id, Item::new(timestamp, id, &version)),
                     None => model.remove(&id),
@@ -373,13 +372,13 @@ mod tests {
         let mut set = ItemSet::default();
         for n in 0..1000 {
             let (timestamp, id) = asset(n);
-            set.put(timestamp, id, Some(&digest(1)));
+            set.put(timestamp, id, Some(Item::new(timestamp, id, &digest(1))));
         }
         let copy = set.clone();
         let before = set.summary();
         let (timestamp, id) = asset(500);
-        assert!(set.put(timestamp, id, Some(&digest(2))));
-        assert!(!set.put(timestamp, id, Some(&digest(2))));
+        assert!(set.put(timestamp, id, Some(Item::new(timestamp, id, &digest(2)))));
+        assert!(!set.put(timestamp, id, Some(Item::new(timestamp, id, &digest(2)))));
         assert_eq!(copy.summary(), before);
         assert_ne!(set.summary(), before);
         assert_eq!(set.item_of(timestamp, &id), Some(Item::new(timestamp, id, &digest(2))));

@@ -1,0 +1,76 @@
+//! What two hosts say to each other about one library, as plain words.
+
+use std::sync::Arc;
+
+use super::ItemHash;
+use super::Summary;
+use crate::asset::AssetId;
+use crate::asset::AssetKey;
+use crate::asset::Digest;
+use crate::asset::Document;
+
+/// One message on the control stream; messages arrive in the order in which they were sent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// The sender's set towards the receiver, sent when nothing is under way.
+    Summary {
+        /// Count and fingerprint.
+        summary: Summary,
+        /// How many of these assets the sender passes on, and so has stored.
+        kept: u64,
+    },
+    /// The initiator's part of one run of reconciliation.
+    Reconcile {
+        /// Counts the runs of a connection.
+        run: u32,
+        /// Ranges and fingerprints, as `negentropy` writes them.
+        ranges: Vec<u8>,
+    },
+    /// The responder's part.
+    ReconcileReply {
+        /// Of which run.
+        run: u32,
+        /// Ranges and fingerprints, as `negentropy` writes them.
+        ranges: Vec<u8>,
+    },
+    /// Versions that the initiator lacks.
+    Request {
+        /// Of which run.
+        run: u32,
+        /// Which versions.
+        hashes: Vec<ItemHash>,
+        /// Whether no further request follows in this run.
+        last: bool,
+    },
+    /// Versions that the sender passes on.
+    Offers(Vec<Offer>),
+    /// What became of offers: the asset, the version that was offered, and the answer.
+    Answers(Vec<(AssetId, Digest, Answer)>),
+    /// Every offer that a run asked of the sender has been sent.
+    Settled {
+        /// Of which run.
+        run: u32,
+    },
+}
+
+/// A version of an asset that a host passes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offer {
+    /// Which asset.
+    pub key: AssetKey,
+    /// The shared document.
+    pub document: Arc<Document>,
+}
+
+/// What became of an offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Content and document are durable.
+    Stored,
+    /// It waits for a decision there, for the reason given.
+    Held(String),
+    /// A plugin, a filter or a person does not want it, for the reason given.
+    Declined(String),
+    /// It is not allowed, or the content was wrong, for the reason given.
+    Refused(String),
+}

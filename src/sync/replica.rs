@@ -1,0 +1,509 @@
+//! One host's side of one library: the common set, a session per connected peer, and the plan.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Answer;
+use super::Item;
+use super::ItemSet;
+use super::Message;
+use super::Offer;
+use super::Summary;
+use super::session::Act;
+use super::session::Session;
+use super::transfer::AfterFailure;
+use super::transfer::Failure;
+use super::transfer::Plan;
+use super::transfer::Source;
+use crate::asset::AssetId;
+use crate::asset::AssetKey;
+use crate::asset::Digest;
+use crate::asset::Document;
+use crate::asset::HostId;
+use crate::asset::Timestamp;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A peer has proved its membership; its control stream begins.
+    Connected {
+        /// Which peer.
+        peer: HostId,
+        /// Whether this host dialled.
+        dialled: bool,
+        /// The versions in the set towards it that differ from the common set.
+        exceptions: Vec<(Timestamp, AssetId, Digest)>,
+    },
+    /// The control stream has ended.
+    Disconnected {
+        /// Which peer.
+        peer: HostId,
+    },
+    /// A message came.
+    Received {
+        /// From which peer.
+        peer: HostId,
+        /// What it says.
+        message: Message,
+    },
+    /// What this host passes on of an asset has changed.
+    Passes {
+        /// Which asset.
+        key: AssetKey,
+        /// The version; `None` when it is not passed on.
+        version: Option<Digest>,
+        /// For each peer of which something is known: what stands in the set towards it instead, if so.
+        exceptions: Vec<(HostId, Option<Digest>)>,
+    },
+    /// What is known of a peer's version of an asset has changed.
+    Excepted {
+        /// Which peer.
+        peer: HostId,
+        /// Timestamp of the asset.
+        timestamp: Timestamp,
+        /// Which asset.
+        asset: AssetId,
+        /// What stands in the set towards it instead of the common version, if so.
+        version: Option<Digest>,
+    },
+    /// The documents that [`Output::Load`] asked for.
+    Loaded {
+        /// For which peer.
+        peer: HostId,
+        /// What was asked for.
+        asked: Vec<AssetId>,
+        /// What of it is passed on.
+        offers: Vec<Offer>,
+    },
+    /// The answer to [`Output::Decide`] about one version.
+    Decided {
+        /// Who offered it.
+        peer: HostId,
+        /// What was offered.
+        offer: Offer,
+        /// What is to happen.
+        decision: Decision,
+    },
+    /// A fetch that [`Output::Fetch`] asked for has ended.
+    Fetched {
+        /// From which peer.
+        peer: HostId,
+        /// Which asset.
+        asset: AssetId,
+        /// How it ended.
+        outcome: Fetched,
+    },
+    /// What [`Output::Keep`] asked for has ended.
+    Kept {
+        /// Which asset.
+        asset: AssetId,
+        /// How it ended.
+        outcome: Kept,
+    },
+    /// It is time to compare sets with all peers again.
+    Poll,
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to happen with an offered version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Its content is wanted.
+    Want,
+    /// It needs no content: it was merged, held, declined or refused, durably.
+    Answer(Answer),
+}
+
+/// How a fetch has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetched {
+    /// The whole content is here and verified.
+    Whole,
+    /// The peer does not have it, or no longer passes it on.
+    NotHere,
+    /// The content was not what the id says.
+    Wrong,
+    /// Nothing came for too long, or the connection broke.
+    Stalled,
+    /// This host could not write it.
+    Local,
+}
+
+/// How keeping a fetched asset has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// Its fate is durable.
+    Answer(Answer),
+    /// This host could not store it; it is fetched again later.
+    Failed,
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a message to a peer.
+    Send {
+        /// To which peer.
+        peer: HostId,
+        /// What to say.
+        message: Message,
+    },
+    /// End the connection to a peer.
+    Close {
+        /// Which peer.
+        peer: HostId,
+        /// Why, for both sides.
+        reason: String,
+    },
+    /// Read the shared documents of assets that are passed on; answer with [`Input::Loaded`].
+    Load {
+        /// For which peer.
+        peer: HostId,
+        /// Which assets.
+        assets: Vec<AssetId>,
+    },
+    /// Decide about offered versions; answer each with [`Input::Decided`].
+    Decide {
+        /// Who offered them.
+        peer: HostId,
+        /// What was offered.
+        offers: Vec<Offer>,
+    },
+    /// Fetch the content of an asset; answer with [`Input::Fetched`].
+    Fetch {
+        /// From which peer.
+        peer: HostId,
+        /// Which asset.
+        key: AssetKey,
+    },
+    /// Store a fetched asset with the versions offered for it; answer with [`Input::Kept`].
+    Keep {
+        /// Which asset.
+        key: AssetKey,
+        /// Who offered which version.
+        offers: Vec<(HostId, Arc<Document>)>,
+    },
+    /// A fetched content is no longer wanted.
+    Drop {
+        /// Which asset.
+        asset: AssetId,
+    },
+    /// Remember a version that a peer is known to have; answer with [`Input::Excepted`].
+    Remember {
+        /// Which peer.
+        peer: HostId,
+        /// The version.
+        offer: Offer,
+        /// Whether it came from the peer, and so replaces what was known; else it is merged in.
+        replaces: bool,
+    },
+    /// Forget what a peer was known to have; answer with [`Input::Excepted`] for each.
+    Forget {
+        /// Which peer.
+        peer: HostId,
+        /// Which assets, with their timestamps.
+        assets: Vec<(Timestamp, AssetId)>,
+    },
+    /// A peer has answered an offer.
+    Answered {
+        /// Which peer.
+        peer: HostId,
+        /// Which asset.
+        asset: AssetId,
+        /// What became of it there.
+        answer: Answer,
+    },
+    /// The set towards a peer became equal to its set towards this host, or stopped being so.
+    InSync {
+        /// Which peer.
+        peer: HostId,
+        /// Whether they are equal now.
+        in_sync: bool,
+    },
+}
+
+/// How replication with one peer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Whether both sets are equal and nothing is under way.
+    pub in_sync: bool,
+    /// The set towards it.
+    pub summary: Summary,
+    /// How many assets the peer says it has stored.
+    pub kept: u64,
+    /// Versions on their way to it or from it.
+    pub under_way: usize,
+}
+
+/// One host's side of one library.
+#[derive(Debug)]
+pub struct Replica {
+    common: ItemSet,
+    sessions: BTreeMap<HostId, Session>,
+    plan: Plan,
+    poll_ms: u64,
+    outputs: VecDeque<Output>,
+    in_sync: BTreeMap<HostId, bool>,
+    #[cfg(test)]
+    pub(super) drops_wants: bool,
+}
+
+impl Replica {
+    /// Starts with the items of all assets that are passed on. Sets are compared every `poll_ms` milliseconds at the
+    /// latest.
+    #[must_use]
+    pub fn new(items: Vec<Item>, poll_ms: u64) -> Self {
+        Self {
+            common: ItemSet::build(items),
+            sessions: BTreeMap::new(),
+            plan: Plan::default(),
+            poll_ms,
+            outputs: VecDeque::new(),
+            in_sync: BTreeMap::new(),
+            #[cfg(test)]
+            drops_wants: false,
+        }
+    }
+
+    /// Returns count and fingerprint of the common set.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        self.common.summary()
+    }
+
+    /// Returns the version of an asset that is passed on, by its item.
+    #[must_use]
+    pub fn passes(&self, timestamp: Timestamp, asset: &AssetId) -> Option<Item> {
+        self.common.item_of(timestamp, asset)
+    }
+
+    /// Returns how replication with a connected peer stands.
+    #[must_use]
+    pub fn peer(&self, peer: &HostId) -> Option<PeerStatus> {
+        self.sessions.get(peer).map(|session| PeerStatus {
+            in_sync: session.in_sync(),
+            summary: session.summary(),
+            kept: session.peer_kept(),
+            under_way: session.under_way(),
+        })
+    }
+
+    /// Offers everything to a peer, as a host would that forgot what is known.
+    #[cfg(test)]
+    pub(super) fn offer_all_blindly(&mut self, peer: HostId) {
+        let assets: Vec<AssetId> = self.common.iter().map(|item| item.asset).collect();
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            assets.into_iter().for_each(|asset| session.offer_blindly(asset));
+        }
+    }
+
+    /// Returns how many assets are wanted, how many of them are being fetched, and their bytes.
+    #[must_use]
+    pub fn transfers(&self) -> (usize, usize, u64) {
+        let (fetching, bytes) = self.plan.under_way();
+        (self.plan.len(), fetching, bytes)
+    }
+
+    /// Returns when [`Input::Tick`] is due, in milliseconds of the caller's monotonic clock.
+    #[must_use]
+    pub fn due(&self, now: u64) -> Option<u64> {
+        let retry = self.sessions.values().filter_map(Session::due).min();
+        let wants = (self.plan.len() > self.plan.under_way().0).then_some(now + 250);
+        retry.into_iter().chain(wants).min()
+    }
+
+    /// Takes the next thing to do.
+    pub fn next_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Takes in what happened. `now` is in milliseconds of the caller's monotonic clock.
+    pub fn handle(&mut self, now: u64, input: Input) {
+        match input {
+            Input::Connected { peer, dialled, exceptions } => {
+                self.disconnect(peer);
+                self.sessions.insert(peer, Session::new(dialled, &self.common, exceptions));
+                self.in_sync.insert(peer, false);
+            }
+            Input::Disconnected { peer } => self.disconnect(peer),
+            Input::Received { peer, message } => {
+                self.with(peer, |session, common, acts| session.receive(message, common, acts));
+            }
+            Input::Passes { key, version, exceptions } => self.passes_changed(key, version, &exceptions),
+            Input::Excepted { peer, timestamp, asset, version } => {
+                let common = self.common.item_of(timestamp, &asset);
+                if let Some(session) = self.sessions.get_mut(&peer) {
+                    session.stand(timestamp, asset, common, version);
+                }
+            }
+            Input::Loaded { peer, asked, offers } => {
+                self.with(peer, |session, _, acts| session.loaded(&asked, offers, acts));
+            }
+            Input::Decided { peer, offer, decision } => self.decided(peer, offer, decision),
+            Input::Fetched { peer, asset, outcome } => self.fetched(peer, asset, outcome, now),
+            Input::Kept { asset, outcome } => self.kept(asset, outcome, now),
+            Input::Poll => {
+                let peers: Vec<HostId> = self.sessions.keys().copied().collect();
+                for peer in peers {
+                    self.with(peer, |session, common, acts| session.poll(common, acts));
+                }
+            }
+            Input::Tick => {}
+        }
+        self.advance(now);
+    }
+
+    fn disconnect(&mut self, peer: HostId) {
+        if self.sessions.remove(&peer).is_some() {
+            self.plan.disconnected(peer);
+            if self.in_sync.remove(&peer) == Some(true) {
+                self.outputs.push_back(Output::InSync { peer, in_sync: false });
+            }
+        }
+    }
+
+    fn passes_changed(&mut self, key: AssetKey, version: Option<Digest>, exceptions: &[(HostId, Option<Digest>)]) {
+        let item = version.map(|version| Item::new(key.timestamp, key.id, &version));
+        let changed = self.common.put(key.timestamp, key.id, item);
+        for (peer, session) in &mut self.sessions {
+            let exception = exceptions.iter().find(|(of, _)| of == peer).and_then(|(_, version)| *version);
+            session.stand(key.timestamp, key.id, item, exception);
+            if let (true, Some(version)) = (changed, &version) {
+                session.offer(key.id, version);
+            }
+        }
+    }
+
+    fn decided(&mut self, peer: HostId, offer: Offer, decision: Decision) {
+        if !self.sessions.contains_key(&peer) {
+            return;
+        }
+        match decision {
+            Decision::Want => {
+                #[cfg(test)]
+                if self.drops_wants && offer.key.id.as_bytes()[0].is_multiple_of(4) {
+                    return;
+                }
+                self.plan.add(peer, offer.key, offer.document);
+            }
+            Decision::Answer(answer) => self.answer(peer, offer, answer),
+        }
+    }
+
+    fn fetched(&mut self, peer: HostId, asset: AssetId, outcome: Fetched, now: u64) {
+        let failure = match outcome {
+            Fetched::Whole => {
+                let sources = self.plan.arrived(peer, &asset);
+                self.outputs.push_back(match self.plan.key(&asset) {
+                    Some(key) if !sources.is_empty() => {
+                        let offers = sources.into_iter().map(|source| (source.peer, source.document)).collect();
+                        Output::Keep { key, offers }
+                    }
+                    _ => Output::Drop { asset },
+                });
+                return;
+            }
+            Fetched::NotHere => Failure::NotHere,
+            Fetched::Wrong => Failure::Wrong,
+            Fetched::Stalled => Failure::Stalled,
+            Fetched::Local => Failure::Local,
+        };
+        let offer = self.plan.offer_of(peer, &asset);
+        let after = self.plan.failed(peer, &asset, failure, now);
+        if let (AfterFailure::SourceLost, Some(offer)) = (after, offer) {
+            let why = if failure == Failure::Wrong {
+                "its content does not match its id"
+            } else {
+                "its content is not there"
+            };
+            let answer = Answer::Refused(why.to_owned());
+            self.with(peer, |session, _, acts| session.answer(asset, offer.document.digest(), answer, acts));
+        }
+        if failure == Failure::Wrong && self.sessions.get_mut(&peer).is_some_and(Session::lied) {
+            self.outputs.push_back(Output::Close { peer, reason: "too many wrong contents".to_owned() });
+        }
+    }
+
+    fn kept(&mut self, asset: AssetId, outcome: Kept, now: u64) {
+        match outcome {
+            Kept::Failed => self.plan.not_kept(&asset, now),
+            Kept::Answer(answer) => {
+                let Some(key) = self.plan.key(&asset) else { return };
+                let (sources, late) = self.plan.kept(&asset);
+                for Source { peer, document, .. } in sources {
+                    self.answer(peer, Offer { key, document }, answer.clone());
+                }
+                for (key, Source { peer, document, .. }) in late {
+                    self.outputs.push_back(Output::Decide { peer, offers: vec![Offer { key, document }] });
+                }
+            }
+        }
+    }
+
+    /// Answers an offer whose fate is durable, and remembers that the peer has that version.
+    fn answer(&mut self, peer: HostId, offer: Offer, answer: Answer) {
+        let version = offer.document.digest();
+        let asset = offer.key.id;
+        self.remember(peer, offer, true);
+        self.with(peer, |session, _, acts| session.answer(asset, version, answer, acts));
+    }
+
+    /// Remembers a version that a peer has, unless it is the very one that is passed on: then the common set says it.
+    fn remember(&mut self, peer: HostId, offer: Offer, replaces: bool) {
+        let item = Item::new(offer.key.timestamp, offer.key.id, &offer.document.digest());
+        let stands = self.sessions.get(&peer).is_some_and(|session| session.has_exception(&offer.key.id));
+        if stands || !self.common.contains(&item) {
+            if let Some(session) = self.sessions.get_mut(&peer) {
+                session.remember(offer.key.id);
+            }
+            self.outputs.push_back(Output::Remember { peer, offer, replaces });
+        }
+    }
+
+    fn with(&mut self, peer: HostId, call: impl FnOnce(&mut Session, &ItemSet, &mut Vec<Act>)) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let mut acts = Vec::new();
+        call(session, &self.common, &mut acts);
+        self.carry_out(peer, acts);
+    }
+
+    fn carry_out(&mut self, peer: HostId, acts: Vec<Act>) {
+        for act in acts {
+            let output = match act {
+                Act::Send(message) => Output::Send { peer, message },
+                Act::Load(assets) => Output::Load { peer, assets },
+                Act::Decide(offers) => Output::Decide { peer, offers },
+                Act::Forget(assets) => {
+                    if let Some(session) = self.sessions.get_mut(&peer) {
+                        assets.iter().for_each(|(_, asset)| session.remember(*asset));
+                    }
+                    Output::Forget { peer, assets }
+                }
+                Act::Close(reason) => Output::Close { peer, reason },
+                Act::Answered(offer, answer) => {
+                    let asset = offer.key.id;
+                    self.remember(peer, offer, false);
+                    Output::Answered { peer, asset, answer }
+                }
+            };
+            self.outputs.push_back(output);
+        }
+    }
+
+    fn advance(&mut self, now: u64) {
+        let peers: Vec<HostId> = self.sessions.keys().copied().collect();
+        for peer in peers {
+            let poll_ms = self.poll_ms;
+            self.with(peer, |session, common, acts| session.advance(now, poll_ms, common, acts));
+            let in_sync = self.sessions.get(&peer).is_some_and(Session::in_sync);
+            if self.in_sync.insert(peer, in_sync) != Some(in_sync) {
+                self.outputs.push_back(Output::InSync { peer, in_sync });
+            }
+        }
+        for (peer, key) in self.plan.start(now) {
+            self.outputs.push_back(Output::Fetch { peer, key });
+        }
+    }
+}

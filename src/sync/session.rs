@@ -1,0 +1,478 @@
+//! The protocol with one connected peer.
+//!
+//! Both sides send a summary when nothing is under way. Where the summaries differ, the side that dialled starts a run
+//! of reconciliation; then each side offers what only it has, and ends its offers with `Settled`. Every offer is
+//! answered once its fate is durable. What changes meanwhile is offered at once.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Answer;
+use super::Item;
+use super::ItemHash;
+use super::ItemSet;
+use super::Message;
+use super::Offer;
+use super::Summary;
+use super::reconcile;
+use super::reconcile::Initiator;
+use super::reconcile::Responder;
+use super::reconcile::Step;
+use crate::asset::AssetId;
+use crate::asset::Digest;
+use crate::asset::Document;
+use crate::asset::Timestamp;
+use crate::limits;
+
+/// What a session wants done.
+#[derive(Debug)]
+pub(super) enum Act {
+    /// Send a message to the peer.
+    Send(Message),
+    /// Read the shared documents of these assets, to offer them.
+    Load(Vec<AssetId>),
+    /// Decide about offered versions.
+    Decide(Vec<Offer>),
+    /// The peer has answered an offer that was open.
+    Answered(Offer, Answer),
+    /// The peer has shown that it has no version of these assets.
+    Forget(Vec<(Timestamp, AssetId)>),
+    /// The peer breaks the protocol.
+    Close(String),
+}
+
+/// Something to offer, in the order of sending.
+#[derive(Debug, Clone, Copy)]
+enum Outgoing {
+    Asset(AssetId),
+    Settled(u32),
+}
+
+/// One run of reconciliation, as seen from either side.
+#[derive(Debug)]
+enum Run {
+    Asking(u32, Initiator),
+    Answering(u32, Responder, BTreeSet<ItemHash>),
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Whether this side dialled, and so starts reconciliations.
+    dialled: bool,
+    /// The set towards this peer.
+    set: ItemSet,
+    /// The versions in it that differ from the common set.
+    exceptions: BTreeMap<AssetId, (Timestamp, Digest)>,
+    outgoing: VecDeque<Outgoing>,
+    queued: BTreeSet<AssetId>,
+    loading: BTreeSet<AssetId>,
+    /// Assets that changed while an older version of them was on its way; one version is open at a time.
+    again: BTreeSet<AssetId>,
+    open: BTreeMap<AssetId, Offer>,
+    open_bytes: usize,
+    /// Versions the peer has offered and was not answered about.
+    theirs: BTreeMap<AssetId, Digest>,
+    run: Option<Run>,
+    runs: u32,
+    /// Assets of which it is being written down what the peer has.
+    remembering: BTreeSet<AssetId>,
+    /// The run whose offers the peer has not ended.
+    unsettled: Option<u32>,
+    /// Versions the peer may turn out to have none of, when the run's offers have ended.
+    doubtful: BTreeMap<AssetId, Timestamp>,
+    peer_summary: Option<Summary>,
+    peer_kept: u64,
+    /// Whether something has happened since the last summary was sent.
+    unsummarised: bool,
+    in_sync: bool,
+    retry_at: u64,
+    retry_pause: u64,
+    lies: u32,
+}
+
+impl Session {
+    pub(super) fn new(dialled: bool, common: &ItemSet, exceptions: Vec<(Timestamp, AssetId, Digest)>) -> Self {
+        let mut set = common.clone();
+        for (timestamp, asset, version) in &exceptions {
+            set.put(*timestamp, *asset, Some(Item::new(*timestamp, *asset, version)));
+        }
+        Self {
+            dialled,
+            set,
+            exceptions: exceptions.into_iter().map(|(at, asset, version)| (asset, (at, version))).collect(),
+            outgoing: VecDeque::new(),
+            queued: BTreeSet::new(),
+            loading: BTreeSet::new(),
+            again: BTreeSet::new(),
+            open: BTreeMap::new(),
+            open_bytes: 0,
+            theirs: BTreeMap::new(),
+            run: None,
+            runs: 0,
+            remembering: BTreeSet::new(),
+            unsettled: None,
+            doubtful: BTreeMap::new(),
+            peer_summary: None,
+            peer_kept: 0,
+            unsummarised: true,
+            in_sync: false,
+            retry_at: 0,
+            retry_pause: 0,
+            lies: 0,
+        }
+    }
+
+    pub(super) fn in_sync(&self) -> bool {
+        self.in_sync
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        self.set.summary()
+    }
+
+    /// Returns how many assets of its set the peer says it has stored.
+    pub(super) fn peer_kept(&self) -> u64 {
+        self.peer_kept
+    }
+
+    /// Returns how many versions are on their way to the peer or from it.
+    pub(super) fn under_way(&self) -> usize {
+        self.outgoing.len() + self.loading.len() + self.open.len() + self.theirs.len()
+    }
+
+    /// Counts a wrong content; tells whether there were too many.
+    pub(super) fn lied(&mut self) -> bool {
+        self.lies += 1;
+        self.lies >= limits::LIES_PER_PEER
+    }
+
+    /// Takes over a change of the common set, or of what stands in the set towards this peer instead.
+    pub(super) fn stand(
+        &mut self,
+        timestamp: Timestamp,
+        asset: AssetId,
+        common: Option<Item>,
+        exception: Option<Digest>,
+    ) {
+        match exception {
+            Some(version) => self.exceptions.insert(asset, (timestamp, version)),
+            None => self.exceptions.remove(&asset),
+        };
+        self.remembering.remove(&asset);
+        let item = exception.map(|version| Item::new(timestamp, asset, &version)).or(common);
+        if self.set.put(timestamp, asset, item) {
+            self.unsummarised = true;
+        }
+    }
+
+    pub(super) fn has_exception(&self, asset: &AssetId) -> bool {
+        self.exceptions.contains_key(asset)
+    }
+
+    /// Notes that it is being written down what the peer has of an asset; the set is not compared before it stands.
+    pub(super) fn remember(&mut self, asset: AssetId) {
+        self.remembering.insert(asset);
+    }
+
+    /// Offers a version to the peer, unless it is the one that the peer has just offered, or is being offered.
+    pub(super) fn offer(&mut self, asset: AssetId, version: &Digest) {
+        let open = self.open.get(&asset).is_some_and(|offer| offer.document.digest() == *version);
+        if !open && self.theirs.get(&asset) != Some(version) {
+            self.enqueue(asset);
+        }
+    }
+
+    /// Offers an asset whatever the peer has; only the simulator's planted faults call this.
+    #[cfg(test)]
+    pub(super) fn offer_blindly(&mut self, asset: AssetId) {
+        self.enqueue(asset);
+    }
+
+    /// Takes in the documents that were loaded for offers; assets that are not passed on any more are left out.
+    pub(super) fn loaded(&mut self, asked: &[AssetId], offers: Vec<Offer>, acts: &mut Vec<Act>) {
+        for asset in asked {
+            self.loading.remove(asset);
+            if !offers.iter().any(|offer| offer.key.id == *asset) && self.again.remove(asset) {
+                self.enqueue(*asset);
+            }
+        }
+        if !offers.is_empty() {
+            self.disturbed();
+        }
+        let mut message = Vec::new();
+        let mut bytes = 0;
+        for offer in offers {
+            let size = document_bytes(&offer.document);
+            if !message.is_empty() && bytes + size > limits::OFFER_MESSAGE_BYTES {
+                acts.push(Act::Send(Message::Offers(std::mem::take(&mut message))));
+                bytes = 0;
+            }
+            bytes += size;
+            self.open_bytes += size;
+            if let Some(before) = self.open.insert(offer.key.id, offer.clone()) {
+                self.open_bytes -= document_bytes(&before.document);
+            }
+            message.push(offer);
+        }
+        if !message.is_empty() {
+            acts.push(Act::Send(Message::Offers(message)));
+        }
+    }
+
+    /// Answers a version that the peer has offered.
+    pub(super) fn answer(&mut self, asset: AssetId, version: Digest, answer: Answer, acts: &mut Vec<Act>) {
+        if self.theirs.get(&asset) == Some(&version) {
+            self.theirs.remove(&asset);
+        }
+        acts.push(Act::Send(Message::Answers(vec![(asset, version, answer)])));
+    }
+
+    /// Takes in a message of the peer.
+    pub(super) fn receive(&mut self, message: Message, common: &ItemSet, acts: &mut Vec<Act>) {
+        match message {
+            Message::Summary { summary, kept } => {
+                self.peer_summary = Some(summary);
+                self.peer_kept = kept;
+            }
+            Message::Reconcile { run, ranges } => self.answer_run(run, &ranges, acts),
+            Message::ReconcileReply { run, ranges } => self.go_on_with_run(run, &ranges, common, acts),
+            Message::Request { run, hashes, last } => self.requested(run, hashes, last, common, acts),
+            Message::Offers(offers) => {
+                self.disturbed();
+                for offer in &offers {
+                    self.doubtful.remove(&offer.key.id);
+                    self.theirs.insert(offer.key.id, offer.document.digest());
+                }
+                if self.theirs.len() > 2 * limits::OFFERS_OPEN {
+                    acts.push(Act::Close(format!("more than {} offers without an answer", 2 * limits::OFFERS_OPEN)));
+                    return;
+                }
+                acts.push(Act::Decide(offers));
+            }
+            Message::Answers(answers) => {
+                for (asset, version, answer) in answers {
+                    if self.open.get(&asset).is_some_and(|offer| offer.document.digest() == version)
+                        && let Some(offer) = self.open.remove(&asset)
+                    {
+                        self.open_bytes -= document_bytes(&offer.document);
+                        if self.again.remove(&asset) {
+                            self.enqueue(asset);
+                        }
+                        acts.push(Act::Answered(offer, answer));
+                    }
+                }
+            }
+            Message::Settled { run } => {
+                if self.unsettled == Some(run) {
+                    self.unsettled = None;
+                    let none = std::mem::take(&mut self.doubtful);
+                    if !none.is_empty() {
+                        acts.push(Act::Forget(none.into_iter().map(|(asset, at)| (at, asset)).collect()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends what may be sent, and starts what is due. `now` is in milliseconds of the caller's monotonic clock.
+    pub(super) fn advance(&mut self, now: u64, poll_ms: u64, common: &ItemSet, acts: &mut Vec<Act>) {
+        self.send_offers(acts);
+        if !self.is_quiet() {
+            self.in_sync = false;
+            return;
+        }
+        if self.unsummarised {
+            self.unsummarised = false;
+            acts.push(Act::Send(self.own_summary(common)));
+        }
+        match reconcile::equal(&self.set, self.peer_summary) {
+            Some(true) => {
+                self.in_sync = true;
+                self.retry_pause = 0;
+                self.retry_at = 0;
+            }
+            Some(false) => {
+                self.in_sync = false;
+                if self.dialled && now >= self.retry_at {
+                    self.retry_pause = (self.retry_pause * 2).clamp(limits::RECONCILE_PAUSE_MS, poll_ms.max(1));
+                    self.retry_at = now + self.retry_pause;
+                    self.start_run(acts);
+                }
+            }
+            None => self.in_sync = false,
+        }
+    }
+
+    /// Returns the summary that is sent again at every poll interval, unless something is under way.
+    pub(super) fn poll(&self, common: &ItemSet, acts: &mut Vec<Act>) {
+        if self.is_quiet() {
+            acts.push(Act::Send(self.own_summary(common)));
+        }
+    }
+
+    /// Returns when [`advance`](Self::advance) is due again, if it is not before the next input.
+    pub(super) fn due(&self) -> Option<u64> {
+        let differs = reconcile::equal(&self.set, self.peer_summary) == Some(false);
+        (self.dialled && self.is_quiet() && differs).then_some(self.retry_at)
+    }
+
+    fn own_summary(&self, common: &ItemSet) -> Message {
+        let without = self.exceptions.iter().filter(|(asset, (at, _))| common.item_of(*at, asset).is_none()).count();
+        Message::Summary { summary: self.set.summary(), kept: (self.set.len() - without) as u64 }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.under_way() == 0 && self.remembering.is_empty() && self.run.is_none() && self.unsettled.is_none()
+    }
+
+    /// Something goes on: what the peer said about its set is no longer true, and it must hear about ours.
+    fn disturbed(&mut self) {
+        self.peer_summary = None;
+        self.unsummarised = true;
+    }
+
+    fn enqueue(&mut self, asset: AssetId) {
+        if self.queued.insert(asset) {
+            self.outgoing.push_back(Outgoing::Asset(asset));
+            self.unsummarised = true;
+        }
+    }
+
+    fn send_offers(&mut self, acts: &mut Vec<Act>) {
+        let mut load = Vec::new();
+        while let Some(next) = self.outgoing.front().copied() {
+            match next {
+                Outgoing::Asset(asset) => {
+                    let room = self.open.len() + self.loading.len() < limits::OFFERS_OPEN
+                        && self.open_bytes < limits::OFFERS_OPEN_BYTES;
+                    if !room {
+                        break;
+                    }
+                    self.queued.remove(&asset);
+                    if self.loading.contains(&asset) || self.open.contains_key(&asset) {
+                        self.again.insert(asset);
+                        self.outgoing.pop_front();
+                        continue;
+                    }
+                    self.loading.insert(asset);
+                    load.push(asset);
+                    if load.len() == limits::OFFERS_PER_MESSAGE {
+                        acts.push(Act::Load(std::mem::take(&mut load)));
+                    }
+                }
+                Outgoing::Settled(run) => {
+                    if !self.loading.is_empty() {
+                        break;
+                    }
+                    acts.push(Act::Send(Message::Settled { run }));
+                }
+            }
+            self.outgoing.pop_front();
+        }
+        if !load.is_empty() {
+            acts.push(Act::Load(load));
+        }
+    }
+
+    fn start_run(&mut self, acts: &mut Vec<Act>) {
+        self.runs += 1;
+        match Initiator::start(self.set.clone()) {
+            Ok((initiator, ranges)) => {
+                self.run = Some(Run::Asking(self.runs, initiator));
+                self.disturbed();
+                acts.push(Act::Send(Message::Reconcile { run: self.runs, ranges }));
+            }
+            Err(error) => acts.push(Act::Close(error.to_string())),
+        }
+    }
+
+    fn answer_run(&mut self, run: u32, ranges: &[u8], acts: &mut Vec<Act>) {
+        if self.dialled {
+            acts.push(Act::Close("both sides start reconciliations".to_owned()));
+            return;
+        }
+        self.disturbed();
+        let going_on = matches!(&self.run, Some(Run::Answering(of, ..)) if *of == run);
+        if !going_on {
+            match Responder::start(self.set.clone()) {
+                Ok(responder) => self.run = Some(Run::Answering(run, responder, BTreeSet::new())),
+                Err(error) => acts.push(Act::Close(error.to_string())),
+            }
+        }
+        if let Some(Run::Answering(_, responder, _)) = &mut self.run {
+            match responder.answer(ranges) {
+                Ok(ranges) => acts.push(Act::Send(Message::ReconcileReply { run, ranges })),
+                Err(error) => acts.push(Act::Close(error.to_string())),
+            }
+        }
+    }
+
+    fn go_on_with_run(&mut self, run: u32, ranges: &[u8], common: &ItemSet, acts: &mut Vec<Act>) {
+        let Some(Run::Asking(of, initiator)) = &mut self.run else { return };
+        if *of != run {
+            return;
+        }
+        match initiator.reply(ranges) {
+            Err(error) => acts.push(Act::Close(error.to_string())),
+            Ok(Step::Send(ranges)) => acts.push(Act::Send(Message::Reconcile { run, ranges })),
+            Ok(Step::Done(difference)) => {
+                self.run = None;
+                self.unsettled = Some(run);
+                self.offer_items(&difference.mine, run, common);
+                let mut hashes: Vec<ItemHash> = difference.theirs.into_iter().collect();
+                loop {
+                    let rest = hashes.split_off(hashes.len().min(limits::REQUESTS_PER_MESSAGE));
+                    let last = rest.is_empty();
+                    acts.push(Act::Send(Message::Request { run, hashes, last }));
+                    if last {
+                        return;
+                    }
+                    hashes = rest;
+                }
+            }
+        }
+    }
+
+    fn requested(&mut self, run: u32, hashes: Vec<ItemHash>, last: bool, common: &ItemSet, acts: &mut Vec<Act>) {
+        let Some(Run::Answering(of, _, requested)) = &mut self.run else { return };
+        if *of != run {
+            return;
+        }
+        requested.extend(hashes);
+        if requested.len() > self.set.len() + limits::REQUESTS_PER_MESSAGE {
+            acts.push(Act::Close("more versions requested than there are".to_owned()));
+            return;
+        }
+        if last {
+            let requested = std::mem::take(requested);
+            self.run = None;
+            self.unsettled = Some(run);
+            self.offer_items(&requested, run, common);
+        }
+    }
+
+    /// Offers the assets behind some item hashes; doubts those of which only the peer is known to have a version.
+    fn offer_items(&mut self, hashes: &BTreeSet<ItemHash>, run: u32, common: &ItemSet) {
+        self.disturbed();
+        if !hashes.is_empty() {
+            let items: Vec<Item> = self.set.iter().filter(|item| hashes.contains(&item.hash)).copied().collect();
+            for item in items {
+                if common.item_of(item.timestamp, &item.asset).is_some() {
+                    self.enqueue(item.asset);
+                }
+                if self.exceptions.contains_key(&item.asset) {
+                    self.doubtful.insert(item.asset, item.timestamp);
+                }
+            }
+        }
+        self.outgoing.push_back(Outgoing::Settled(run));
+    }
+}
+
+/// Bytes a document takes in a message, nearly.
+fn document_bytes(document: &Arc<Document>) -> usize {
+    let fields = document.iter().map(|(name, field)| name.len() + field.value.text().map_or(0, str::len) + 56);
+    128 + fields.sum::<usize>()
+}

@@ -1,0 +1,206 @@
+//! A model of one host: what survives a crash, and the rules by which it decides.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::asset::AssetId;
+use crate::asset::AssetKey;
+use crate::asset::Changes;
+use crate::asset::Document;
+use crate::asset::HostId;
+use crate::asset::LocalDocument;
+use crate::asset::Verifier;
+use crate::asset::names;
+use crate::sync::Answer;
+use crate::sync::Decision;
+use crate::sync::Item;
+use crate::sync::Offer;
+use crate::sync::Replica;
+use crate::sync::exception;
+use crate::sync::receive;
+
+/// A mistake planted into a host, to see that the simulator finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    SkipVerification,
+    DropWant,
+    WrongStampOrder,
+    LoseOffset,
+    EchoAfterRestart,
+}
+
+impl Fault {
+    pub(super) const ALL: [Self; 5] =
+        [Self::SkipVerification, Self::DropWant, Self::WrongStampOrder, Self::LoseOffset, Self::EchoAfterRestart];
+}
+
+/// What a host's plugins would say. The asset decides, so that every host that asks gets the same answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Policy {
+    /// Assets whose id begins with a byte below this are not passed on.
+    pub(super) drop_push_below: u8,
+    /// Assets whose id begins with a byte from this on are held before they are fetched.
+    pub(super) hold_pull_from: Option<u8>,
+    /// Whether what arrives gets a local tag.
+    pub(super) tags_received: bool,
+    /// Whether the path of what is made here is withheld.
+    pub(super) withholds_path: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) key: AssetKey,
+    pub(super) content: Vec<u8>,
+    pub(super) document: LocalDocument,
+    made_here: bool,
+}
+
+/// One host. `replica` and `up` do not survive a crash, all else does.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) id: HostId,
+    /// How far its clock is ahead of the world's, in milliseconds.
+    pub(super) skew_ms: u64,
+    pub(super) policy: Policy,
+    pub(super) fault: Option<Fault>,
+    pub(super) store: BTreeMap<AssetId, Stored>,
+    pub(super) known: BTreeMap<(HostId, AssetId), (AssetKey, Document)>,
+    pub(super) spool: BTreeMap<AssetId, Vec<u8>>,
+    /// Bytes of content that came for an asset since its spool was last empty by right.
+    pub(super) received: BTreeMap<AssetId, u64>,
+    pub(super) replica: Replica,
+    pub(super) up: bool,
+    /// Counts the starts; what was under way before the present one is lost.
+    pub(super) life: u32,
+}
+
+impl Host {
+    pub(super) fn new(id: HostId, skew_ms: u64, policy: Policy, fault: Option<Fault>) -> Self {
+        let replica = Replica::new(Vec::new(), world_poll_ms());
+        let (store, known, spool) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let received = BTreeMap::new();
+        Self { id, skew_ms, policy, fault, store, known, spool, received, replica, up: false, life: 0 }
+    }
+
+    /// Starts with what survived.
+    pub(super) fn start(&mut self) {
+        let items = self.store.values().filter_map(|stored| {
+            let passed = self.passed(&stored.key.id)?;
+            Some(Item::new(stored.key.timestamp, stored.key.id, &passed.digest()))
+        });
+        self.replica = Replica::new(items.collect(), world_poll_ms());
+        self.replica.drops_wants = self.fault == Some(Fault::DropWant);
+        self.up = true;
+        self.life += 1;
+    }
+
+    /// Returns the document that is passed on.
+    pub(super) fn passed(&self, id: &AssetId) -> Option<&Document> {
+        let stored = self.store.get(id)?;
+        (id.as_bytes()[0] >= self.policy.drop_push_below).then(|| stored.document.shared())
+    }
+
+    pub(super) fn exception(&self, peer: HostId, id: &AssetId) -> Option<crate::asset::Digest> {
+        exception(self.passed(id), self.known.get(&(peer, *id)).map(|(_, document)| document))
+    }
+
+    /// Takes in an asset that is made here.
+    pub(super) fn ingest(&mut self, key: AssetKey, content: Vec<u8>, seen: &Changes) {
+        let mut document = LocalDocument::default();
+        document.see(seen);
+        self.store.insert(key.id, Stored { key, content, document, made_here: true });
+        self.withhold(&key.id);
+    }
+
+    pub(super) fn change(&mut self, id: &AssetId, changes: &Changes, now_ms: u64) {
+        if let Some(stored) = self.store.get_mut(id) {
+            stored.document.change(changes, now_ms + self.skew_ms, self.id);
+        }
+        self.withhold(id);
+    }
+
+    fn withhold(&mut self, id: &AssetId) {
+        if let (true, Some(stored)) = (self.policy.withholds_path, self.store.get_mut(id)) {
+            let (host, made_here) = (self.id, stored.made_here);
+            let ours = |_: &str, field: &crate::asset::Field| {
+                field.stamp.host() == host || (field.stamp.is_zero() && made_here)
+            };
+            stored.document.withhold(&Changes::new().clear(names::PATH), ours);
+        }
+    }
+
+    /// Decides about an offer, as the engine does.
+    pub(super) fn decide(&mut self, offer: &Offer, now_ms: u64) -> Decision {
+        let first = offer.key.id.as_bytes()[0];
+        if self.store.contains_key(&offer.key.id) {
+            self.merge(&offer.key.id, &offer.document, now_ms);
+            return Decision::Answer(Answer::Stored);
+        }
+        if self.policy.hold_pull_from.is_some_and(|from| first >= from) {
+            return Decision::Answer(Answer::Held("by policy".to_owned()));
+        }
+        Decision::Want
+    }
+
+    fn merge(&mut self, id: &AssetId, offered: &Document, now_ms: u64) {
+        let received = receive(offered, now_ms + self.skew_ms).document;
+        let Some(stored) = self.store.get_mut(id) else { return };
+        if self.fault == Some(Fault::WrongStampOrder) {
+            let mut shared = stored.document.shared().clone();
+            for (name, field) in received.iter() {
+                if shared.get(name).is_none_or(|own| own.stamp > field.stamp) {
+                    shared.insert(name, field.clone());
+                }
+            }
+            stored.document = LocalDocument::from_parts(shared, []);
+        } else {
+            stored.document.merge(&received);
+        }
+    }
+
+    /// Takes in a piece of content; returns whether it is whole, and then whether it is right.
+    pub(super) fn piece(&mut self, key: &AssetKey, piece: &[u8]) -> Option<bool> {
+        *self.received.entry(key.id).or_default() += piece.len() as u64;
+        let spool = self.spool.entry(key.id).or_default();
+        spool.extend_from_slice(piece);
+        if (spool.len() as u64) < key.size {
+            return None;
+        }
+        let mut verifier = Verifier::new(key.timestamp);
+        verifier.update(spool);
+        let right = verifier.finish(&key.id).is_ok() || self.fault == Some(Fault::SkipVerification);
+        if !right {
+            self.spool.remove(&key.id);
+            self.received.remove(&key.id);
+        }
+        Some(right)
+    }
+
+    /// From where the content of an asset is wanted.
+    pub(super) fn offset(&mut self, id: &AssetId) -> usize {
+        if self.fault == Some(Fault::LoseOffset) {
+            self.spool.remove(id);
+        }
+        self.spool.get(id).map_or(0, Vec::len)
+    }
+
+    /// Stores what was fetched, with all versions offered.
+    pub(super) fn keep(&mut self, key: AssetKey, offers: &[(HostId, Arc<Document>)], now_ms: u64) -> Answer {
+        if let Some(content) = self.spool.remove(&key.id) {
+            let document = LocalDocument::default();
+            self.store.insert(key.id, Stored { key, content, document, made_here: false });
+        }
+        for (_, document) in offers {
+            self.merge(&key.id, document, now_ms);
+        }
+        if let (true, Some(stored)) = (self.policy.tags_received, self.store.get_mut(&key.id)) {
+            stored.document.lay(&Changes::new().add_tag("received"));
+        }
+        Answer::Stored
+    }
+}
+
+/// Poll interval of every simulated host, in milliseconds.
+pub(super) const fn world_poll_ms() -> u64 {
+    30_000
+}
