@@ -1,0 +1,70 @@
+//! Connections that read.
+
+use std::path::PathBuf;
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use rusqlite::Connection;
+
+use super::DatabaseError;
+use super::connect_to_read;
+use crate::limits;
+
+/// Up to [`limits::READERS`] connections, opened when first needed.
+#[derive(Debug)]
+pub(super) struct Pool {
+    path: PathBuf,
+    idle: Mutex<Idle>,
+    returned: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    connections: Vec<Connection>,
+    open: usize,
+}
+
+impl Pool {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, idle: Mutex::default(), returned: Condvar::new() }
+    }
+
+    /// Calls `read` with a connection, waiting for one if all are busy. Blocks.
+    pub(super) fn with<T, E: From<DatabaseError>>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let lent = Lent { connection: Some(self.take()?), pool: self };
+        read(lent.connection.as_ref().expect("present until it is dropped"))
+    }
+
+    fn take(&self) -> Result<Connection, DatabaseError> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(connection) = idle.connections.pop() {
+                return Ok(connection);
+            }
+            if idle.open < limits::READERS {
+                let connection = connect_to_read(&self.path)?;
+                idle.open += 1;
+                return Ok(connection);
+            }
+            idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// A connection that goes back to the pool, also when its reader panics.
+struct Lent<'a> {
+    connection: Option<Connection>,
+    pool: &'a Pool,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.connections.extend(self.connection.take());
+        self.pool.returned.notify_one();
+    }
+}

@@ -1,0 +1,123 @@
+//! What this host remembers besides its store: how far it has followed the store, what peers are known to have, what
+//! was decided about assets, and the peers themselves.
+//!
+//! It knows no store, no network and no plugin. All of it can be lost: the store is followed from the beginning again,
+//! and reconciliation shows what peers have. Called by `engine` and `node`.
+
+mod decisions;
+mod known;
+mod layout;
+mod peers;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+
+use crate::asset::DecodeError;
+use crate::database::Database;
+use crate::database::DatabaseError;
+use crate::database::OpenError;
+
+pub use decisions::{Decided, Decision, HAND, Way};
+pub use known::Known;
+pub use peers::Peer;
+
+/// The memory could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The database refused.
+    #[error("the host's state cannot be used")]
+    Database(#[from] DatabaseError),
+    /// A remembered document cannot be understood.
+    #[error("a remembered document cannot be read")]
+    Document(#[from] DecodeError),
+}
+
+impl From<rusqlite::Error> for StateError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// The memory of one host about one library.
+#[derive(Debug, Clone)]
+pub struct State {
+    database: Database,
+    library: Arc<str>,
+    /// Rows about what peers have; while there are none, nothing needs to be asked.
+    known_rows: Arc<AtomicU64>,
+    /// Rows about decisions; while there are none, nothing needs to be asked.
+    decision_rows: Arc<AtomicU64>,
+}
+
+impl State {
+    /// Opens or makes the memory. Blocks.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the file cannot be used, or is of a later version.
+    pub fn open(path: &Path, library: &str) -> Result<Self, OpenError> {
+        let database = Database::open(path, layout::MIGRATIONS)?;
+        let count = |table: &str| -> rusqlite::Result<u64> {
+            let reader = Connection::open(path)?;
+            reader.query_row(&format!("SELECT count(*) FROM {table} WHERE library = ?1"), [library], |row| row.get(0))
+        };
+        let error = |source| OpenError::Sqlite { path: path.to_owned(), source };
+        Ok(Self {
+            database,
+            library: library.into(),
+            known_rows: Arc::new(AtomicU64::new(count("known").map_err(error)?)),
+            decision_rows: Arc::new(AtomicU64::new(count("decision").map_err(error)?)),
+        })
+    }
+
+    /// Returns the arrival up to which the store was followed; zero at first.
+    ///
+    /// # Errors
+    /// [`StateError`] when the database refuses.
+    pub async fn position(&self) -> Result<u64, StateError> {
+        let library = Arc::clone(&self.library);
+        self.database
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached("SELECT arrival FROM position WHERE library = ?1")?;
+                Ok(statement.query_row([&library], |row| row.get(0)).optional()?.unwrap_or(0))
+            })
+            .await
+    }
+
+    /// Remembers up to which arrival the store was followed.
+    ///
+    /// # Errors
+    /// [`StateError`] when the database refuses.
+    pub async fn set_position(&self, arrival: u64) -> Result<(), StateError> {
+        let library = Arc::clone(&self.library);
+        self.database
+            .write(move |connection| {
+                let sql = "INSERT INTO position (library, arrival) VALUES (?1, ?2)
+                           ON CONFLICT (library) DO UPDATE SET arrival = excluded.arrival";
+                connection.prepare_cached(sql)?.execute((&library, arrival))?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Commits what waits and closes; later calls fail.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+/// Adjusts a count of rows by what a statement has done.
+fn count_rows(rows: &AtomicU64, before: bool, after: bool) {
+    match (before, after) {
+        (false, true) => rows.fetch_add(1, Ordering::SeqCst),
+        (true, false) => rows.fetch_sub(1, Ordering::SeqCst),
+        _ => 0,
+    };
+}
