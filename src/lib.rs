@@ -12,10 +12,13 @@
 //! An arrow may only point down; `tests/arch.rs` holds the list of those that exist. `docs/architecture.md` is the map.
 
 pub mod asset;
+pub mod auth;
 pub mod database;
 pub mod event;
 pub mod hook;
+pub mod library;
 pub mod limits;
+pub mod net;
 pub mod proto;
 pub mod state;
 pub mod store;

@@ -84,6 +84,39 @@ pub const CONTROL_FRAME_BYTES: usize = 1024 * 1024;
 /// Largest frame before the proof of membership, in bytes. A longer one ends the connection.
 pub const PROOF_FRAME_BYTES: usize = 1024;
 
+/// Largest greeting in bytes. A longer one ends the connection.
+pub const GREETING_FRAME_BYTES: usize = 16 * 1024;
+
+/// Largest want, or head of a reply, in bytes. A longer one ends the connection.
+pub const WANT_FRAME_BYTES: usize = 128;
+
+/// Small writes to a stream are gathered up to this many bytes; a larger piece is sent as it is.
+pub const GATHERED_BYTES: usize = 64 * 1024;
+
+/// Longest reason kept of what a peer gives, in bytes; the rest is cut off.
+pub const REASON_BYTES: usize = 256;
+
+/// Bytes in flight on one stream. From 2 MiB on, a late reader can end the connection although nothing was lost.
+pub const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Bytes a member can pin on one connection. A pair holds two that it can send on, so 8 MiB in all.
+pub const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Streams a member may open on one connection: lanes for small and for large contents, and one to spare.
+pub const STREAMS: u32 = 3;
+
+/// Time a dial may take before it counts as failed.
+pub const DIAL_TIME: Duration = Duration::from_secs(5);
+
+/// Silence after which a connection counts as dead.
+pub const IDLE_TIME: Duration = Duration::from_secs(6);
+
+/// Silence after which one path of a connection counts as dead.
+pub const PATH_IDLE_TIME: Duration = Duration::from_secs(5);
+
+/// How often a silent connection is kept alive.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(2);
+
 /// Bytes a stranger may send before the proof. QUIC's own windows are opened only afterwards.
 pub const STRANGER_BYTES: u32 = 64 * 1024;
 

@@ -1,0 +1,243 @@
+//! Bulk connections: the side that dialled sends wants, the other sends content, many back to back.
+
+use bytes::BufMut;
+use bytes::Bytes;
+use bytes::BytesMut;
+use iroh::endpoint::Connection;
+use iroh::endpoint::RecvStream;
+use iroh::endpoint::SendStream;
+use prost::Message;
+
+use super::codec;
+use super::codec::CodecError;
+use super::control::Line;
+use super::frame;
+use super::frame::FrameError;
+use super::proof::Link;
+use crate::asset::AssetId;
+use crate::limits;
+use crate::proto::peer::v1 as wire;
+
+/// Length that says that the sender cannot go on with a content.
+const BROKEN_OFF: u32 = u32::MAX;
+
+impl Link {
+    /// Turns the link's own stream into the first lane of a bulk connection that this side dialled.
+    #[must_use]
+    pub fn into_lane(self) -> (Line, WantWriter, WantReader) {
+        (Line(self.connection), WantWriter { send: self.send }, WantReader { recv: self.recv })
+    }
+
+    /// Serves a bulk connection that the other side dialled.
+    #[must_use]
+    pub fn into_server(self) -> BulkServer {
+        BulkServer { connection: self.connection, first: Some((self.send, self.recv)) }
+    }
+}
+
+impl Line {
+    /// Opens a further lane.
+    ///
+    /// # Errors
+    /// [`FrameError::Lost`] when the connection has ended.
+    pub async fn open_lane(&self) -> Result<(WantWriter, WantReader), FrameError> {
+        let (send, recv) = self.0.open_bi().await.map_err(|error| FrameError::Lost(Box::new(error)))?;
+        Ok((WantWriter { send }, WantReader { recv }))
+    }
+
+    /// Serves the lanes that the other side opens on this connection.
+    #[must_use]
+    pub fn server(&self) -> BulkServer {
+        BulkServer { connection: self.0.clone(), first: None }
+    }
+}
+
+/// Sends wants.
+#[derive(Debug)]
+pub struct WantWriter {
+    send: SendStream,
+}
+
+impl WantWriter {
+    /// Asks for the content of an asset from an offset on. Replies come in the order of the wants.
+    ///
+    /// # Errors
+    /// [`FrameError`] when the connection breaks.
+    pub async fn want(&mut self, id: &AssetId, offset: u64) -> Result<(), FrameError> {
+        let want = wire::Want { id: id.as_bytes().to_vec().into(), offset };
+        frame::write(&mut self.send, &want, limits::WANT_FRAME_BYTES).await
+    }
+}
+
+/// How the reply to a want begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// Pieces of this asset follow, from this offset.
+    Content(AssetId, u64),
+    /// The peer does not pass it on, or does not know it. Nothing follows.
+    NotHere(AssetId),
+}
+
+/// What follows a head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// The next bytes.
+    Bytes(Bytes),
+    /// The content is whole.
+    End,
+    /// The peer cannot go on with this content.
+    BrokenOff,
+}
+
+/// Receives content.
+#[derive(Debug)]
+pub struct WantReader {
+    recv: RecvStream,
+}
+
+impl WantReader {
+    /// Receives the head of the next reply.
+    ///
+    /// # Errors
+    /// [`FrameError`] when the connection breaks or the peer breaks the protocol.
+    pub async fn head(&mut self) -> Result<Head, FrameError> {
+        use wire::record::Kind;
+        let record: wire::Record = frame::read(&mut self.recv, limits::WANT_FRAME_BYTES).await?;
+        let id = AssetId::from_bytes(codec::fixed(&record.id, "asset id")?);
+        match record.kind() {
+            Kind::Content => Ok(Head::Content(id, record.offset)),
+            Kind::NotHere => Ok(Head::NotHere(id)),
+            Kind::Unspecified => Err(CodecError::Field("kind of record").into()),
+        }
+    }
+
+    /// Receives the next piece of the present content, at most [`limits::CONTENT_CHUNK_BYTES`] long.
+    ///
+    /// # Errors
+    /// [`FrameError`] when the connection breaks or a piece is too long.
+    pub async fn piece(&mut self) -> Result<Piece, FrameError> {
+        let length = match frame::read_length(&mut self.recv).await? {
+            0 => return Ok(Piece::End),
+            BROKEN_OFF => return Ok(Piece::BrokenOff),
+            length => length as usize,
+        };
+        let limit = limits::CONTENT_CHUNK_BYTES;
+        if length > limit {
+            return Err(FrameError::TooLong { length, limit });
+        }
+        let mut piece = BytesMut::zeroed(length);
+        self.recv.read_exact(&mut piece).await.map_err(|error| FrameError::Read(Box::new(error)))?;
+        Ok(Piece::Bytes(piece.freeze()))
+    }
+}
+
+/// The side of a bulk connection that has the content.
+#[derive(Debug)]
+pub struct BulkServer {
+    connection: Connection,
+    first: Option<(SendStream, RecvStream)>,
+}
+
+impl BulkServer {
+    /// Waits for the next lane the other side opens; `None` when the connection has ended.
+    pub async fn next_lane(&mut self) -> Option<ServedLane> {
+        let (send, recv) = match self.first.take() {
+            Some(first) => first,
+            None => self.connection.accept_bi().await.ok()?,
+        };
+        Some(ServedLane { wants: Wants { recv }, records: Records { send, waiting: BytesMut::new() } })
+    }
+}
+
+/// One lane, seen from the side that has the content.
+#[derive(Debug)]
+pub struct ServedLane {
+    /// What is asked for.
+    pub wants: Wants,
+    /// What is answered.
+    pub records: Records,
+}
+
+/// The wants of a lane.
+#[derive(Debug)]
+pub struct Wants {
+    recv: RecvStream,
+}
+
+impl Wants {
+    /// Receives the next want: an asset, and the offset from which its content is wanted.
+    ///
+    /// # Errors
+    /// [`FrameError`] when the connection breaks or the peer breaks the protocol.
+    pub async fn next(&mut self) -> Result<(AssetId, u64), FrameError> {
+        let want: wire::Want = frame::read(&mut self.recv, limits::WANT_FRAME_BYTES).await?;
+        Ok((AssetId::from_bytes(codec::fixed(&want.id, "asset id")?), want.offset))
+    }
+}
+
+/// The answers of a lane. Small writes are gathered until [`flush`](Self::flush).
+#[derive(Debug)]
+pub struct Records {
+    send: SendStream,
+    waiting: BytesMut,
+}
+
+impl Records {
+    /// Begins a reply.
+    ///
+    /// # Errors
+    /// [`FrameError`] when the connection breaks.
+    pub async fn head(&mut self, head: Head) -> Result<(), FrameError> {
+        use wire::record::Kind;
+        let (id, kind, offset) = match head {
+            Head::Content(id, offset) => (id, Kind::Content, offset),
+            Head::NotHere(id) => (id, Kind::NotHere, 0),
+        };
+        let record = wire::Record { id: id.as_bytes().to_vec().into(), kind: kind.into(), offset };
+        self.waiting.put_u32(u32::try_from(record.encoded_len()).unwrap_or(u32::MAX));
+        record.encode(&mut self.waiting).expect("the buffer grows as needed");
+        self.flush_if_full().await
+    }
+
+    /// Goes on with a content, at most [`limits::CONTENT_CHUNK_BYTES`] at a time.
+    ///
+    /// # Errors
+    /// [`FrameError`] when the connection breaks.
+    pub async fn piece(&mut self, piece: Bytes) -> Result<(), FrameError> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.waiting.put_u32(u32::try_from(piece.len()).expect("a piece is below 4 GiB"));
+        if piece.len() < limits::GATHERED_BYTES {
+            self.waiting.extend_from_slice(&piece);
+            return self.flush_if_full().await;
+        }
+        self.flush().await?;
+        self.send.write_chunk(piece).await.map_err(|error| FrameError::Write(Box::new(error)))
+    }
+
+    /// Ends a content: whole, or broken off.
+    ///
+    /// # Errors
+    /// [`FrameError`] when the connection breaks.
+    pub async fn end(&mut self, whole: bool) -> Result<(), FrameError> {
+        self.waiting.put_u32(if whole { 0 } else { BROKEN_OFF });
+        self.flush_if_full().await
+    }
+
+    /// Sends what was gathered.
+    ///
+    /// # Errors
+    /// [`FrameError`] when the connection breaks.
+    pub async fn flush(&mut self) -> Result<(), FrameError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let waiting = self.waiting.split().freeze();
+        self.send.write_chunk(waiting).await.map_err(|error| FrameError::Write(Box::new(error)))
+    }
+
+    async fn flush_if_full(&mut self) -> Result<(), FrameError> {
+        if self.waiting.len() < limits::GATHERED_BYTES { Ok(()) } else { self.flush().await }
+    }
+}

@@ -1,0 +1,327 @@
+//! The endpoint: binding, dialling, accepting, closing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use iroh::Endpoint;
+use iroh::EndpointAddr;
+use iroh::EndpointId;
+use iroh::RelayMode;
+use iroh::RelayUrl;
+use iroh::SecretKey;
+use iroh::endpoint::Connection;
+use iroh::endpoint::Incoming;
+use iroh::endpoint::QuicTransportConfig;
+use iroh::endpoint::VarInt;
+use iroh::endpoint::presets;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc;
+
+use super::proof;
+use super::proof::Link;
+use super::proof::Membership;
+use super::proof::ProofError;
+use crate::asset::HostId;
+use crate::library::Ticket;
+use crate::limits;
+use crate::task::Group;
+
+/// What a connection is for; each has an ALPN of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Comparing sets and offering; one per pair.
+    Control,
+    /// Content towards the side that dialled.
+    Bulk,
+}
+
+impl Purpose {
+    const fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Control => b"/can-sync/peer/1",
+            Self::Bulk => b"/can-sync/bulk/1",
+        }
+    }
+}
+
+/// Which relays carry what cannot go direct.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Relay {
+    /// iroh's public ones, with its public look-up of addresses.
+    Public,
+    /// None, and no service outside.
+    Off,
+    /// One's own, and no look-up outside.
+    Own(String),
+}
+
+/// How to bind the endpoint.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The host's key.
+    pub key: SecretKey,
+    /// Socket to bind; `None` for a free port on every interface.
+    pub bind_addr: Option<SocketAddr>,
+    /// Port to take if it is free and `bind_addr` names none: the one of the last run.
+    pub last_port: Option<u16>,
+    /// Relays.
+    pub relay: Relay,
+    /// What members can prove.
+    pub membership: Membership,
+}
+
+/// The endpoint could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The relay's address is no URL.
+    #[error("`relay_url` is no URL: {0}")]
+    Relay(String),
+    /// The socket could not be bound.
+    #[error("cannot bind the socket for peers{}", .addr.map(|addr| format!(" at {addr}")).unwrap_or_default())]
+    Socket {
+        /// Which address was asked for.
+        addr: Option<SocketAddr>,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// A peer could not be reached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The ticket's id is no key.
+    #[error("{0} is not the id of a host")]
+    Id(HostId),
+    /// Nobody answered in time.
+    #[error("no answer within {} s", limits::DIAL_TIME.as_secs())]
+    Timeout,
+    /// The connection could not be made.
+    #[error("cannot connect")]
+    Connect(#[source] Box<iroh::endpoint::ConnectError>),
+    /// The other side is no member.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+}
+
+/// A connection that came in and whose other side is a member.
+#[derive(Debug)]
+pub struct Accepted {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The connection.
+    pub link: Link,
+}
+
+/// How a connection's packets travel at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path {
+    /// Whether they go straight to the peer, not over a relay.
+    pub direct: bool,
+    /// Round-trip time.
+    pub rtt: Duration,
+}
+
+/// The endpoint of this host.
+#[derive(Debug, Clone)]
+pub struct Net {
+    endpoint: Endpoint,
+    membership: Arc<Membership>,
+    refused: Arc<AtomicU64>,
+}
+
+impl Net {
+    /// Binds the endpoint. Nothing is accepted before [`accept`](Self::accept).
+    ///
+    /// # Errors
+    /// [`BindError`] names the address that cannot be bound.
+    pub async fn bind(options: Options) -> Result<Self, BindError> {
+        let relay_mode = match &options.relay {
+            Relay::Public => None,
+            Relay::Off => Some(RelayMode::Disabled),
+            Relay::Own(url) => {
+                let url: RelayUrl = url.parse().map_err(|_| BindError::Relay(url.clone()))?;
+                Some(RelayMode::custom([url]))
+            }
+        };
+        let build = |addr: Option<SocketAddr>| {
+            let builder = match &relay_mode {
+                None => Endpoint::builder(presets::N0),
+                Some(mode) => Endpoint::builder(presets::Minimal).relay_mode(mode.clone()),
+            };
+            let builder = builder
+                .secret_key(options.key.clone())
+                .transport_config(transport())
+                .alpns(vec![Purpose::Control.alpn().to_vec(), Purpose::Bulk.alpn().to_vec()]);
+            match addr {
+                None => Ok(builder),
+                Some(addr) => builder
+                    .clear_ip_transports()
+                    .bind_addr(addr)
+                    .map_err(|source| BindError::Socket { addr: Some(addr), source: Box::new(source) }),
+            }
+        };
+        let wished = match (options.bind_addr, options.last_port) {
+            (Some(addr), Some(port)) if addr.port() == 0 => Some(SocketAddr::new(addr.ip(), port)),
+            (Some(_), _) | (None, None) => None,
+            (None, Some(port)) => Some(SocketAddr::from(([0; 8], port))),
+        };
+        // The port of the last run, so that known addresses stay true; any other when it is taken.
+        let kept = match wished {
+            Some(addr) => build(Some(addr))?.bind().await.ok(),
+            None => None,
+        };
+        let endpoint = match kept {
+            Some(endpoint) => endpoint,
+            None => build(options.bind_addr)?
+                .bind()
+                .await
+                .map_err(|source| BindError::Socket { addr: options.bind_addr, source: Box::new(source) })?,
+        };
+        Ok(Self { endpoint, membership: Arc::new(options.membership), refused: Arc::default() })
+    }
+
+    /// Returns the id of this host.
+    #[must_use]
+    pub fn id(&self) -> HostId {
+        HostId::from_bytes(*self.endpoint.id().as_bytes())
+    }
+
+    /// Returns the port on which peers reach this host.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.endpoint.bound_sockets().first().map(SocketAddr::port)
+    }
+
+    /// Returns where this host can be reached now.
+    #[must_use]
+    pub fn ticket(&self) -> Ticket {
+        let addr = self.endpoint.addr();
+        let mut addresses: Vec<SocketAddr> = addr.ip_addrs().copied().collect();
+        for socket in self.endpoint.bound_sockets() {
+            if !socket.ip().is_unspecified() && !addresses.contains(&socket) {
+                addresses.push(socket);
+            }
+        }
+        Ticket { host: self.id(), addresses, relay: addr.relay_urls().next().map(ToString::to_string) }
+    }
+
+    /// Returns how many connections came without a proof of membership.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Dials a peer and proves membership on both sides.
+    ///
+    /// # Errors
+    /// [`DialError`] when it does not answer, or is no member.
+    pub async fn dial(&self, to: &Ticket, purpose: Purpose) -> Result<Link, DialError> {
+        let id = EndpointId::from_bytes(to.host.as_bytes()).map_err(|_| DialError::Id(to.host))?;
+        let mut addr = EndpointAddr::new(id);
+        for address in &to.addresses {
+            addr = addr.with_ip_addr(*address);
+        }
+        if let Some(Ok(relay)) = to.relay.as_deref().map(str::parse::<RelayUrl>) {
+            addr = addr.with_relay_url(relay);
+        }
+        let connecting = self.endpoint.connect(addr, purpose.alpn());
+        let connection = tokio::time::timeout(limits::DIAL_TIME, connecting)
+            .await
+            .map_err(|_| DialError::Timeout)?
+            .map_err(|error| DialError::Connect(Box::new(error)))?;
+        Ok(proof::prove(connection, self.id(), &self.membership).await?)
+    }
+
+    /// Accepts connections until the group ends, and hands on those whose other side is a member.
+    pub async fn accept(
+        &self,
+        group: &Group,
+        accepted: mpsc::Sender<Accepted>,
+        refused: impl Fn(HostId) + Send + Sync + 'static,
+    ) {
+        let strangers = Arc::new(Semaphore::new(limits::STRANGERS));
+        let refused = Arc::new(refused);
+        while let Some(incoming) = self.endpoint.accept().await {
+            let Ok(place) = Arc::clone(&strangers).try_acquire_owned() else {
+                incoming.refuse();
+                continue;
+            };
+            let (net, accepted, refused) = (self.clone(), accepted.clone(), Arc::clone(&refused));
+            group.spawn_until_cancelled("accept", async move {
+                let _place = place;
+                match net.admit(incoming).await {
+                    Ok(link) => {
+                        // The receiver has gone when the host stops.
+                        let _ = accepted.send(link).await;
+                    }
+                    Err(Some(stranger)) => {
+                        net.refused.fetch_add(1, Ordering::Relaxed);
+                        refused(stranger);
+                    }
+                    Err(None) => {}
+                }
+            });
+        }
+    }
+
+    /// Closes every connection in order, so that peers see it at once.
+    pub async fn close(&self) {
+        self.endpoint.close().await;
+    }
+
+    /// Lets a connection in when its other side is a member; else returns who it was, when that is known.
+    async fn admit(&self, incoming: Incoming) -> Result<Accepted, Option<HostId>> {
+        let handshake = async { incoming.accept().map_err(|_| None)?.await.map_err(|_| None) };
+        let connection: Connection = tokio::time::timeout(limits::PROOF_TIME, handshake).await.map_err(|_| None)??;
+        let stranger = HostId::from_bytes(*connection.remote_id().as_bytes());
+        let purpose = match connection.alpn() {
+            alpn if alpn == Purpose::Control.alpn() => Purpose::Control,
+            _ => Purpose::Bulk,
+        };
+        match proof::check_and_prove(connection, self.id(), &self.membership).await {
+            Ok(link) => Ok(Accepted { purpose, link }),
+            Err(error) => {
+                tracing::debug!(peer = %stranger.fmt_short(), %error, "connection without proof refused");
+                Err(Some(stranger))
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Returns how the connection's packets travel.
+    #[must_use]
+    pub fn path(&self) -> Option<Path> {
+        path(&self.connection)
+    }
+}
+
+/// Returns how the packets of a connection travel.
+pub(super) fn path(connection: &Connection) -> Option<Path> {
+    let paths = connection.paths();
+    let selected = paths.iter().find(|path| path.is_selected())?;
+    Some(Path { direct: selected.is_ip(), rtt: selected.rtt() })
+}
+
+/// Windows and times of every connection. A stranger gets one stream and [`limits::STRANGER_BYTES`]; a member more,
+/// once it has proved itself. What a peer can pin on two connections stays below 8 MiB.
+fn transport() -> QuicTransportConfig {
+    QuicTransportConfig::builder()
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(limits::STREAM_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(limits::STRANGER_BYTES))
+        .send_window(u64::from(limits::CONNECTION_WINDOW_BYTES))
+        .datagram_receive_buffer_size(None)
+        .max_idle_timeout(Some(limits::IDLE_TIME.try_into().expect("six seconds fit")))
+        .keep_alive_interval(limits::KEEP_ALIVE)
+        .default_path_max_idle_timeout(limits::PATH_IDLE_TIME)
+        .default_path_keep_alive_interval(limits::KEEP_ALIVE)
+        .build()
+}

@@ -1,0 +1,76 @@
+//! Frames: a 4-byte big-endian length and one protobuf message. The length is checked before anything is allocated.
+
+use bytes::BytesMut;
+use iroh::endpoint::ConnectionError;
+use iroh::endpoint::ReadExactError;
+use iroh::endpoint::RecvStream;
+use iroh::endpoint::SendStream;
+use iroh::endpoint::WriteError;
+use prost::Message;
+
+use super::codec::CodecError;
+
+/// A frame could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The peer ended the stream between two frames.
+    #[error("the stream has ended")]
+    Ended,
+    /// The connection broke.
+    #[error("the connection broke")]
+    Read(#[source] Box<ReadExactError>),
+    /// The connection broke.
+    #[error("the connection broke")]
+    Write(#[source] Box<WriteError>),
+    /// The connection has ended.
+    #[error("the connection has ended")]
+    Lost(#[source] Box<ConnectionError>),
+    /// The message makes no sense.
+    #[error(transparent)]
+    Nonsense(#[from] CodecError),
+    /// The frame is longer than allowed.
+    #[error("a frame of {length} bytes is longer than the limit of {limit}")]
+    TooLong {
+        /// How long it says it is.
+        length: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// The bytes are no such message.
+    #[error("a frame cannot be read")]
+    Malformed(#[from] prost::DecodeError),
+}
+
+/// Reads one frame of at most `limit` bytes.
+pub(super) async fn read<M: Message + Default>(stream: &mut RecvStream, limit: usize) -> Result<M, FrameError> {
+    let length = match read_length(stream).await? {
+        length if length as usize > limit => return Err(FrameError::TooLong { length: length as usize, limit }),
+        length => length as usize,
+    };
+    let mut frame = BytesMut::zeroed(length);
+    stream.read_exact(&mut frame).await.map_err(|error| FrameError::Read(Box::new(error)))?;
+    Ok(M::decode(frame.freeze())?)
+}
+
+/// Reads the four bytes of a length.
+pub(super) async fn read_length(stream: &mut RecvStream) -> Result<u32, FrameError> {
+    let mut length = [0; 4];
+    match stream.read_exact(&mut length).await {
+        Ok(()) => Ok(u32::from_be_bytes(length)),
+        Err(ReadExactError::FinishedEarly(0)) => Err(FrameError::Ended),
+        Err(error) => Err(FrameError::Read(Box::new(error))),
+    }
+}
+
+/// Writes one frame of at most `limit` bytes.
+pub(super) async fn write<M: Message>(stream: &mut SendStream, message: &M, limit: usize) -> Result<(), FrameError> {
+    let length = message.encoded_len();
+    if length > limit {
+        return Err(FrameError::TooLong { length, limit });
+    }
+    let mut frame = BytesMut::with_capacity(4 + length);
+    frame.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    message.encode(&mut frame).expect("the buffer grows as needed");
+    stream.write_chunk(frame.freeze()).await.map_err(|error| FrameError::Write(Box::new(error)))
+}

@@ -1,0 +1,22 @@
+//! Connections between hosts: the iroh endpoint, the proof of membership, frames, and what they carry.
+//!
+//! It knows no store, no state and no rule of replication: it turns words of `sync` into bytes and back, and lets
+//! nobody through who has not proved the library's secret. Called by `engine` and `node`.
+//!
+//! A pair of hosts holds one control connection; content flows on bulk connections that the side that wants it dials.
+
+mod bulk;
+mod codec;
+mod control;
+mod endpoint;
+mod frame;
+mod identity;
+mod proof;
+
+pub use bulk::{BulkServer, Head, Piece, Records, ServedLane, WantReader, WantWriter, Wants};
+pub use codec::CodecError;
+pub use control::{Control, ControlReader, ControlWriter, Greeting, Line};
+pub use endpoint::{Accepted, BindError, DialError, Net, Options, Path, Purpose, Relay};
+pub use frame::FrameError;
+pub use identity::{IdentityError, load_or_make};
+pub use proof::{Link, Membership, ProofError};
