@@ -12,8 +12,10 @@
 //! An arrow may only point down; `tests/arch.rs` holds the list of those that exist. `docs/architecture.md` is the map.
 
 pub mod asset;
+pub mod auth;
 pub mod event;
 pub mod hook;
+pub mod library;
 pub mod limits;
 pub mod proto;
 pub mod store;
