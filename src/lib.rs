@@ -13,6 +13,7 @@
 
 pub mod asset;
 pub mod auth;
+pub mod config;
 pub mod event;
 pub mod hook;
 pub mod library;
@@ -21,3 +22,4 @@ pub mod proto;
 pub mod store;
 pub mod sync;
 pub mod task;
+pub mod telemetry;
