@@ -13,6 +13,7 @@
 
 pub mod asset;
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod event;
 pub mod hook;
