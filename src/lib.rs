@@ -13,6 +13,8 @@
 
 pub mod asset;
 pub mod auth;
+pub mod cli;
+pub mod config;
 pub mod database;
 pub mod event;
 pub mod hook;
@@ -24,3 +26,4 @@ pub mod state;
 pub mod store;
 pub mod sync;
 pub mod task;
+pub mod telemetry;

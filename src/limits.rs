@@ -182,3 +182,55 @@ pub const LIES_PER_PEER: u32 = 16;
 
 /// Time without a byte of progress after which a transfer is taken from its source.
 pub const STALL: Duration = Duration::from_secs(20);
+
+// ── secrets and tickets ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Memory that stretching a phrase takes, in KiB (RFC 9106, second choice). Part of the derivation: never changed.
+pub const STRETCH_KIB: u32 = 64 * 1024;
+
+/// Passes over that memory. Part of the derivation: never changed.
+pub const STRETCH_PASSES: u32 = 3;
+
+/// Lanes of that memory. Part of the derivation: never changed.
+pub const STRETCH_LANES: u32 = 4;
+
+/// Longest phrase in bytes of UTF-8. A longer one is refused.
+pub const PHRASE_BYTES: usize = 1024;
+
+/// Fewest guesses that a typed phrase must be worth, as estimated. A weaker one is refused.
+pub const PHRASE_GUESSES: u64 = 100_000_000_000_000;
+
+/// Longest ticket in bytes of text; the largest one that is written has half of it. A longer text is no ticket.
+pub const TICKET_BYTES: usize = 4 * 1024;
+
+/// Addresses in a ticket, at most: as many as a host with several networks has. Further ones are left out.
+pub const TICKET_ADDRESSES: usize = 32;
+
+/// Longest relay address in a ticket, in bytes. A longer one is refused.
+pub const TICKET_RELAY_BYTES: usize = 255;
+
+// ── faces ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Largest configuration file in bytes. A larger one is refused: it is some other file.
+pub const CONFIG_BYTES: u64 = 256 * 1024;
+
+/// Longest name of a device in bytes of UTF-8. A longer one is refused; a longer host name is cut.
+pub const DEVICE_NAME_BYTES: usize = 64;
+
+/// Time the command line waits for a connection to a host. Later it gives up and names the address.
+pub const CLIENT_CONNECT: Duration = Duration::from_secs(5);
+
+/// Time the command line waits for the next bytes of an answer. Verifying a large asset is the longest silence.
+pub const CLIENT_SILENCE: Duration = Duration::from_secs(120);
+
+/// Largest JSON answer the command line reads, in bytes: a page of the largest documents fits. A larger one is an error.
+pub const CLIENT_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Assets the command line asks for in one page, so that a page of the largest documents stays in bounds.
+pub const CLIENT_PAGE_ROWS: usize = 100;
+
+/// Longest line of a stream of JSON lines the command line reads, in bytes. A longer one is an error.
+pub const CLIENT_LINE_BYTES: usize = 64 * 1024;
+
+/// Longest file with the token of the host API, in bytes; the token has 64 and a line end. The rest is not read.
+pub const TOKEN_BYTES: u64 = 128;

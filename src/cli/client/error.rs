@@ -1,0 +1,100 @@
+//! What can go wrong on the way to a host.
+
+use std::path::PathBuf;
+
+use reqwest::StatusCode;
+
+use crate::limits;
+
+/// A request that did not work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(in crate::cli) enum ClientError {
+    /// Nobody listens there.
+    #[error("no host answers at {base}; {start}")]
+    NotRunning {
+        /// Where.
+        base: String,
+        /// What to do.
+        start: &'static str,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// No answer in time.
+    #[error("{base} did not answer in time; `can-sync status` tells how the host is")]
+    Late {
+        /// Where.
+        base: String,
+    },
+    /// The connection broke.
+    #[error("the connection to {base} broke; the host may have been stopped")]
+    Broken {
+        /// Where.
+        base: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The host said no.
+    #[error("{base} answers {status}{}", told(.text))]
+    Refused {
+        /// Where.
+        base: String,
+        /// With which status.
+        status: StatusCode,
+        /// With which text; may be empty.
+        text: String,
+    },
+    /// The token is of another host.
+    #[error("the host at {base} does not accept this token; `data_dir` must be the one of that host")]
+    TokenRefused {
+        /// Where.
+        base: String,
+    },
+    /// There is no token.
+    #[error(
+        "cannot read the token {path}; a host makes it at its first start (`can-sync run`), in its `data_dir`",
+        path = path.display()
+    )]
+    Token {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The answer is none that this program knows.
+    #[error("{base} answers something else than expected; is it a can-sync host of this version?")]
+    Odd {
+        /// Where.
+        base: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The answer is larger than any that is known.
+    #[error("the answer of {base} has more than {limit} bytes", limit = limits::CLIENT_ANSWER_BYTES)]
+    TooLarge {
+        /// Where.
+        base: String,
+    },
+    /// The HTTP client could not be made.
+    #[error("cannot set up HTTP")]
+    SetUp(#[source] reqwest::Error),
+}
+
+impl ClientError {
+    /// Sorts an error of the HTTP client.
+    pub(super) fn of(error: reqwest::Error, base: &str, start: &'static str) -> Self {
+        // The base is in the text already, the whole URL need not be.
+        let (source, base) = (error.without_url(), base.to_owned());
+        if source.is_connect() {
+            Self::NotRunning { base, start, source }
+        } else if source.is_timeout() {
+            Self::Late { base }
+        } else {
+            Self::Broken { base, source }
+        }
+    }
+}
+
+fn told(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
+}

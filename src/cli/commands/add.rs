@@ -1,0 +1,109 @@
+//! `can-sync add`: ingests files.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use futures_util::StreamExt;
+use reqwest::Body;
+use reqwest::Method;
+use reqwest::multipart::Form;
+use reqwest::multipart::Part;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::fs::File;
+use tokio_util::io::ReaderStream;
+
+use crate::cli::client::Asset;
+use crate::cli::client::CanApi;
+use crate::cli::context::Context;
+use crate::cli::exit::Misused;
+use crate::cli::printer::Unit;
+use crate::limits;
+
+/// Add files as assets
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Which files
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Media type; found from the file's name when not given
+    #[arg(long, value_name = "TYPE")]
+    mime_type: Option<String>,
+    /// Name for people; the file's own when not given
+    #[arg(long)]
+    name: Option<String>,
+    /// Logical folder for people
+    #[arg(long)]
+    path: Option<String>,
+    /// Program that made it
+    #[arg(long)]
+    application: Option<String>,
+    /// Person who made it
+    #[arg(long)]
+    user: Option<String>,
+    /// Tag; may be given several times
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Free text
+    #[arg(long)]
+    description: Option<String>,
+}
+
+impl Args {
+    pub(in crate::cli) async fn execute(self, context: &Context) -> anyhow::Result<()> {
+        if self.name.is_some() && self.files.len() > 1 {
+            return Err(Misused("--name is for one file; several keep their own names".to_owned()).into());
+        }
+        if let Some(tag) = self.tags.iter().find(|tag| tag.contains(',')) {
+            let text = format!("the tag `{tag}` has a comma; add the file without it, then use `can-sync tag`");
+            return Err(Misused(text).into());
+        }
+        let (api, printer) = (context.can_api()?, context.printer());
+        for path in &self.files {
+            let added = self.add(context, &api, path).await;
+            let added = added.with_context(|| format!("{} was not added", path.display()))?;
+            if printer.is_json() {
+                printer.json(&added)?;
+            } else {
+                let asset = Asset::deserialize(&added)?;
+                printer.line(&format!("{}  {}", asset.hash, path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn add(&self, context: &Context, api: &CanApi, path: &Path) -> anyhow::Result<Value> {
+        let file = File::open(path).await.context("cannot open it")?;
+        let metadata = file.metadata().await.context("cannot read it")?;
+        if !metadata.is_file() {
+            bail!("it is not a file");
+        }
+        let own_name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = self.name.clone().or(own_name).unwrap_or_default();
+        let progress = context.printer().progress(&name, Some(metadata.len()), Unit::Bytes);
+        let pieces = ReaderStream::with_capacity(file, limits::CONTENT_CHUNK_BYTES);
+        let counted = pieces.inspect(move |piece| progress.add(piece.as_ref().map_or(0, |piece| piece.len() as u64)));
+        let content = Part::stream_with_length(Body::wrap_stream(counted), metadata.len());
+        // The fields go first, so that what is not allowed is told before the content travels.
+        let form = self.fields(&name).into_iter().fold(Form::new(), |form, (field, text)| form.text(field, text));
+        let form = form.part("file", content.file_name(name));
+        Ok(api.data(api.request(Method::POST, "/ingest", &[]).multipart(form)).await?)
+    }
+
+    /// Returns the fields that have a text.
+    fn fields(&self, name: &str) -> Vec<(&'static str, String)> {
+        let tags = (!self.tags.is_empty()).then(|| self.tags.join(","));
+        let fields = [
+            ("mime_type", self.mime_type.clone()),
+            ("human_file_name", Some(name.to_owned())),
+            ("human_readable_path", self.path.clone()),
+            ("application", self.application.clone()),
+            ("user", self.user.clone()),
+            ("tags", tags),
+            ("description", self.description.clone()),
+        ];
+        fields.into_iter().filter_map(|(field, text)| Some((field, text.filter(|text| !text.is_empty())?))).collect()
+    }
+}

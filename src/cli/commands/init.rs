@@ -1,0 +1,44 @@
+//! `can-sync init`: a new configuration with a secret of its own.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use zeroize::Zeroizing;
+
+use crate::auth::ENTROPY_BYTES;
+use crate::auth::Phrase;
+use crate::cli::context::Context;
+use crate::cli::context::DEFAULT_FILE;
+use crate::config;
+
+/// Write a commented configuration with a new secret of twelve words
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Where to write it; a file that is there is left as it is
+    #[arg(default_value = DEFAULT_FILE)]
+    file: PathBuf,
+}
+
+impl Args {
+    pub(in crate::cli) fn execute(self, context: &Context) -> anyhow::Result<()> {
+        let mut random = Zeroizing::new([0; ENTROPY_BYTES]);
+        getrandom::fill(random.as_mut_slice())
+            .map_err(|error| anyhow!("the system has no random bytes for a secret: {error}"))?;
+        config::write_new(&self.file, &config::template_with(&Phrase::generate(*random)))?;
+        let (printer, file) = (context.printer(), self.file.display());
+        printer.line(&file.to_string())?;
+        for line in [
+            format!("Wrote {file} with a new secret; only you can read it."),
+            String::new(),
+            "On this machine:".to_owned(),
+            format!("  can-sync run {file}"),
+            "On every further machine:".to_owned(),
+            format!("  1. copy {file} there by a way you trust: the line `sync_passphrase` must be the same"),
+            "  2. set `ticket_file` here, and `connect_ticket_file` there to a copy of that file".to_owned(),
+            format!("  3. can-sync run {file}"),
+        ] {
+            printer.say(&line);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! The commands, one per file: its arguments, and what it does with them.
+//!
+//! A further command is a further file, a variant of [`Command`] and a line in [`Command::execute`].
+
+mod add;
+mod completions;
+mod config;
+mod get;
+mod init;
+mod ls;
+mod restore;
+mod status;
+mod tag;
+mod trash;
+mod verify;
+
+use clap::Subcommand;
+
+use super::context::Context;
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Init(init::Args),
+    Add(add::Args),
+    Ls(ls::Args),
+    Get(get::Args),
+    Tag(tag::Args),
+    Trash(trash::Args),
+    Restore(restore::Args),
+    Status(status::Args),
+    Verify(verify::Args),
+    Config(config::Args),
+    Completions(completions::Args),
+}
+
+impl Command {
+    /// Does it.
+    pub(super) fn execute(self, context: &Context) -> anyhow::Result<()> {
+        match self {
+            Self::Init(args) => args.execute(context),
+            Self::Add(args) => context.block_on(args.execute(context)),
+            Self::Ls(args) => context.block_on(args.execute(context)),
+            Self::Get(args) => context.block_on(args.execute(context)),
+            Self::Tag(args) => context.block_on(args.execute(context)),
+            Self::Trash(args) => context.block_on(args.execute(context)),
+            Self::Restore(args) => context.block_on(args.execute(context)),
+            Self::Status(args) => context.block_on(args.execute(context)),
+            Self::Verify(args) => context.block_on(args.execute(context)),
+            Self::Config(args) => args.execute(context),
+            Self::Completions(args) => args.execute(context),
+        }
+    }
+}

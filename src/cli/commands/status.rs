@@ -1,0 +1,157 @@
+//! `can-sync status`: how the running host is, on one screen.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::cli::context::Context;
+use crate::cli::format;
+use crate::cli::printer::Align;
+use crate::cli::printer::Printer;
+
+/// Show how the running host is
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {}
+
+/// What `GET /status` tells, as far as people are shown it.
+#[derive(Debug, Deserialize)]
+struct Status {
+    host_id: String,
+    name: String,
+    version: String,
+    uptime_secs: u64,
+    store: Store,
+    libraries: Vec<Library>,
+    peers: Vec<Peer>,
+    transfers: Amount,
+    held: Amount,
+    declined: Amount,
+    refused: Amount,
+}
+
+#[derive(Debug, Deserialize)]
+struct Store {
+    kind: String,
+    healthy: bool,
+    assets: u64,
+    bytes: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Library {
+    name: String,
+    count: u64,
+    fingerprint: String,
+    in_sync: bool,
+    behind: Amount,
+    peers: Amount,
+}
+
+#[derive(Debug, Deserialize)]
+struct Peer {
+    id: String,
+    name: Option<String>,
+    connected: bool,
+    path: Option<String>,
+    rtt_ms: Option<f64>,
+    in_sync: bool,
+    kept: Option<u64>,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+/// How many there are: a number, or a list of them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Amount {
+    Number(u64),
+    List(Vec<Value>),
+}
+
+impl Amount {
+    fn get(&self) -> u64 {
+        match self {
+            Self::Number(number) => *number,
+            Self::List(list) => list.len() as u64,
+        }
+    }
+}
+
+impl Args {
+    #[expect(clippy::unused_self, reason = "every command is executed the same way")]
+    pub(in crate::cli) async fn execute(self, context: &Context) -> anyhow::Result<()> {
+        let (api, printer) = (context.host_api()?, context.printer());
+        let value: Value = api.get("/status").await?;
+        if printer.is_json() {
+            return Ok(printer.json(&value)?);
+        }
+        show(printer, &Status::deserialize(&value)?)
+    }
+}
+
+fn show(printer: &Printer, status: &Status) -> anyhow::Result<()> {
+    let Status { host_id, name, version, store, .. } = status;
+    let up = format::duration(status.uptime_secs);
+    printer.heading(&format!("{name}  {host_id}"))?;
+    printer.line(&format!("can-sync {version}, up {up}"))?;
+    let (assets, bytes) = (format::count(store.assets, "asset"), format::bytes(store.bytes));
+    let health = if store.healthy { "" } else { ", NOT HEALTHY" };
+    printer.line(&format!("store: {}, {assets}, {bytes}{health}", store.kind))?;
+    let [transfers, held] = [&status.transfers, &status.held].map(Amount::get);
+    let [declined, refused] = [&status.declined, &status.refused].map(Amount::get);
+    printer.line(&format!("{transfers} in transfer, {held} held, {declined} declined, {refused} refused"))?;
+    printer.line("")?;
+    let rows: Vec<_> = status.libraries.iter().map(library).collect();
+    let columns = [
+        ("LIBRARY", Align::Left),
+        ("ASSETS", Align::Right),
+        ("STATE", Align::Left),
+        ("PEERS", Align::Right),
+        ("FINGERPRINT", Align::Left),
+    ];
+    printer.table(&columns, &rows)?;
+    printer.line("")?;
+    if status.peers.is_empty() {
+        return Ok(printer.line("no peers yet")?);
+    }
+    let rows: Vec<_> = status.peers.iter().map(peer).collect();
+    let columns = [
+        ("PEER", Align::Left),
+        ("STATE", Align::Left),
+        ("PATH", Align::Left),
+        ("RTT", Align::Right),
+        ("KEPT", Align::Right),
+        ("IN", Align::Right),
+        ("OUT", Align::Right),
+        ("ID", Align::Left),
+    ];
+    Ok(printer.table(&columns, &rows)?)
+}
+
+fn library(library: &Library) -> Vec<String> {
+    let state = match (library.in_sync, library.behind.get()) {
+        (true, _) => "in sync".to_owned(),
+        (false, 0) => "not in sync".to_owned(),
+        (false, behind) => format!("{behind} behind"),
+    };
+    let peers = library.peers.get().to_string();
+    vec![library.name.clone(), library.count.to_string(), state, peers, library.fingerprint.clone()]
+}
+
+fn peer(peer: &Peer) -> Vec<String> {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let state = match (peer.connected, peer.in_sync) {
+        (true, true) => "in sync",
+        (true, false) => "connected",
+        (false, _) => "away",
+    };
+    vec![
+        or_dash(peer.name.clone()),
+        state.to_owned(),
+        or_dash(peer.path.clone()),
+        or_dash(peer.rtt_ms.map(|rtt| format!("{rtt:.1} ms"))),
+        or_dash(peer.kept.map(|kept| kept.to_string())),
+        format::bytes(peer.bytes_in),
+        format::bytes(peer.bytes_out),
+        peer.id.clone(),
+    ]
+}

@@ -1,0 +1,262 @@
+//! The only place that prints: data goes to stdout, talk to stderr.
+//!
+//! What came from elsewhere (names, tags, errors of a server) is shown with its control characters escaped, so that no
+//! asset can move the cursor, colour the screen or pretend to be another line.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io;
+use std::io::IsTerminal;
+use std::io::Write;
+
+use indicatif::ProgressBar;
+use indicatif::ProgressDrawTarget;
+use indicatif::ProgressStyle;
+use serde::Serialize;
+
+/// Writes what commands have to say.
+#[derive(Debug, Clone)]
+pub(super) struct Printer {
+    json: bool,
+    stdout_is_terminal: bool,
+    stderr_is_terminal: bool,
+    colour: bool,
+}
+
+/// Data could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the output")]
+pub(super) struct PrintError(#[source] io::Error);
+
+/// Tells whether a cause is a reader of stdout that had enough, which is no failure.
+pub(super) fn is_closed_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref::<PrintError>().is_some_and(|error| error.0.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Where the text of a cell begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Align {
+    Left,
+    Right,
+}
+
+impl Printer {
+    /// Looks at what stdout and stderr are. Colours are for terminals, unless `NO_COLOR` is set to something.
+    pub(super) fn new(json: bool) -> Self {
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let stderr_is_terminal = io::stderr().is_terminal();
+        let stdout_is_terminal = io::stdout().is_terminal();
+        Self { json, stdout_is_terminal, stderr_is_terminal, colour: !no_colour }
+    }
+
+    /// Tells whether programs read the output.
+    pub(super) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Tells whether stdout is a terminal.
+    pub(super) const fn stdout_is_terminal(&self) -> bool {
+        self.stdout_is_terminal
+    }
+
+    /// Tells whether talk may be coloured.
+    pub(super) const fn stderr_has_colour(&self) -> bool {
+        self.stderr_is_terminal && self.colour
+    }
+
+    /// Prints bytes of data as they are.
+    pub(super) fn bytes(&self, bytes: &[u8]) -> Result<(), PrintError> {
+        io::stdout().lock().write_all(bytes).map_err(PrintError)
+    }
+
+    /// Ends the output: what is still buffered is written.
+    pub(super) fn flush(&self) -> Result<(), PrintError> {
+        io::stdout().lock().flush().map_err(PrintError)
+    }
+
+    /// Prints one line of data, escaped.
+    pub(super) fn line(&self, text: &str) -> Result<(), PrintError> {
+        self.bytes(format!("{}\n", escape(text)).as_bytes())
+    }
+
+    /// Prints one value as JSON in one line. Control characters stand escaped in it too.
+    pub(super) fn json(&self, value: &impl Serialize) -> Result<(), PrintError> {
+        self.bytes(format!("{}\n", json_text(value)).as_bytes())
+    }
+
+    /// Prints a piece of JSON that others belong around.
+    pub(super) fn json_piece(&self, value: &impl Serialize) -> Result<(), PrintError> {
+        self.bytes(json_text(value).as_bytes())
+    }
+
+    /// Prints a heading.
+    pub(super) fn heading(&self, text: &str) -> Result<(), PrintError> {
+        let (on, off) = if self.stdout_is_terminal && self.colour { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        self.bytes(format!("{on}{}{off}\n", escape(text)).as_bytes())
+    }
+
+    /// Prints rows under a heading, each column as wide as its widest cell.
+    pub(super) fn table(&self, columns: &[(&str, Align)], rows: &[Vec<String>]) -> Result<(), PrintError> {
+        let (head, body) = layout(columns, rows);
+        self.heading(&head)?;
+        self.bytes(body.as_bytes())
+    }
+
+    /// Prints further rows of a table.
+    pub(super) fn rows(&self, columns: &[(&str, Align)], rows: &[Vec<String>]) -> Result<(), PrintError> {
+        self.bytes(layout(columns, rows).1.as_bytes())
+    }
+
+    /// Says something to the person on stderr, escaped. It is no failure when nobody listens.
+    pub(super) fn say(&self, text: &str) {
+        let _ = writeln!(io::stderr().lock(), "{}", escape(text));
+    }
+
+    /// Says what went wrong, with its causes.
+    pub(super) fn error(&self, error: &anyhow::Error) {
+        let (on, off) = if self.stderr_has_colour() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        let mut text = format!("{on}error{off}: {}", escape(&error.to_string()));
+        for cause in error.chain().skip(1) {
+            let _ = write!(text, "\n  because: {}", escape(&cause.to_string()));
+        }
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// Shows how much of a long work is done, on a terminal only.
+    pub(super) fn progress(&self, label: &str, total: Option<u64>, unit: Unit) -> Progress {
+        let target = if self.stderr_is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(total, target).with_message(escape(label).into_owned());
+        let template = match unit {
+            Unit::Bytes => "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+            Unit::Assets => "{msg} {wide_bar} {pos}/{len} {eta}",
+        };
+        bar.set_style(ProgressStyle::with_template(template).expect("a template that was tried"));
+        Progress(bar)
+    }
+}
+
+/// In what work is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    Bytes,
+    Assets,
+}
+
+/// Shows how much is done, until it is dropped.
+#[derive(Debug, Clone)]
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    /// Adds to what is done.
+    pub(super) fn add(&self, amount: u64) {
+        self.0.inc(amount);
+    }
+
+    /// Sets what is done, and what there is to do.
+    pub(super) fn set(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+
+    /// Takes the bar off the screen.
+    pub(super) fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        // Clones feed the bar from elsewhere; clearing twice does no harm.
+        self.end();
+    }
+}
+
+/// Writes the heading and the rows of a table.
+fn layout(columns: &[(&str, Align)], rows: &[Vec<String>]) -> (String, String) {
+    let rows: Vec<Vec<Cow<'_, str>>> =
+        rows.iter().map(|row| row.iter().map(|cell| escape(cell)).collect::<Vec<_>>()).collect();
+    let width = |index: usize, name: &str| {
+        let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.chars().count());
+        cells.chain([name.chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = columns.iter().enumerate().map(|(index, (name, _))| width(index, name)).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut line = String::new();
+        for ((cell, (_, align)), width) in cells.zip(columns).zip(&widths) {
+            let gap = if line.is_empty() { "" } else { "  " };
+            let _ = match align {
+                Align::Left => write!(line, "{gap}{cell:<width$}"),
+                Align::Right => write!(line, "{gap}{cell:>width$}"),
+            };
+        }
+        line.truncate(line.trim_end().len());
+        line
+    };
+    let head = line(&mut columns.iter().map(|(name, _)| *name));
+    let body = rows.iter().map(|row| line(&mut row.iter().map(AsRef::as_ref)) + "\n").collect();
+    (head, body)
+}
+
+/// Tells whether a character could change how its surroundings are shown.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Escapes the characters that could change how their surroundings are shown.
+fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if is_unsafe(c) { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+    }
+    Cow::Owned(escaped)
+}
+
+/// Writes JSON in which such characters stand as `\uXXXX`; they occur in strings only, so it stays the same JSON.
+fn json_text(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).expect("what commands print has text for keys");
+    if !text.contains(is_unsafe) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if is_unsafe(c) {
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_move_the_cursor_is_escaped() {
+        for (text, shown) in [
+            ("plain ü 漢", "plain ü 漢"),
+            ("a\x1b[31mb", "a\\u{1b}[31mb"),
+            ("a\nb\t\0", "a\\nb\\t\\u{0}"),
+            ("csi\u{9b}2J", "csi\\u{9b}2J"),
+            ("exe\u{202e}gpj", "exe\\u{202e}gpj"),
+        ] {
+            assert_eq!(escape(text), shown);
+            let json = json_text(&text);
+            assert!(!json.contains(is_unsafe), "{json}");
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["a".to_owned(), "1".to_owned(), String::new()], vec!["long\n".to_owned(), "100".to_owned()]];
+        let (head, body) = layout(&[("NAME", Align::Left), ("N", Align::Right), ("X", Align::Left)], &rows);
+        assert_eq!(head, "NAME      N  X");
+        assert_eq!(body, "a         1\nlong\\n  100\n");
+    }
+}

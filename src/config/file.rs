@@ -1,0 +1,252 @@
+//! The YAML file: a map of known keys to scalar values, each at most once.
+//!
+//! The file is walked as it is parsed, so that an unknown key, a key that stands twice and a value of the wrong kind are
+//! refused at the line where they stand: the error is raised while the parser is there, and the parser adds the place.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::path::PathBuf;
+
+use serde::Deserializer;
+use serde::de::DeserializeSeed;
+use serde::de::MapAccess;
+use serde::de::Visitor;
+use zeroize::Zeroizing;
+
+use super::ConfigError;
+use super::Key;
+use super::Settings;
+use super::key;
+use super::value;
+use crate::limits;
+
+/// A configuration file that was read and found right: the keys it sets, as text.
+#[derive(Clone)]
+pub struct ConfigFile {
+    pub(super) path: PathBuf,
+    /// What the keys are set to; a key that is set to nothing (`null`) is as if it were not there.
+    pub(super) values: BTreeMap<Key, Zeroizing<String>>,
+    /// Whether others than the owner may read the file.
+    pub(super) open_to_others: bool,
+}
+
+impl fmt::Debug for ConfigFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigFile").field("path", &self.path).field("keys", &self.values.keys()).finish()
+    }
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// [`ConfigError`] names file, line and reason of the first thing that is wrong.
+pub fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
+    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    let open_to_others = is_open_to_others(&file.metadata().map_err(failed)?);
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(limits::CONFIG_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limits::CONFIG_BYTES {
+        return Err(ConfigError::TooLarge { path: path.to_owned() });
+    }
+    let not = |reason| ConfigError::NotAConfiguration { path: path.to_owned(), reason };
+    let text = std::str::from_utf8(&bytes).map_err(|_| not("it is not UTF-8 text"))?;
+    Ok(ConfigFile { path: path.to_owned(), values: parse(path, text)?, open_to_others })
+}
+
+#[cfg(unix)]
+fn is_open_to_others(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o077 != 0
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_: &std::fs::Metadata) -> bool {
+    false
+}
+
+/// Reads the text of a configuration file.
+pub(super) fn parse(path: &Path, text: &str) -> Result<BTreeMap<Key, Zeroizing<String>>, ConfigError> {
+    let walk = Walk { problem: RefCell::new(None) };
+    let found = Keys(&walk).deserialize(serde_yaml::Deserializer::from_str(text));
+    let error = match found {
+        Ok(values) => return Ok(values),
+        Err(error) => error,
+    };
+    let path = path.to_owned();
+    let line = error.location().map_or(1, |location| location.line());
+    Err(match walk.problem.into_inner() {
+        Some(Problem::Unknown(key)) => {
+            let hint = match key::nearest(&key, Key::ALL.into_iter().map(Key::name)) {
+                Some(nearest) => format!("; did you mean `{nearest}`?"),
+                None => "; `can-sync config show` lists all of them".to_owned(),
+            };
+            ConfigError::UnknownKey { path, line, key, hint }
+        }
+        Some(Problem::Twice(key)) => ConfigError::Twice { path, line, key: key.name() },
+        Some(Problem::Value(key, reason)) => {
+            ConfigError::Value { place: format!("{}, line {line}", path.display()), key: key.name(), reason }
+        }
+        Some(Problem::NoMap) => {
+            ConfigError::NotAConfiguration { path, reason: "it has no keys with values (`key: value`)" }
+        }
+        None if is_empty(text) => return Ok(BTreeMap::new()),
+        None => ConfigError::Syntax { path, source: error },
+    })
+}
+
+/// Tells whether a text is nothing but blanks, comments and document marks, which the parser reports as a missing value.
+fn is_empty(text: &str) -> bool {
+    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---")
+}
+
+/// What is wrong, while the parser still stands at the place.
+enum Problem {
+    Unknown(String),
+    Twice(Key),
+    Value(Key, String),
+    NoMap,
+}
+
+/// One walk through a file.
+struct Walk {
+    problem: RefCell<Option<Problem>>,
+}
+
+impl Walk {
+    /// Keeps the problem, and returns an error that carries nothing but the place.
+    fn refuse<E: serde::de::Error>(&self, problem: Problem) -> E {
+        self.problem.borrow_mut().get_or_insert(problem);
+        E::custom("refused")
+    }
+}
+
+/// The map at the top.
+struct Keys<'a>(&'a Walk);
+
+impl<'de> DeserializeSeed<'de> for Keys<'_> {
+    type Value = BTreeMap<Key, Zeroizing<String>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Keys<'_> {
+    type Value = BTreeMap<Key, Zeroizing<String>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("keys with values")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(BTreeMap::new())
+    }
+
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Self::Value, E> {
+        Err(self.0.refuse(Problem::NoMap))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut seen = BTreeMap::new();
+        while let Some(key) = map.next_key_seed(OneKey { walk: self.0, seen: &seen })? {
+            let value = map.next_value_seed(OneValue { walk: self.0, key })?;
+            seen.insert(key, value);
+        }
+        Ok(seen.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
+    }
+}
+
+/// One key.
+struct OneKey<'a> {
+    walk: &'a Walk,
+    seen: &'a BTreeMap<Key, Option<Zeroizing<String>>>,
+}
+
+impl<'de> DeserializeSeed<'de> for OneKey<'_> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for OneKey<'_> {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Key, E> {
+        match Key::by_name(name) {
+            Some(key) if self.seen.contains_key(&key) => Err(self.walk.refuse(Problem::Twice(key))),
+            Some(key) => Ok(key),
+            None => Err(self.walk.refuse(Problem::Unknown(name.to_owned()))),
+        }
+    }
+}
+
+/// One value, taken as the text it is written as.
+struct OneValue<'a> {
+    walk: &'a Walk,
+    key: Key,
+}
+
+impl<'de> DeserializeSeed<'de> for OneValue<'_> {
+    type Value = Option<Zeroizing<String>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OneValue<'_> {
+    type Value = Option<Zeroizing<String>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let (walk, key) = (self.walk, self.key);
+        deserializer.deserialize_str(Text(self)).map_err(|error| {
+            if walk.problem.borrow().is_some() {
+                return error;
+            }
+            // A map or a list; the parser has added the place already.
+            let reason = "is one value, not a list or a map; a text that begins with `[` or `{` stands in quotes";
+            walk.problem.borrow_mut().get_or_insert(Problem::Value(key, reason.to_owned()));
+            error
+        })
+    }
+}
+
+/// The text of a value.
+struct Text<'a>(OneValue<'a>);
+
+impl Visitor<'_> for Text<'_> {
+    type Value = Option<Zeroizing<String>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("one value")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        let OneValue { walk, key } = self.0;
+        value::apply(&mut Settings::default(), key, text).map_err(|reason| walk.refuse(Problem::Value(key, reason)))?;
+        Ok(Some(Zeroizing::new(text.to_owned())))
+    }
+}

@@ -1,0 +1,157 @@
+//! The list of keys.
+
+/// A key of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Key {
+    /// Phrase that the members of the library share.
+    SyncPassphrase,
+    /// Whether a phrase that can be guessed is taken.
+    AllowWeakPassphrase,
+    /// Name of this host for people.
+    DeviceName,
+    /// Folder in which this host keeps what it remembers.
+    DataDir,
+    /// Folder of the embedded store.
+    StorageRoot,
+    /// Where the ticket of this host is written.
+    TicketFile,
+    /// Where the ticket of another host is read.
+    ConnectTicketFile,
+    /// Which relay is used.
+    RelayUrl,
+    /// Address of the socket that peers talk to.
+    BindAddr,
+    /// Seconds between two comparisons with a peer.
+    PollIntervalSecs,
+    /// Address of the host API.
+    ListenAddr,
+    /// Address of the CAN API of the embedded store.
+    CanListenAddr,
+    /// Hours in which every content is hashed once.
+    VerifyIntervalHours,
+    /// A CAN Service to mirror instead of the embedded store.
+    CanServiceUrl,
+    /// Key of the sync API.
+    SyncApiKey,
+    /// Seconds between two sweeps of all metadata of a CAN Service.
+    SweepIntervalSecs,
+}
+
+impl Key {
+    /// Every key, in the order of `config.yaml`.
+    pub const ALL: [Self; 16] = [
+        Self::SyncPassphrase,
+        Self::AllowWeakPassphrase,
+        Self::DeviceName,
+        Self::DataDir,
+        Self::StorageRoot,
+        Self::TicketFile,
+        Self::ConnectTicketFile,
+        Self::RelayUrl,
+        Self::BindAddr,
+        Self::PollIntervalSecs,
+        Self::ListenAddr,
+        Self::CanListenAddr,
+        Self::VerifyIntervalHours,
+        Self::CanServiceUrl,
+        Self::SyncApiKey,
+        Self::SweepIntervalSecs,
+    ];
+
+    /// Returns the name in the file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SyncPassphrase => "sync_passphrase",
+            Self::AllowWeakPassphrase => "allow_weak_passphrase",
+            Self::DeviceName => "device_name",
+            Self::DataDir => "data_dir",
+            Self::TicketFile => "ticket_file",
+            Self::ConnectTicketFile => "connect_ticket_file",
+            Self::RelayUrl => "relay_url",
+            Self::BindAddr => "bind_addr",
+            Self::PollIntervalSecs => "poll_interval_secs",
+            Self::ListenAddr => "listen_addr",
+            Self::StorageRoot => "storage_root",
+            Self::CanListenAddr => "can_listen_addr",
+            Self::VerifyIntervalHours => "verify_interval_hours",
+            Self::CanServiceUrl => "can_service_url",
+            Self::SyncApiKey => "sync_api_key",
+            Self::SweepIntervalSecs => "sweep_interval_secs",
+        }
+    }
+
+    /// Finds a key by its name in the file.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|key| key.name() == name)
+    }
+
+    /// Returns the name of the environment variable: `CAN_SYNC_` and the key in upper case.
+    #[must_use]
+    pub fn variable(self) -> String {
+        format!("CAN_SYNC_{}", self.name().to_uppercase())
+    }
+
+    /// Returns the flag, the key with dashes. Secrets have none: everyone on a machine can read arguments.
+    #[must_use]
+    pub const fn flag(self) -> Option<&'static str> {
+        match self {
+            Self::SyncPassphrase | Self::SyncApiKey => None,
+            Self::AllowWeakPassphrase => Some("--allow-weak-passphrase"),
+            Self::DeviceName => Some("--device-name"),
+            Self::DataDir => Some("--data-dir"),
+            Self::TicketFile => Some("--ticket-file"),
+            Self::ConnectTicketFile => Some("--connect-ticket-file"),
+            Self::RelayUrl => Some("--relay-url"),
+            Self::BindAddr => Some("--bind-addr"),
+            Self::PollIntervalSecs => Some("--poll-interval-secs"),
+            Self::ListenAddr => Some("--listen-addr"),
+            Self::StorageRoot => Some("--storage-root"),
+            Self::CanListenAddr => Some("--can-listen-addr"),
+            Self::VerifyIntervalHours => Some("--verify-interval-hours"),
+            Self::CanServiceUrl => Some("--can-service-url"),
+            Self::SweepIntervalSecs => Some("--sweep-interval-secs"),
+        }
+    }
+
+    /// Says in one line what the key is for.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::SyncPassphrase => "Secret that all members share",
+            Self::AllowWeakPassphrase => "Take a phrase that can be guessed",
+            Self::DeviceName => "What this machine is called on the others",
+            Self::DataDir => "Folder of what this host remembers",
+            Self::StorageRoot => "Folder of the embedded store",
+            Self::TicketFile => "Where this host writes its ticket",
+            Self::ConnectTicketFile => "Where the ticket of another host is found",
+            Self::RelayUrl => "Relay for hosts that cannot reach each other directly, or `off`",
+            Self::BindAddr => "Address and port that peers talk to",
+            Self::PollIntervalSecs => "Seconds between two comparisons with a peer",
+            Self::ListenAddr => "Address of the host API",
+            Self::CanListenAddr => "Address of the CAN API of the embedded store",
+            Self::VerifyIntervalHours => "Hours in which every asset is hashed once",
+            Self::CanServiceUrl => "CAN Service to mirror in place of the embedded store",
+            Self::SyncApiKey => "Key of the sync API",
+            Self::SweepIntervalSecs => "Seconds between two sweeps of all metadata of a CAN Service",
+        }
+    }
+
+    /// Tells whether the value must not be shown.
+    #[must_use]
+    pub const fn is_secret(self) -> bool {
+        self.flag().is_none()
+    }
+}
+
+/// Returns the name that a mistyped one most likely stands for.
+pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let most = (name.chars().count() / 3).max(2);
+    names
+        .map(|known| (strsim::damerau_levenshtein(&name.to_lowercase().replace('-', "_"), known), known))
+        .filter(|(distance, _)| *distance <= most)
+        .min()
+        .map(|(_, known)| known)
+}

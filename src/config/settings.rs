@@ -1,0 +1,131 @@
+//! The resolved configuration.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::ConfigError;
+use crate::auth::Phrase;
+use crate::limits;
+
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(Zeroizing<String>);
+
+impl Hidden {
+    /// Hides a text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(Zeroizing::new(text.to_owned()))
+    }
+
+    /// Returns the text, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden(…)")
+    }
+}
+
+/// Which relay helps hosts that cannot reach each other directly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Relay {
+    /// iroh's public relays, and its public look-up.
+    Public,
+    /// None, and no public service or look-up at all.
+    Off,
+    /// This one.
+    At(String),
+}
+
+/// What the configuration says, every key with its value. Relative paths are relative to the current directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Phrase that the members of the library share.
+    pub sync_passphrase: Option<Phrase>,
+    /// Whether a phrase that can be guessed is taken.
+    pub allow_weak_passphrase: bool,
+    /// Name of this host for people; the host name by default.
+    pub device_name: String,
+    /// Folder in which this host keeps what it remembers.
+    pub data_dir: PathBuf,
+    /// Where the ticket of this host is written.
+    pub ticket_file: Option<PathBuf>,
+    /// Where the ticket of another host is read.
+    pub connect_ticket_file: Option<PathBuf>,
+    /// Which relay is used.
+    pub relay: Relay,
+    /// Address of the socket that peers talk to; `None` for every address and a port that is kept.
+    pub bind_addr: Option<SocketAddr>,
+    /// Time between two comparisons with a peer.
+    pub poll_interval: Duration,
+    /// Address of the host API.
+    pub listen_addr: SocketAddr,
+    /// Folder of the embedded store.
+    pub storage_root: PathBuf,
+    /// Address of the CAN API of the embedded store.
+    pub can_listen_addr: SocketAddr,
+    /// Time in which every content is hashed once.
+    pub verify_interval: Duration,
+    /// A CAN Service to mirror instead of the embedded store.
+    pub can_service_url: Option<String>,
+    /// Key of the sync API: of the CAN Service, or required by the embedded store.
+    pub sync_api_key: Option<Hidden>,
+    /// Time between two sweeps of all metadata of a CAN Service.
+    pub sweep_interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sync_passphrase: None,
+            allow_weak_passphrase: false,
+            device_name: host_name(),
+            data_dir: PathBuf::from("./can_sync_data"),
+            ticket_file: None,
+            connect_ticket_file: None,
+            relay: Relay::Public,
+            bind_addr: None,
+            poll_interval: Duration::from_secs(30),
+            listen_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 3213)),
+            storage_root: PathBuf::from("./can_data"),
+            can_listen_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 3210)),
+            verify_interval: Duration::from_secs(12 * 3600),
+            can_service_url: None,
+            sync_api_key: None,
+            sweep_interval: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Settings {
+    /// Returns the phrase that a host needs to run.
+    ///
+    /// # Errors
+    /// [`ConfigError::MissingSecret`] without a phrase, [`ConfigError::WeakPhrase`] when it can be guessed and that is
+    /// not allowed.
+    pub fn secret(&self) -> Result<&Phrase, ConfigError> {
+        let phrase = self.sync_passphrase.as_ref().ok_or(ConfigError::MissingSecret)?;
+        if !self.allow_weak_passphrase {
+            phrase.check_strength().map_err(ConfigError::WeakPhrase)?;
+        }
+        Ok(phrase)
+    }
+}
+
+/// Returns the name of this machine, cut to what a device name may have.
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = name.trim();
+    let end = name.floor_char_boundary(limits::DEVICE_NAME_BYTES);
+    if end == 0 { "unnamed".to_owned() } else { name[..end].to_owned() }
+}

@@ -1,0 +1,140 @@
+//! Texts of values: from a text to a setting, and back to a text for people.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Hidden;
+use super::Key;
+use super::Relay;
+use super::Settings;
+use crate::auth::Phrase;
+use crate::limits;
+
+/// Seconds of a day, the longest interval that is given in seconds.
+const DAY_SECS: u64 = 24 * 3600;
+
+/// Hours of a year, the longest interval that is given in hours.
+const YEAR_HOURS: u64 = 365 * 24;
+
+/// What is shown in place of a secret.
+pub(super) const REDACTED: &str = "(hidden)";
+
+/// Sets a key from the text of its value. The reason of a refusal never repeats a secret.
+pub(super) fn apply(settings: &mut Settings, key: Key, text: &str) -> Result<(), String> {
+    match key {
+        Key::SyncPassphrase => {
+            settings.sync_passphrase = Some(Phrase::parse(text).map_err(|error| error.to_string())?);
+        }
+        Key::AllowWeakPassphrase => settings.allow_weak_passphrase = flag(text)?,
+        Key::DeviceName => settings.device_name = device_name(text)?,
+        Key::DataDir => settings.data_dir = path(text)?,
+        Key::TicketFile => settings.ticket_file = Some(path(text)?),
+        Key::ConnectTicketFile => settings.connect_ticket_file = Some(path(text)?),
+        Key::RelayUrl => settings.relay = relay(text)?,
+        Key::BindAddr => settings.bind_addr = Some(address(text)?),
+        Key::PollIntervalSecs => settings.poll_interval = seconds(text, 1..=DAY_SECS)?,
+        Key::ListenAddr => settings.listen_addr = address(text)?,
+        Key::StorageRoot => settings.storage_root = path(text)?,
+        Key::CanListenAddr => settings.can_listen_addr = address(text)?,
+        Key::VerifyIntervalHours => {
+            settings.verify_interval = Duration::from_secs(number(text, "hours", 1..=YEAR_HOURS)? * 3600);
+        }
+        Key::CanServiceUrl => settings.can_service_url = Some(url(text)?),
+        Key::SyncApiKey => settings.sync_api_key = Some(api_key(text)?),
+        Key::SweepIntervalSecs => settings.sweep_interval = seconds(text, 1..=DAY_SECS)?,
+    }
+    Ok(())
+}
+
+/// Returns the value of a key as it is written in the file; `None` when there is none. Secrets are redacted.
+pub(super) fn show(settings: &Settings, key: Key) -> Option<String> {
+    let path = |path: &PathBuf| path.display().to_string();
+    let secret = |is_set: bool| is_set.then(|| REDACTED.to_owned());
+    match key {
+        Key::SyncPassphrase => secret(settings.sync_passphrase.is_some()),
+        Key::AllowWeakPassphrase => Some(settings.allow_weak_passphrase.to_string()),
+        Key::DeviceName => Some(settings.device_name.clone()),
+        Key::DataDir => Some(path(&settings.data_dir)),
+        Key::TicketFile => settings.ticket_file.as_ref().map(path),
+        Key::ConnectTicketFile => settings.connect_ticket_file.as_ref().map(path),
+        Key::RelayUrl => match &settings.relay {
+            Relay::Public => None,
+            Relay::Off => Some("off".to_owned()),
+            Relay::At(url) => Some(url.clone()),
+        },
+        Key::BindAddr => settings.bind_addr.as_ref().map(SocketAddr::to_string),
+        Key::PollIntervalSecs => Some(settings.poll_interval.as_secs().to_string()),
+        Key::ListenAddr => Some(settings.listen_addr.to_string()),
+        Key::StorageRoot => Some(path(&settings.storage_root)),
+        Key::CanListenAddr => Some(settings.can_listen_addr.to_string()),
+        Key::VerifyIntervalHours => Some((settings.verify_interval.as_secs() / 3600).to_string()),
+        Key::CanServiceUrl => settings.can_service_url.clone(),
+        Key::SyncApiKey => secret(settings.sync_api_key.is_some()),
+        Key::SweepIntervalSecs => Some(settings.sweep_interval.as_secs().to_string()),
+    }
+}
+
+fn flag(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" => Ok(true),
+        "false" | "no" | "off" => Ok(false),
+        _ => Err(format!("is `true` or `false`, not `{text}`")),
+    }
+}
+
+fn number(text: &str, unit: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
+    let (least, most) = (range.start(), range.end());
+    let wrong = || format!("is a whole number of {unit} from {least} to {most}, not `{text}`");
+    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(wrong)
+}
+
+fn seconds(text: &str, range: RangeInclusive<u64>) -> Result<Duration, String> {
+    number(text, "seconds", range).map(Duration::from_secs)
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.contains('\0') {
+        return Err("is a path, and this is none".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = |_| format!("is an IP address and a port, such as `127.0.0.1:3210` or `[::1]:3210`, not `{text}`");
+    text.parse().map_err(wrong)
+}
+
+fn device_name(text: &str) -> Result<String, String> {
+    let (name, limit) = (text.trim(), limits::DEVICE_NAME_BYTES);
+    if name.is_empty() || name.len() > limit {
+        return Err(format!("is a name of 1 to {limit} bytes, and this has {}", name.len()));
+    }
+    Ok(name.to_owned())
+}
+
+fn api_key(text: &str) -> Result<Hidden, String> {
+    let printable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if printable { Ok(Hidden::new(text)) } else { Err("is sent as a header, so it is ASCII without blanks".to_owned()) }
+}
+
+fn url(text: &str) -> Result<String, String> {
+    let wrong = |why: &dyn Display| format!("is an http or https URL, such as `http://127.0.0.1:3210` ({why})");
+    let url = reqwest::Url::parse(text).map_err(|error| wrong(&error))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong(&format_args!("the scheme is `{}`", url.scheme())));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user or password in it; a secret does not belong into a URL".to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn relay(text: &str) -> Result<Relay, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "off" | "false" | "no" => Ok(Relay::Off),
+        _ => url(text).map(Relay::At).map_err(|reason| format!("{reason}, or `off`")),
+    }
+}

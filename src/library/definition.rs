@@ -1,0 +1,55 @@
+//! What a library is.
+
+use crate::asset::Metadata;
+
+/// Name of the built-in library that mirrors everything.
+pub const MIRROR: &str = "mirror";
+
+/// Which assets belong to a library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Filter {
+    /// All of them.
+    Everything,
+}
+
+impl Filter {
+    /// Tells whether an asset with this metadata belongs to the library.
+    #[must_use]
+    pub const fn takes(&self, _: &Metadata) -> bool {
+        match self {
+            Self::Everything => true,
+        }
+    }
+}
+
+/// The unit of replication: its name, the epoch of its secret, and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Library {
+    /// What it is called; part of what its secret is stretched with.
+    pub name: String,
+    /// How many times its secret was replaced.
+    pub epoch: u64,
+    /// What belongs to it.
+    pub filter: Filter,
+}
+
+impl Library {
+    /// Returns the built-in library that mirrors everything.
+    #[must_use]
+    pub fn mirror() -> Self {
+        Self { name: MIRROR.to_owned(), epoch: 0, filter: Filter::Everything }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_takes_everything_trash_too() {
+        let mirror = Library::mirror();
+        assert_eq!((mirror.name.as_str(), mirror.epoch), ("mirror", 0));
+        assert!(mirror.filter.takes(&Metadata { trashed: true, ..Metadata::default() }));
+    }
+}

@@ -1,0 +1,74 @@
+//! Setting up the log.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+/// How to log.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// A filter in the words of `tracing` (`info`, `can_sync::net=debug,warn`). It wins over `verbose`.
+    pub filter: Option<String>,
+    /// Zero for warnings only; one for information, two for details, more for everything.
+    pub verbose: u8,
+    /// Whether to use colours.
+    pub colour: bool,
+}
+
+/// Logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoggingError {
+    /// The filter cannot be understood.
+    #[error("the log filter `{filter}` cannot be understood; try `info` or `can_sync=debug`")]
+    Filter {
+        /// As it was given.
+        filter: String,
+        /// Why.
+        source: ParseError,
+    },
+    /// It was set up before.
+    #[error("logging was set up before")]
+    Again,
+}
+
+/// Sends the log to stderr from now on.
+///
+/// # Errors
+/// [`LoggingError`] when the filter is wrong, or on a second call.
+pub fn set_up(options: &Options) -> Result<(), LoggingError> {
+    let filter = filter(options)?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(options.colour)
+        .try_init()
+        .map_err(|_| LoggingError::Again)
+}
+
+fn filter(options: &Options) -> Result<EnvFilter, LoggingError> {
+    let by_count = match options.verbose {
+        0 => "warn",
+        1 => "warn,can_sync=info",
+        2 => "warn,can_sync=debug",
+        _ => "info,can_sync=trace",
+    };
+    let text = options.filter.as_deref().unwrap_or(by_count);
+    EnvFilter::builder().parse(text).map_err(|source| LoggingError::Filter { filter: text.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_wins_over_the_count_and_a_wrong_one_is_named() {
+        let options =
+            |filter: Option<&str>, verbose| Options { filter: filter.map(str::to_owned), verbose, colour: false };
+        assert_eq!(filter(&options(None, 0)).unwrap().to_string(), "warn");
+        assert_eq!(filter(&options(Some("debug"), 0)).unwrap().to_string(), "debug");
+        assert!(filter(&options(None, 2)).unwrap().to_string().contains("can_sync=debug"));
+        assert!(filter(&options(None, 200)).unwrap().to_string().contains("can_sync=trace"));
+        let error = filter(&options(Some("can_sync=loud"), 0)).unwrap_err().to_string();
+        assert!(error.contains("can_sync=loud"), "{error}");
+    }
+}
