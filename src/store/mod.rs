@@ -15,10 +15,10 @@ mod record;
 mod spool;
 
 #[cfg(any(test, feature = "testing"))]
-// pub mod conformance;
-// pub mod embedded;
+pub mod conformance;
 #[cfg(any(test, feature = "testing"))]
-// pub mod memory;
+pub mod memory;
+
 use async_trait::async_trait;
 use tokio::sync::watch;
 
