@@ -16,6 +16,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod database;
+pub mod engine;
 pub mod event;
 pub mod hook;
 pub mod library;

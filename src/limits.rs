@@ -234,3 +234,46 @@ pub const CLIENT_LINE_BYTES: usize = 64 * 1024;
 
 /// Longest file with the token of the host API, in bytes; the token has 64 and a line end. The rest is not read.
 pub const TOKEN_BYTES: u64 = 128;
+
+// ── engine ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// News that wait for the hub. A full queue makes those who bring it wait.
+pub const INPUTS_QUEUED: usize = 4096;
+
+/// Orders that wait for the actor of the peers. A full queue makes those who give them wait.
+pub const PEER_ORDERS_QUEUED: usize = 256;
+
+/// Notes about what peers have that wait to be written. A peer that causes more is disconnected.
+pub const NOTES_QUEUED: usize = 65_536;
+
+/// Messages that wait to be sent to one peer; more than the protocol's windows let come together. A peer that lets more
+/// gather does not read, and is disconnected.
+pub const MESSAGES_QUEUED: usize = 16_384;
+
+/// Contents that are opened ahead of the one being sent on a lane.
+pub const CONTENTS_OPENED_AHEAD: usize = 16;
+
+/// Rows of a store's inventory read at a time.
+pub const INVENTORY_ROWS: usize = 20_000;
+
+/// How often it is written down how far the store was followed. After a crash at most so much is judged again.
+pub const POSITION_SAVED_EVERY: Duration = Duration::from_secs(5);
+
+/// First pause after the store could not be followed; it doubles.
+pub const FEED_PAUSE: Duration = Duration::from_millis(250);
+
+/// Longest pause after the store could not be followed.
+pub const FEED_PAUSE_MOST: Duration = Duration::from_secs(30);
+
+/// First pause after a dial failed; it doubles.
+pub const REDIAL_PAUSE: Duration = Duration::from_millis(250);
+
+/// Longest pause after a dial failed.
+pub const REDIAL_PAUSE_MOST: Duration = Duration::from_secs(30);
+
+/// Two connections between the same hosts that were dialled in opposite directions within this time have crossed; the
+/// one dialled by the lower id stays.
+pub const CROSSED_DIALS: Duration = Duration::from_secs(5);
+
+/// Difference of two hosts' clocks from which on it is said, in milliseconds.
+pub const CLOCK_APART_MS: u64 = 60_000;

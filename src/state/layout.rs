@@ -6,8 +6,10 @@ use crate::database::Migrations;
 pub(super) const MIGRATIONS: Migrations = &["
     CREATE TABLE position (
         library TEXT PRIMARY KEY,
-        -- arrival up to which the store was followed
-        arrival INTEGER NOT NULL
+        -- arrival up to which the store was judged
+        arrival INTEGER NOT NULL,
+        -- by whom
+        decider TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
 
     -- Versions a peer is known to have, where they are more than what is passed on to it.

@@ -77,31 +77,31 @@ impl State {
         })
     }
 
-    /// Returns the arrival up to which the store was followed; zero at first.
+    /// Returns the arrival up to which a decider has judged the store; `None` when it has not, or another did since.
     ///
     /// # Errors
     /// [`StateError`] when the database refuses.
-    pub async fn position(&self) -> Result<u64, StateError> {
-        let library = Arc::clone(&self.library);
+    pub async fn position(&self, decider: &str) -> Result<Option<u64>, StateError> {
+        let (library, decider) = (Arc::clone(&self.library), decider.to_owned());
         self.database
             .read(move |connection| {
-                let mut statement = connection.prepare_cached("SELECT arrival FROM position WHERE library = ?1")?;
-                Ok(statement.query_row([&library], |row| row.get(0)).optional()?.unwrap_or(0))
+                let sql = "SELECT arrival FROM position WHERE library = ?1 AND decider = ?2";
+                let mut statement = connection.prepare_cached(sql)?;
+                Ok(statement.query_row((&library, &decider), |row| row.get(0)).optional()?)
             })
             .await
     }
 
-    /// Remembers up to which arrival the store was followed.
+    /// Remembers up to which arrival a decider has judged the store.
     ///
     /// # Errors
     /// [`StateError`] when the database refuses.
-    pub async fn set_position(&self, arrival: u64) -> Result<(), StateError> {
+    pub async fn set_position(&self, arrival: u64, decider: String) -> Result<(), StateError> {
         let library = Arc::clone(&self.library);
         self.database
             .write(move |connection| {
-                let sql = "INSERT INTO position (library, arrival) VALUES (?1, ?2)
-                           ON CONFLICT (library) DO UPDATE SET arrival = excluded.arrival";
-                connection.prepare_cached(sql)?.execute((&library, arrival))?;
+                let sql = "INSERT OR REPLACE INTO position (library, arrival, decider) VALUES (?1, ?2, ?3)";
+                connection.prepare_cached(sql)?.execute((&library, arrival, &decider))?;
                 Ok(())
             })
             .await

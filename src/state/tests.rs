@@ -78,10 +78,11 @@ async fn decisions_are_kept_counted_and_taken_back() {
 async fn position_and_peers_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let state = State::open(&dir.path().join("state.db"), "mirror").unwrap();
-    assert_eq!(state.position().await.unwrap(), 0);
-    state.set_position(7).await.unwrap();
-    state.set_position(9).await.unwrap();
-    assert_eq!(state.position().await.unwrap(), 9);
+    assert_eq!(state.position("a").await.unwrap(), None);
+    state.set_position(7, "a".into()).await.unwrap();
+    state.set_position(9, "a".into()).await.unwrap();
+    assert_eq!(state.position("a").await.unwrap(), Some(9));
+    assert_eq!(state.position("b").await.unwrap(), None);
     let mut peer = Peer {
         id: HostId::from_bytes([3; 32]),
         name: "laptop".into(),

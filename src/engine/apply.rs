@@ -1,0 +1,240 @@
+//! What the hub has done about assets: loading documents to offer, deciding about offers, keeping what was fetched.
+
+use std::sync::Arc;
+
+use super::hub::Told;
+use super::memory;
+use super::shared::Shared;
+use crate::asset::AssetId;
+use crate::asset::AssetKey;
+use crate::asset::Changes;
+use crate::asset::Document;
+use crate::asset::HostId;
+use crate::asset::LocalDocument;
+use crate::asset::validate_received;
+use crate::event::Event;
+use crate::hook::Asked;
+use crate::hook::Hooks;
+use crate::hook::NoHooks;
+use crate::hook::Point;
+use crate::hook::Verdict;
+use crate::state::Decided;
+use crate::state::HAND;
+use crate::state::StateError;
+use crate::state::Way;
+use crate::store::Arrival;
+use crate::store::Origin;
+use crate::store::ReadError;
+use crate::store::Record;
+use crate::store::WriteError;
+use crate::sync::Answer;
+use crate::sync::Decision;
+use crate::sync::Input;
+use crate::sync::Kept;
+use crate::sync::Offer;
+use crate::sync::receive;
+use crate::task::now_ms;
+use crate::telemetry::causes;
+
+/// An offer could not be decided, or an asset not kept, for a reason on this host.
+#[derive(Debug, thiserror::Error)]
+enum ApplyError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// What became of an offer here, and which arrival the feed must have judged before the peer hears of it.
+type Fate = (Answer, Arrival);
+
+/// Reads the documents of assets that are passed on, to offer them.
+pub(super) async fn load(shared: &Shared, peer: HostId, asked: Vec<AssetId>) {
+    let mut offers = Vec::with_capacity(asked.len());
+    for id in &asked {
+        let key = match shared.store.record(id).await {
+            Ok(Some(record)) => record.key,
+            Ok(None) => continue,
+            Err(error) => {
+                tracing::warn!(asset = %id.fmt_short(), error = %causes(&error), "a document could not be read");
+                continue;
+            }
+        };
+        if let Some(document) = memory::passed(shared, key).await {
+            offers.push(Offer { key, document });
+        }
+    }
+    shared.tell(Told::Input(Input::Loaded { peer, asked, offers })).await;
+}
+
+/// Decides about offers of a peer, one after the other.
+pub(super) async fn decide(shared: &Shared, peer: HostId, offers: Vec<Offer>) {
+    for offer in offers {
+        let decided = decide_one(shared, peer, &offer).await;
+        let (decision, arrival) = match decided {
+            Ok(None) => (Decision::Want, Arrival::default()),
+            Ok(Some((answer, arrival))) => (Decision::Answer(answer), arrival),
+            Err(error) => {
+                // Wanting it again later is what a failing disk leaves; the pause between tries is the plan's.
+                tracing::warn!(asset = %offer.key.id.fmt_short(), error = %causes(&error), "an offer could not be decided");
+                (Decision::Want, Arrival::default())
+            }
+        };
+        shared.tell(Told::After(arrival, Input::Decided { peer, offer, decision })).await;
+    }
+}
+
+/// Decides about one offer; `None` when its content is wanted.
+async fn decide_one(shared: &Shared, peer: HostId, offer: &Offer) -> Result<Option<Fate>, ApplyError> {
+    if let Err(invalid) = validate_received(&offer.document) {
+        return Ok(Some((Answer::Refused(invalid.to_string()), Arrival::default())));
+    }
+    let offered = take(peer, offer);
+    if let Some(record) = shared.store.record(&offer.key.id).await?
+        && record.presence.is_here()
+    {
+        return merge(shared, peer, &record, offered).await.map(Some);
+    }
+    if let Some(before) = shared.state.decision(offer.key.id, Way::Pull).await? {
+        let same = before.decider == shared.hooks.decider() && before.version == offer.document.digest();
+        if same || before.decider == HAND {
+            return Ok(Some((answer_of(&before), Arrival::default())));
+        }
+    }
+    let metadata = offered.metadata();
+    if !shared.library.filter.takes(&metadata) {
+        return Ok(Some((Answer::Declined("not part of the library here".to_owned()), Arrival::default())));
+    }
+    match ask(shared, Point::BeforePull, peer, offer.key, &LocalDocument::from_parts(offered, [])).await {
+        Verdict::Pass | Verdict::Edit(_) => Ok(None),
+        verdict => stop(shared, offer.key, &offer.document, verdict).await.map(Some),
+    }
+}
+
+/// Merges an offered document into that of an asset which is here.
+async fn merge(shared: &Shared, peer: HostId, record: &Record, offered: Document) -> Result<Fate, ApplyError> {
+    if record.document.shared().includes(&offered) {
+        return Ok((Answer::Stored, record.arrival));
+    }
+    let mut merged = record.document.clone();
+    merged.merge(&offered);
+    let edits = match ask(shared, Point::AfterReceive, peer, record.key, &merged).await {
+        Verdict::Pass => Changes::new(),
+        Verdict::Edit(edits) => edits,
+        Verdict::Drop(reason) => return Ok((Answer::Declined(reason), Arrival::default())),
+        Verdict::Hold(reason) => {
+            shared.announce(Event::AssetHeld { id: record.key.id, reason: reason.clone() });
+            return Ok((Answer::Held(reason), Arrival::default()));
+        }
+    };
+    let edit = Box::new(move |document: &mut LocalDocument| {
+        document.merge(&offered);
+        document.lay(&edits);
+    });
+    let edited = shared.store.edit(&record.key.id, edit).await?;
+    shared.announce(Event::AssetStored { id: record.key.id, from: Some(peer) });
+    Ok((Answer::Stored, edited.map_or(record.arrival, |edited| edited.arrival)))
+}
+
+/// Stores a fetched content with all versions that were offered for it.
+pub(super) async fn keep(shared: &Shared, key: AssetKey, offers: Vec<(HostId, Arc<Document>)>) {
+    let (outcome, arrival) = match keep_one(shared, key, &offers).await {
+        Ok((answer, arrival)) => (Kept::Answer(answer), arrival),
+        Err(error) => {
+            tracing::error!(asset = %key.id.fmt_short(), error = %causes(&error), "a received asset could not be stored");
+            (Kept::Failed, Arrival::default())
+        }
+    };
+    shared.tell(Told::After(arrival, Input::Kept { asset: key.id, outcome })).await;
+}
+
+async fn keep_one(shared: &Shared, key: AssetKey, offers: &[(HostId, Arc<Document>)]) -> Result<Fate, ApplyError> {
+    let Some((_, spooled)) = shared.arrived.remove(&key.id) else {
+        // It was taken by a try that failed; what is left of it is fetched again.
+        return Err(ReadError::Closed.into());
+    };
+    let from = offers.first().map_or(shared.host, |(peer, _)| *peer);
+    let mut shared_document = Document::new();
+    let mut edits = Changes::new();
+    for (peer, document) in offers {
+        let offer = Offer { key, document: Arc::clone(document) };
+        shared_document.merge(&take(*peer, &offer));
+    }
+    let document = LocalDocument::from_parts(shared_document.clone(), []);
+    if let Verdict::Edit(before_pull) = ask(shared, Point::BeforePull, from, key, &document).await {
+        edits = before_pull;
+    }
+    let mut seen = document.clone();
+    seen.lay(&edits);
+    let received = match ask(shared, Point::AfterReceive, from, key, &seen).await {
+        Verdict::Pass => Changes::new(),
+        Verdict::Edit(edits) => edits,
+        verdict => return stop(shared, key, document.shared(), verdict).await,
+    };
+    shared.state.undecide(key.id, Way::Pull).await?;
+    let edit = Box::new(move |document: &mut LocalDocument| {
+        document.merge(&shared_document);
+        document.lay(&edits);
+        document.lay(&received);
+    });
+    let record = shared.store.put(spooled, Origin::Peer, edit).await?;
+    shared.announce(Event::AssetStored { id: key.id, from: Some(from) });
+    Ok((Answer::Stored, record.arrival))
+}
+
+/// Returns what is taken of an offer now; fields from too far ahead wait, and both sides show it.
+fn take(peer: HostId, offer: &Offer) -> Document {
+    let now = now_ms();
+    let received = receive(&offer.document, now);
+    if let Some(ahead) = received.early.iter().map(|(_, field)| field.stamp.millis().saturating_sub(now)).max() {
+        tracing::warn!(
+            peer = %peer.fmt_short(),
+            asset = %offer.key.id.fmt_short(),
+            ahead_secs = ahead / 1000,
+            "a change is stamped ahead of this host's clock and waits; check both clocks"
+        );
+    }
+    received.document
+}
+
+async fn ask(shared: &Shared, point: Point, peer: HostId, key: AssetKey, document: &LocalDocument) -> Verdict {
+    if shared.hooks.decider() == NoHooks.decider() {
+        return Verdict::Pass;
+    }
+    let library = shared.library.name.clone();
+    let asked = Asked { point, library, key, metadata: document.metadata(), peer: Some(peer) };
+    shared.hooks.ask(&asked).await
+}
+
+/// Writes down a verdict that stops an asset on its way in.
+async fn stop(shared: &Shared, key: AssetKey, document: &Document, verdict: Verdict) -> Result<Fate, ApplyError> {
+    let (decision, reason) = match verdict {
+        Verdict::Hold(reason) => {
+            shared.announce(Event::AssetHeld { id: key.id, reason: reason.clone() });
+            (crate::state::Decision::Hold, reason)
+        }
+        Verdict::Drop(reason) => (crate::state::Decision::Drop, reason),
+        Verdict::Pass | Verdict::Edit(_) => return Ok((Answer::Stored, Arrival::default())),
+    };
+    let decided = Decided {
+        key,
+        way: Way::Pull,
+        decision,
+        decider: shared.hooks.decider(),
+        reason,
+        version: document.digest(),
+        at_ms: now_ms(),
+    };
+    let answer = answer_of(&decided);
+    shared.state.decide(decided).await?;
+    Ok((answer, Arrival::default()))
+}
+
+fn answer_of(decided: &Decided) -> Answer {
+    match decided.decision {
+        crate::state::Decision::Drop => Answer::Declined(decided.reason.clone()),
+        crate::state::Decision::Hold => Answer::Held(decided.reason.clone()),
+    }
+}

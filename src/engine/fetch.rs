@@ -1,0 +1,280 @@
+//! Fetching content from one peer: a bulk connection that this host dials, with a lane for small contents and one for
+//! large ones.
+//!
+//! The hub queues jobs; a lane sends their wants ahead and takes the replies in order. Content is hashed and written
+//! on a blocking thread while more of it comes. Where no bulk connection can be made, lanes run on the control
+//! connection.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::hub::Told;
+use super::shared::Shared;
+use crate::asset::AssetKey;
+use crate::asset::HostId;
+use crate::library::Ticket;
+use crate::limits;
+use crate::net::FrameError;
+use crate::net::Head;
+use crate::net::Line;
+use crate::net::Piece;
+use crate::net::Purpose;
+use crate::net::WantReader;
+use crate::net::WantWriter;
+use crate::store::Spool;
+use crate::store::SpoolError;
+use crate::store::Spooled;
+use crate::sync::Fetched;
+use crate::sync::Input;
+use crate::task::Group;
+use crate::telemetry::causes;
+
+/// A content to fetch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Job {
+    pub(super) key: AssetKey,
+}
+
+/// A large transfer under way, for people.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    pub(super) peer: HostId,
+    pub(super) key: AssetKey,
+    pub(super) done: AtomicU64,
+}
+
+/// Serves the jobs of one connected peer until its control connection ends.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    group: Group,
+    address: Ticket,
+    control: Line,
+    mut jobs: mpsc::Receiver<Job>,
+) {
+    let peer = address.host;
+    let mut lanes: Option<Lanes> = None;
+    while let Some(job) = jobs.recv().await {
+        if lanes.as_ref().is_none_or(Lanes::ended) {
+            lanes = open(&shared, &group, &address, &control).await;
+        }
+        let sent = match &lanes {
+            Some(lanes) => lanes.send(job).await,
+            None => false,
+        };
+        if !sent {
+            lanes = None;
+            ended(&shared, peer, &job.key, Fetched::Stalled).await;
+        }
+    }
+}
+
+/// The open lanes of a peer.
+struct Lanes {
+    small: mpsc::Sender<Job>,
+    large: mpsc::Sender<Job>,
+}
+
+impl Lanes {
+    fn ended(&self) -> bool {
+        self.small.is_closed() || self.large.is_closed()
+    }
+
+    async fn send(&self, job: Job) -> bool {
+        let lane = if job.key.size < limits::LARGE_LANE_BYTES { &self.small } else { &self.large };
+        lane.send(job).await.is_ok()
+    }
+}
+
+async fn open(shared: &Arc<Shared>, group: &Group, address: &Ticket, control: &Line) -> Option<Lanes> {
+    let opened = match shared.net.dial(address, Purpose::Bulk).await {
+        Ok(link) => {
+            let (line, writer, reader) = link.into_lane();
+            line.open_lane().await.map(|large| (line, (writer, reader), large))
+        }
+        Err(error) => {
+            tracing::info!(peer = %address.host.fmt_short(), error = %causes(&error), "no bulk connection, using the control connection");
+            match (control.open_lane().await, control.open_lane().await) {
+                (Ok(small), Ok(large)) => Ok((control.clone(), small, large)),
+                (Err(error), _) | (_, Err(error)) => Err(error),
+            }
+        }
+    };
+    let (line, small, large) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::info!(peer = %address.host.fmt_short(), error = %causes(&error), "no lane could be opened");
+            return None;
+        }
+    };
+    let start = |(writer, reader): (WantWriter, WantReader)| {
+        let (jobs, queue) = mpsc::channel(limits::WANTS_OPEN);
+        let lane = Lane { shared: Arc::clone(shared), peer: address.host, line: line.clone() };
+        group.spawn_until_cancelled("lane", lane.run(writer, reader, queue));
+        jobs
+    };
+    Some(Lanes { small: start(small), large: start(large) })
+}
+
+async fn ended(shared: &Shared, peer: HostId, key: &AssetKey, outcome: Fetched) {
+    shared.transfers.remove(&key.id);
+    shared.tell(Told::Input(Input::Fetched { peer, asset: key.id, outcome })).await;
+}
+
+struct Lane {
+    shared: Arc<Shared>,
+    peer: HostId,
+    line: Line,
+}
+
+/// A want whose reply has not come.
+struct Pending {
+    key: AssetKey,
+    spool: Spool,
+}
+
+impl Lane {
+    async fn run(self, writer: WantWriter, mut reader: WantReader, jobs: mpsc::Receiver<Job>) {
+        let (pending, mut replies) = mpsc::channel(limits::WANTS_OPEN);
+        let asking = self.ask(writer, jobs, pending);
+        let answering = async {
+            while let Some(Pending { key, spool }) = replies.recv().await {
+                let received = self.receive(&mut reader, key, spool).await;
+                let broken = received.is_err();
+                ended(&self.shared, self.peer, &key, received.unwrap_or(Fetched::Stalled)).await;
+                if broken {
+                    break;
+                }
+            }
+        };
+        // Asking ends with the jobs; answering when all are answered, or the connection broke.
+        let queue = tokio::select! {
+            queue = async { let queue = asking.await; std::future::pending::<()>().await; queue } => queue,
+            () = answering => None,
+        };
+        drop(queue);
+        self.line.close("the lane has ended");
+        replies.close();
+        while let Some(Pending { key, .. }) = replies.recv().await {
+            ended(&self.shared, self.peer, &key, Fetched::Stalled).await;
+        }
+    }
+
+    /// Sends the wants of jobs; returns those that were left when the connection broke.
+    async fn ask(
+        &self,
+        mut writer: WantWriter,
+        mut jobs: mpsc::Receiver<Job>,
+        pending: mpsc::Sender<Pending>,
+    ) -> Option<mpsc::Receiver<Job>> {
+        while let Some(Job { key }) = jobs.recv().await {
+            let spool = match self.shared.store.resume(&key).await {
+                Ok(spool) => spool,
+                Err(error) => {
+                    tracing::error!(asset = %key.id.fmt_short(), error = %causes(&error), "no place for a content");
+                    ended(&self.shared, self.peer, &key, Fetched::Local).await;
+                    continue;
+                }
+            };
+            let offset = spool.offset();
+            if pending.send(Pending { key, spool }).await.is_err() || writer.want(&key.id, offset).await.is_err() {
+                ended(&self.shared, self.peer, &key, Fetched::Stalled).await;
+                break;
+            }
+        }
+        Some(jobs)
+    }
+
+    /// Takes in one content. An error means that the lane cannot go on.
+    async fn receive(&self, reader: &mut WantReader, key: AssetKey, spool: Spool) -> Result<Fetched, FrameError> {
+        match in_time(reader.head()).await? {
+            Head::NotHere(id) if id == key.id => return Ok(Fetched::NotHere),
+            Head::Content(id, offset) if id == key.id && offset == spool.offset() => {}
+            Head::Content(..) | Head::NotHere(_) => return Err(FrameError::Ended),
+        }
+        let outcome = if key.size <= limits::SMALL_CONTENT_BYTES {
+            self.receive_small(reader, key, spool).await?
+        } else {
+            self.receive_large(reader, key, spool).await?
+        };
+        Ok(match outcome {
+            Ok(spooled) => {
+                self.shared.arrived.insert(key.id, spooled);
+                Fetched::Whole
+            }
+            Err(None) => Fetched::NotHere,
+            Err(Some(error)) => {
+                tracing::warn!(peer = %self.peer.fmt_short(), asset = %key.id.fmt_short(), error = %causes(&error), "content not taken");
+                match error {
+                    SpoolError::Mismatch(_) | SpoolError::TooLong { .. } => Fetched::Wrong,
+                    SpoolError::File { .. } => Fetched::Local,
+                }
+            }
+        })
+    }
+
+    /// Takes in a content that stays in memory; hashing it takes less than handing it to a thread.
+    async fn receive_small(&self, reader: &mut WantReader, key: AssetKey, mut spool: Spool) -> Received {
+        let mut failed = None;
+        loop {
+            match in_time(reader.piece()).await? {
+                Piece::Bytes(bytes) if failed.is_none() => failed = spool.write(&bytes).err(),
+                Piece::Bytes(_) => {}
+                Piece::BrokenOff => return Ok(Err(None)),
+                Piece::End => return Ok(failed.map_or_else(|| spool.finish(&key.id), Err).map_err(Some)),
+            }
+        }
+    }
+
+    /// Takes in a content piece by piece, while a blocking thread hashes and writes.
+    async fn receive_large(&self, reader: &mut WantReader, key: AssetKey, spool: Spool) -> Received {
+        let transfer = Arc::new(Transfer { peer: self.peer, key, done: AtomicU64::new(spool.offset()) });
+        self.shared.transfers.insert(key.id, Arc::clone(&transfer));
+        let (pieces, mut queue) = mpsc::channel::<Bytes>(limits::CONTENT_CHUNKS_QUEUED);
+        let (whole, is_whole) = tokio::sync::oneshot::channel::<bool>();
+        let writing = tokio::task::spawn_blocking(move || {
+            let mut spool = spool;
+            while let Some(piece) = queue.blocking_recv() {
+                if let Err(error) = spool.write(&piece) {
+                    return Err(Some(error));
+                }
+            }
+            match is_whole.blocking_recv() {
+                Ok(true) => spool.finish(&key.id).map_err(Some),
+                // What was broken off by the peer itself may be damaged already.
+                Ok(false) => {
+                    spool.discard();
+                    Err(None)
+                }
+                // The connection broke: what is there is kept for the next try.
+                Err(_) => Err(None),
+            }
+        });
+        let mut listening = true;
+        let ended = loop {
+            match in_time(reader.piece()).await? {
+                Piece::Bytes(bytes) => {
+                    transfer.done.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    // After a failed write the rest is read and dropped, so that the lane can go on.
+                    listening = listening && pieces.send(bytes).await.is_ok();
+                }
+                Piece::End => break true,
+                Piece::BrokenOff => break false,
+            }
+        };
+        drop(pieces);
+        let _ = whole.send(ended);
+        Ok(writing.await.unwrap_or(Err(None)))
+    }
+}
+
+/// The content, or why it was not taken: `None` when the peer could not go on. The outer error ends the lane.
+type Received = Result<Result<Spooled, Option<SpoolError>>, FrameError>;
+
+/// Waits for something of the peer, but not for ever.
+async fn in_time<T>(reading: impl Future<Output = Result<T, FrameError>>) -> Result<T, FrameError> {
+    tokio::time::timeout(limits::STALL, reading).await.unwrap_or(Err(FrameError::Ended))
+}

@@ -1,0 +1,198 @@
+//! The hub: owns the replica, feeds it what happened, and has done what it says.
+//!
+//! It never waits for anything but news, so nobody who waits for it can be waited for: sends are attempts on bounded
+//! queues, and work runs in tasks of its own, as much of it as the protocol's windows allow.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::apply;
+use super::fetch::Job;
+use super::memory::Note;
+use super::peers::PeerOrder;
+use super::shared::Shared;
+use crate::asset::HostId;
+use crate::event::Event;
+use crate::net::Line;
+use crate::store::Arrival;
+use crate::sync::Fetched;
+use crate::sync::Input;
+use crate::sync::Message;
+use crate::sync::Output;
+use crate::task::Group;
+
+/// News for the hub.
+pub(super) enum Told {
+    /// For the replica, as it is.
+    Input(Input),
+    /// For the replica, once the feed has judged everything up to an arrival.
+    After(Arrival, Input),
+    /// The feed has judged everything up to an arrival.
+    Judged(Arrival, Vec<Input>),
+    /// A peer is connected.
+    Connected(Box<Connection>),
+    /// A message of a connection.
+    Received(HostId, u64, Message),
+    /// A connection has ended.
+    Disconnected(HostId, u64),
+}
+
+/// A connected peer, as the hub needs it.
+pub(super) struct Connection {
+    pub(super) peer: HostId,
+    /// Counts the connections of this host: what belongs to an earlier one is not heard.
+    pub(super) number: u64,
+    pub(super) line: Line,
+    pub(super) messages: mpsc::Sender<Message>,
+    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) connected: Input,
+}
+
+struct Hub {
+    shared: Arc<Shared>,
+    group: Group,
+    connections: BTreeMap<HostId, Connection>,
+    judged: Arrival,
+    waiting: BTreeMap<(Arrival, u64), Input>,
+    waited: u64,
+}
+
+pub(super) async fn run(shared: Arc<Shared>, group: Group, mut told: mpsc::Receiver<Told>, judged: Arrival) {
+    let token = group.token().clone();
+    let mut poll = tokio::time::interval(shared.poll_interval.max(Duration::from_secs(1)));
+    poll.tick().await;
+    let mut hub = Hub { shared, group, connections: BTreeMap::new(), judged, waiting: BTreeMap::new(), waited: 0 };
+    loop {
+        let due = hub.due();
+        tokio::select! {
+            biased;
+            () = token.cancelled() => return,
+            news = told.recv() => match news {
+                Some(news) => hub.hear(news),
+                None => return,
+            },
+            () = tokio::time::sleep(due) => hub.handle(Input::Tick),
+            _ = poll.tick() => hub.handle(Input::Poll),
+        }
+    }
+}
+
+impl Hub {
+    fn due(&self) -> Duration {
+        let now = self.shared.moment();
+        let due = self.shared.replica().due(now);
+        due.map_or(Duration::from_secs(3600), |due| Duration::from_millis(due.saturating_sub(now).max(1)))
+    }
+
+    fn hear(&mut self, told: Told) {
+        match told {
+            Told::Input(input) => self.handle(input),
+            Told::After(arrival, input) => {
+                if arrival <= self.judged {
+                    self.handle(input);
+                } else {
+                    self.waited += 1;
+                    self.waiting.insert((arrival, self.waited), input);
+                }
+            }
+            Told::Judged(arrival, inputs) => {
+                inputs.into_iter().for_each(|input| self.handle(input));
+                self.judged = self.judged.max(arrival);
+                while let Some(entry) = self.waiting.first_entry()
+                    && entry.key().0 <= self.judged
+                {
+                    let input = entry.remove();
+                    self.handle(input);
+                }
+            }
+            Told::Connected(mut connection) => {
+                let connected = std::mem::replace(&mut connection.connected, Input::Tick);
+                self.connections.insert(connection.peer, *connection);
+                self.handle(connected);
+            }
+            Told::Received(peer, number, message) => {
+                if self.connections.get(&peer).is_some_and(|connection| connection.number == number) {
+                    self.handle(Input::Received { peer, message });
+                }
+            }
+            Told::Disconnected(peer, number) => {
+                if self.connections.get(&peer).is_some_and(|connection| connection.number == number) {
+                    self.connections.remove(&peer);
+                    self.handle(Input::Disconnected { peer });
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        let now = self.shared.moment();
+        let outputs: Vec<Output> = {
+            let mut replica = self.shared.replica();
+            replica.handle(now, input);
+            std::iter::from_fn(|| replica.next_output()).collect()
+        };
+        for output in outputs {
+            self.carry_out(output);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        let shared = Arc::clone(&self.shared);
+        match output {
+            Output::Send { peer, message } => {
+                let sent = self.connections.get(&peer).map(|connection| connection.messages.try_send(message).is_ok());
+                if sent == Some(false) {
+                    self.close(peer, "it does not read what is sent to it");
+                }
+            }
+            Output::Close { peer, reason } => self.close(peer, &reason),
+            Output::Load { peer, assets } => {
+                self.group.spawn_until_cancelled("load", async move { apply::load(&shared, peer, assets).await });
+            }
+            Output::Decide { peer, offers } => {
+                self.group.spawn_until_cancelled("decide", async move { apply::decide(&shared, peer, offers).await });
+            }
+            Output::Fetch { peer, key } => {
+                let queued = self.connections.get(&peer).is_some_and(|to| to.jobs.try_send(Job { key }).is_ok());
+                if !queued {
+                    let failed = Input::Fetched { peer, asset: key.id, outcome: Fetched::Stalled };
+                    self.group.spawn_until_cancelled("fetch", async move { shared.tell(Told::Input(failed)).await });
+                }
+            }
+            Output::Keep { key, offers } => {
+                self.group.spawn_until_cancelled("keep", async move { apply::keep(&shared, key, offers).await });
+            }
+            Output::Drop { asset } => {
+                shared.arrived.remove(&asset);
+            }
+            Output::Remember { peer, offer, replaces } => self.note(peer, Note::Remember { peer, offer, replaces }),
+            Output::Forget { peer, assets } => self.note(peer, Note::Forget { peer, assets }),
+            Output::Answered { peer, asset, answer } => {
+                tracing::debug!(peer = %peer.fmt_short(), asset = %asset.fmt_short(), ?answer, "offer answered");
+            }
+            Output::InSync { peer, in_sync } => {
+                tracing::debug!(peer = %peer.fmt_short(), in_sync, "compared");
+                shared.announce(Event::InSync { peer, in_sync });
+            }
+        }
+    }
+
+    /// Has something written down about a peer; one that causes more than can be written is let go.
+    fn note(&mut self, peer: HostId, note: Note) {
+        if self.shared.memory.try_send(note).is_err() {
+            self.close(peer, "it changes faster than this host can remember");
+        }
+    }
+
+    fn close(&self, peer: HostId, reason: &str) {
+        if let Some(connection) = self.connections.get(&peer) {
+            tracing::warn!(peer = %peer.fmt_short(), reason, "connection closed by this host");
+            connection.line.close(reason);
+            // It notices by itself, too; this is for a line that hangs.
+            let _ = self.shared.peers.try_send(PeerOrder::Ended(peer, connection.number, reason.to_owned()));
+        }
+    }
+}

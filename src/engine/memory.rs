@@ -1,0 +1,93 @@
+//! Writes down what peers are known to have, one note after the other, so that a later one never loses to an earlier.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::hub::Told;
+use super::shared::Shared;
+use crate::asset::AssetId;
+use crate::asset::AssetKey;
+use crate::asset::Digest;
+use crate::asset::Document;
+use crate::asset::HostId;
+use crate::asset::Timestamp;
+use crate::state::StateError;
+use crate::sync::Input;
+use crate::sync::Offer;
+use crate::sync::exception;
+
+/// Something to remember or to forget.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// A peer has this version.
+    Remember { peer: HostId, offer: Offer, replaces: bool },
+    /// A peer has no version of these.
+    Forget { peer: HostId, assets: Vec<(Timestamp, AssetId)> },
+}
+
+pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut notes: mpsc::Receiver<Note>) {
+    loop {
+        let note = tokio::select! {
+            biased;
+            () = token.cancelled() => return,
+            note = notes.recv() => note,
+        };
+        match note {
+            None => return,
+            Some(Note::Remember { peer, offer, replaces }) => {
+                let Offer { key, document } = offer;
+                let version = remember(&shared, peer, key, document, replaces).await;
+                tell(&shared, peer, key.timestamp, key.id, version).await;
+            }
+            Some(Note::Forget { peer, assets }) => {
+                for (timestamp, asset) in assets {
+                    let forgotten = shared.state.forget(peer, asset).await;
+                    tell(&shared, peer, timestamp, asset, forgotten.map(|()| None)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Returns the shared document of an asset that is passed on.
+pub(super) async fn passed(shared: &Shared, key: AssetKey) -> Option<Arc<Document>> {
+    let item = shared.replica().passes(key.timestamp, &key.id)?;
+    let record = shared.store.record(&key.id).await.ok().flatten()?;
+    let document = record.document.shared().clone();
+    // A version that was not judged yet is not passed on, and the one that was is no longer there to be read.
+    let judged = crate::sync::Item::new(key.timestamp, key.id, &document.digest()) == item;
+    judged.then(|| Arc::new(document))
+}
+
+async fn remember(
+    shared: &Shared,
+    peer: HostId,
+    key: AssetKey,
+    document: Arc<Document>,
+    replaces: bool,
+) -> Result<Option<Digest>, StateError> {
+    let passes = passed(shared, key).await;
+    let keeps = passes.clone();
+    let keep = move |known: &Document| exception(keeps.as_deref(), Some(known)).is_some();
+    shared.state.remember(peer, key, document, replaces, keep).await?;
+    let known = shared.state.known_of_asset(key.id).await?;
+    let known = known.iter().find(|known| known.peer == peer).map(|known| &known.document);
+    Ok(exception(passes.as_deref(), known))
+}
+
+async fn tell(
+    shared: &Shared,
+    peer: HostId,
+    timestamp: Timestamp,
+    asset: AssetId,
+    version: Result<Option<Digest>, StateError>,
+) {
+    let version = version.unwrap_or_else(|error| {
+        // The sets differ then, and the next reconciliation brings it up again.
+        tracing::error!(error = %crate::telemetry::causes(&error), "what a peer has could not be remembered");
+        None
+    });
+    shared.tell(Told::Input(Input::Excepted { peer, timestamp, asset, version })).await;
+}

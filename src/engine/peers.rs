@@ -1,0 +1,371 @@
+//! Connections to peers: dialling, accepting, replacing, and pumping messages.
+//!
+//! One actor owns the table of connections. Tasks dial, greet, read and write; they tell the actor, which tells the hub.
+//! A newer connection to the same peer replaces the older; of two that were dialled towards each other at the same
+//! moment, the one of the lower id stays.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::fetch;
+use super::fetch::Job;
+use super::hub::Connection;
+use super::hub::Told;
+use super::serve;
+use super::shared::Shared;
+use crate::asset::HostId;
+use crate::event::Event;
+use crate::library::Ticket;
+use crate::limits;
+use crate::net::Accepted;
+use crate::net::Control;
+use crate::net::ControlReader;
+use crate::net::ControlWriter;
+use crate::net::Greeting;
+use crate::net::Line;
+use crate::net::Link;
+use crate::net::Purpose;
+use crate::state::Peer;
+use crate::sync::Input;
+use crate::sync::Message;
+use crate::sync::exception;
+use crate::task::Backoff;
+use crate::task::Group;
+use crate::task::now_ms;
+use crate::telemetry::causes;
+
+/// An order to the actor.
+pub(super) enum PeerOrder {
+    /// Keep a connection to this host.
+    Connect(Ticket),
+    /// A control connection stands and is greeted.
+    Greeted(Box<Control>),
+    /// A connection has ended: of whom, which, and why.
+    Ended(HostId, u64, String),
+}
+
+/// A connected peer, as people see it.
+#[derive(Debug, Clone)]
+pub(super) struct Connected {
+    pub(super) name: String,
+    pub(super) line: Line,
+    number: u64,
+}
+
+struct Peers {
+    shared: Arc<Shared>,
+    group: Group,
+    standing: BTreeMap<HostId, Standing>,
+    /// Hosts to which a connection is kept, and the tasks that do.
+    kept: BTreeMap<HostId, mpsc::Sender<Ticket>>,
+    numbers: u64,
+}
+
+/// A connection that stands.
+struct Standing {
+    number: u64,
+    dialled: bool,
+    since: Instant,
+    ends: CancellationToken,
+    line: Line,
+}
+
+pub(super) async fn run(shared: Arc<Shared>, group: Group, mut orders: mpsc::Receiver<PeerOrder>) {
+    let token = group.token().clone();
+    let mut peers = Peers { shared, group, standing: BTreeMap::new(), kept: BTreeMap::new(), numbers: 0 };
+    loop {
+        let order = tokio::select! {
+            biased;
+            () = token.cancelled() => return,
+            order = orders.recv() => order,
+        };
+        match order {
+            None => return,
+            Some(PeerOrder::Connect(ticket)) => peers.keep(ticket),
+            Some(PeerOrder::Greeted(control)) => peers.greeted(*control).await,
+            Some(PeerOrder::Ended(peer, number, why)) => peers.ended(peer, number, &why).await,
+        }
+    }
+}
+
+/// Accepts connections until the engine stops.
+pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
+    let (accepted, mut links) = mpsc::channel(limits::STRANGERS);
+    let announcing = Arc::clone(shared);
+    let accepting = shared.net.accept(group, accepted, move |stranger| {
+        tracing::warn!(stranger = %stranger.fmt_short(), "refused a connection without proof of the secret");
+        announcing.announce(Event::Refused { peer: stranger });
+    });
+    let handing_on = async {
+        while let Some(Accepted { purpose, link }) = links.recv().await {
+            let (shared, group) = (Arc::clone(shared), group.clone());
+            match purpose {
+                Purpose::Control => {
+                    group.clone().spawn_until_cancelled("greet", async move { greet(&shared, link).await });
+                }
+                Purpose::Bulk => {
+                    let peer = link.peer;
+                    group.clone().spawn_until_cancelled("bulk", serve::run(shared, group, peer, link.into_server()));
+                }
+            }
+        }
+    };
+    let token = group.token();
+    tokio::select! {
+        () = token.cancelled() => {}
+        () = accepting => {}
+        () = handing_on => {}
+    }
+}
+
+/// Exchanges greetings and hands the connection to the actor.
+async fn greet(shared: &Shared, link: Link) {
+    let ticket = shared.net.ticket();
+    let own = Greeting {
+        name: shared.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        addresses: ticket.addresses.iter().map(ToString::to_string).collect(),
+        relay: ticket.relay,
+        now_ms: now_ms(),
+    };
+    let peer = link.peer;
+    let greeted = tokio::time::timeout(limits::PROOF_TIME, Control::greet(link, &own));
+    match greeted.await {
+        Ok(Ok(control)) => {
+            let apart = control.greeting.now_ms.abs_diff(now_ms());
+            if apart > limits::CLOCK_APART_MS {
+                tracing::warn!(peer = %peer.fmt_short(), apart_secs = apart / 1000, "the clocks of the hosts differ");
+            }
+            let _ = shared.peers.send(PeerOrder::Greeted(Box::new(control))).await;
+        }
+        Ok(Err(error)) => tracing::info!(peer = %peer.fmt_short(), error = %causes(&error), "no greeting"),
+        Err(_) => tracing::info!(peer = %peer.fmt_short(), "no greeting in time"),
+    }
+}
+
+impl Peers {
+    /// Starts to keep a connection to a host, or tells the task that does of a newer ticket.
+    fn keep(&mut self, ticket: Ticket) {
+        let host = ticket.host;
+        if let Some(task) = self.kept.get(&host)
+            && task.try_send(ticket.clone()).is_ok()
+        {
+            return;
+        }
+        let (tickets, newer) = mpsc::channel(4);
+        self.kept.insert(host, tickets);
+        let shared = Arc::clone(&self.shared);
+        self.group.spawn_until_cancelled("dial", keep_connected(shared, ticket, newer));
+    }
+
+    async fn greeted(&mut self, control: Control) {
+        let Control { peer, dialled, greeting, writer, reader } = control;
+        let line = writer.connection();
+        if let Some(standing) = self.standing.get(&peer) {
+            let crossed = standing.dialled != dialled && standing.since.elapsed() < limits::CROSSED_DIALS;
+            let lower_dialled = (self.shared.host < peer) == standing.dialled;
+            if crossed && lower_dialled {
+                line.close("another connection between these hosts stands");
+                return;
+            }
+        }
+        self.let_go(peer, "replaced by a newer connection");
+        self.numbers += 1;
+        let number = self.numbers;
+        let ends = self.group.token().child_token();
+        let known = self.exceptions(peer).await;
+        let (messages, outgoing) = mpsc::channel(limits::MESSAGES_QUEUED);
+        let (jobs, queue) = mpsc::channel(2 * limits::WANTS_OPEN);
+        let connected = Input::Connected { peer, dialled, exceptions: known };
+        let standing = Standing { number, dialled, since: Instant::now(), ends: ends.clone(), line: line.clone() };
+        self.standing.insert(peer, standing);
+        let name = greeting.name.clone();
+        self.shared.connected.insert(peer, Connected { name, line: line.clone(), number });
+        let connection = Connection { peer, number, line: line.clone(), messages, jobs, connected };
+        self.shared.tell(Told::Connected(Box::new(connection))).await;
+        self.spawn_pumps(peer, number, &ends, writer, reader, outgoing);
+        self.spawn_bulk(peer, &greeting, &line, &ends, queue);
+        self.note(peer, &greeting);
+        tracing::info!(peer = %peer.fmt_short(), name = %greeting.name, dialled, "connected");
+        self.shared.announce(Event::PeerConnected { peer });
+    }
+
+    fn spawn_pumps(
+        &self,
+        peer: HostId,
+        number: u64,
+        ends: &CancellationToken,
+        writer: ControlWriter,
+        reader: ControlReader,
+        outgoing: mpsc::Receiver<Message>,
+    ) {
+        let (shared, token) = (Arc::clone(&self.shared), ends.clone());
+        self.group.spawn("read", async move {
+            let why = token.run_until_cancelled(read(&shared, peer, number, reader)).await;
+            if let Some(why) = why {
+                let _ = shared.peers.send(PeerOrder::Ended(peer, number, why)).await;
+            }
+        });
+        let token = ends.clone();
+        self.group.spawn("write", async move {
+            token.run_until_cancelled(write(writer, outgoing)).await;
+        });
+    }
+
+    fn spawn_bulk(
+        &self,
+        peer: HostId,
+        greeting: &Greeting,
+        line: &Line,
+        ends: &CancellationToken,
+        jobs: mpsc::Receiver<Job>,
+    ) {
+        let mut addresses: Vec<SocketAddr> = greeting.addresses.iter().filter_map(|text| text.parse().ok()).collect();
+        addresses.truncate(limits::TICKET_ADDRESSES);
+        let address = Ticket { host: peer, addresses, relay: greeting.relay.clone() };
+        let (shared, group, token) = (Arc::clone(&self.shared), self.group.clone(), ends.clone());
+        let fetching = fetch::run(shared, group.clone(), address, line.clone(), jobs);
+        self.group.spawn("fetch", async move {
+            token.run_until_cancelled(fetching).await;
+        });
+        // Lanes that the peer opens here when it cannot dial a bulk connection.
+        let (shared, token, server) = (Arc::clone(&self.shared), ends.clone(), line.server());
+        self.group.spawn("bulk", async move {
+            token.run_until_cancelled(serve::run(shared, group, peer, server)).await;
+        });
+    }
+
+    async fn ended(&mut self, peer: HostId, number: u64, why: &str) {
+        if self.standing.get(&peer).is_none_or(|standing| standing.number != number) {
+            return;
+        }
+        self.let_go(peer, why);
+        self.shared.tell(Told::Disconnected(peer, number)).await;
+        tracing::info!(peer = %peer.fmt_short(), why, "disconnected");
+        self.shared.announce(Event::PeerDisconnected { peer, reason: why.to_owned() });
+    }
+
+    /// Ends what belongs to the standing connection of a peer.
+    fn let_go(&mut self, peer: HostId, why: &str) {
+        if let Some(standing) = self.standing.remove(&peer) {
+            standing.ends.cancel();
+            standing.line.close(why);
+            self.shared.connected.remove_if(&peer, |_, connected| connected.number == standing.number);
+        }
+    }
+
+    /// Returns the versions in the set towards a peer that differ from the common set.
+    async fn exceptions(
+        &self,
+        peer: HostId,
+    ) -> Vec<(crate::asset::Timestamp, crate::asset::AssetId, crate::asset::Digest)> {
+        let known = match self.shared.state.known_of_peer(peer).await {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::error!(peer = %peer.fmt_short(), error = %causes(&error), "what a peer has could not be read");
+                Vec::new()
+            }
+        };
+        let mut exceptions = Vec::new();
+        for known in known {
+            let passes = super::memory::passed(&self.shared, known.key).await;
+            if let Some(version) = exception(passes.as_deref(), Some(&known.document)) {
+                exceptions.push((known.key.timestamp, known.key.id, version));
+            }
+        }
+        exceptions
+    }
+
+    /// Remembers who the peer is.
+    fn note(&self, peer: HostId, greeting: &Greeting) {
+        let now = now_ms();
+        let peer = Peer {
+            id: peer,
+            name: greeting.name.clone(),
+            version: greeting.version.clone(),
+            addresses: greeting.addresses.clone(),
+            relay: greeting.relay.clone(),
+            first_seen_ms: now,
+            last_seen_ms: now,
+        };
+        let shared = Arc::clone(&self.shared);
+        self.group.spawn_until_cancelled("note", async move {
+            if let Err(error) = shared.state.saw_peer(peer).await {
+                tracing::warn!(error = %causes(&error), "a peer could not be remembered");
+            }
+        });
+    }
+}
+
+/// Hands messages of a connection to the hub until it ends; returns why it did.
+async fn read(shared: &Shared, peer: HostId, number: u64, mut reader: ControlReader) -> String {
+    loop {
+        match reader.receive().await {
+            Ok(message) => shared.tell(Told::Received(peer, number, message)).await,
+            Err(error) => return causes(&error),
+        }
+    }
+}
+
+/// Sends the messages of the hub until the connection ends.
+async fn write(mut writer: ControlWriter, mut messages: mpsc::Receiver<Message>) {
+    while let Some(message) = messages.recv().await {
+        if let Err(error) = writer.send(message).await {
+            writer.connection().close("sending failed");
+            tracing::debug!(error = %causes(&error), "a message could not be sent");
+            return;
+        }
+    }
+}
+
+/// Dials a host whenever no connection to it stands, with growing pauses.
+async fn keep_connected(shared: Arc<Shared>, mut ticket: Ticket, mut newer: mpsc::Receiver<Ticket>) {
+    let mut backoff = Backoff::new(limits::REDIAL_PAUSE, limits::REDIAL_PAUSE_MOST);
+    let mut told = false;
+    loop {
+        while let Ok(next) = newer.try_recv() {
+            ticket = next;
+        }
+        let line = shared.connected.get(&ticket.host).map(|connected| connected.line.clone());
+        if let Some(line) = line {
+            backoff.reset();
+            told = false;
+            line.closed().await;
+            // The actor takes it out of the table a moment later.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        }
+        match shared.net.dial(&ticket, Purpose::Control).await {
+            Ok(link) => {
+                greet(&shared, link).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+            Err(error) => {
+                let error = causes(&error);
+                if told {
+                    tracing::debug!(peer = %ticket.host.fmt_short(), error, "still cannot be reached");
+                } else {
+                    tracing::warn!(peer = %ticket.host.fmt_short(), error, "cannot be reached; trying again");
+                    told = true;
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(backoff.pause()) => {}
+            next = newer.recv() => match next {
+                Some(next) => {
+                    ticket = next;
+                    backoff.reset();
+                }
+                None => return,
+            }
+        }
+    }
+}

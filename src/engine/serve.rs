@@ -1,0 +1,88 @@
+//! Serving content on a bulk connection that a peer dialled.
+//!
+//! An id is served only if it is in the set towards that peer, passed on, and its content is here; whatever else is
+//! asked for is "not here", the same as an unknown id.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use super::shared::Shared;
+use crate::asset::AssetId;
+use crate::asset::HostId;
+use crate::limits;
+use crate::net::BulkServer;
+use crate::net::FrameError;
+use crate::net::Head;
+use crate::net::Records;
+use crate::net::ServedLane;
+use crate::store::Content;
+use crate::task::Group;
+use crate::telemetry::causes;
+
+/// Serves all lanes of a connection until it ends.
+pub(super) async fn run(shared: Arc<Shared>, group: Group, peer: HostId, mut server: BulkServer) {
+    while let Some(lane) = server.next_lane().await {
+        let shared = Arc::clone(&shared);
+        group.spawn_until_cancelled("serve", async move {
+            if let Err(error) = serve(&shared, peer, lane).await {
+                tracing::debug!(peer = %peer.fmt_short(), error = %causes(&error), "lane ended");
+            }
+        });
+    }
+}
+
+async fn serve(shared: &Arc<Shared>, peer: HostId, lane: ServedLane) -> Result<(), FrameError> {
+    let ServedLane { wants, mut records } = lane;
+    let wants = stream::unfold(wants, |mut wants| async move {
+        let next = wants.next().await;
+        next.ok().map(|want| (want, wants))
+    });
+    let opened = wants.map(|(id, offset)| open(shared, id, offset)).buffered(limits::CONTENTS_OPENED_AHEAD);
+    let mut opened = std::pin::pin!(opened);
+    loop {
+        // While more can be answered at once, small answers share a packet.
+        let next = match opened.next().now_or_never() {
+            Some(next) => next,
+            None => {
+                records.flush().await?;
+                opened.next().await
+            }
+        };
+        match next {
+            None => return Ok(()),
+            Some((id, None)) => records.head(Head::NotHere(id)).await?,
+            Some((_, Some(content))) => send(peer, &mut records, content).await?,
+        }
+    }
+}
+
+/// Opens a content, if it may be served.
+async fn open(shared: &Shared, id: AssetId, offset: u64) -> (AssetId, Option<Content>) {
+    let content = match shared.store.open(&id, offset).await {
+        Ok(content) => content,
+        Err(error) => {
+            tracing::warn!(asset = %id.fmt_short(), error = %causes(&error), "content cannot be served");
+            None
+        }
+    };
+    let served = content.filter(|content| shared.replica().passes(content.key.timestamp, &id).is_some());
+    (id, served)
+}
+
+async fn send(peer: HostId, records: &mut Records, mut content: Content) -> Result<(), FrameError> {
+    let id = content.key.id;
+    records.head(Head::Content(id, content.offset)).await?;
+    while let Some(piece) = content.stream.next().await {
+        match piece {
+            Ok(piece) => records.piece(piece).await?,
+            Err(error) => {
+                tracing::error!(peer = %peer.fmt_short(), asset = %id.fmt_short(), error = %causes(&error), "content broken off");
+                return records.end(false).await;
+            }
+        }
+    }
+    records.end(true).await
+}

@@ -1,0 +1,184 @@
+//! The engine as others hold it, and what its parts share.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+use dashmap::DashMap;
+use tokio::sync::broadcast;
+use tokio::sync::mpsc;
+
+use super::feed;
+use super::fetch::Transfer;
+use super::hub;
+use super::hub::Told;
+use super::memory;
+use super::peers;
+use super::peers::PeerOrder;
+use crate::asset::AssetId;
+use crate::asset::HostId;
+use crate::event::Event;
+use crate::hook::Hooks;
+use crate::library::Library;
+use crate::library::Ticket;
+use crate::limits;
+use crate::net::Net;
+use crate::state::State;
+use crate::state::StateError;
+use crate::store::ReadError;
+use crate::store::Spooled;
+use crate::store::Store;
+use crate::sync::Replica;
+use crate::task::Group;
+
+/// What an engine is made of.
+pub struct Options {
+    /// Where the assets lie.
+    pub store: Arc<dyn Store>,
+    /// What the host remembers.
+    pub state: State,
+    /// The endpoint.
+    pub net: Net,
+    /// What plugins say.
+    pub hooks: Arc<dyn Hooks>,
+    /// What is replicated.
+    pub library: Library,
+    /// Name of this device, for people.
+    pub name: String,
+    /// How often sets are compared with peers when nothing happens.
+    pub poll_interval: Duration,
+    /// Where happenings are announced.
+    pub events: broadcast::Sender<Event>,
+}
+
+/// The engine could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] ReadError),
+    /// The state could not be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// A running engine. Cloning shares it.
+#[derive(Clone)]
+pub struct Engine {
+    pub(super) shared: Arc<Shared>,
+    group: Group,
+}
+
+/// What every part of the engine may use.
+pub(super) struct Shared {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) state: State,
+    pub(super) net: Net,
+    pub(super) hooks: Arc<dyn Hooks>,
+    pub(super) library: Library,
+    pub(super) name: String,
+    pub(super) host: HostId,
+    pub(super) poll_interval: Duration,
+    pub(super) events: broadcast::Sender<Event>,
+    /// Written by the hub alone; others look things up.
+    replica: Mutex<Replica>,
+    pub(super) hub: mpsc::Sender<Told>,
+    pub(super) peers: mpsc::Sender<PeerOrder>,
+    pub(super) memory: mpsc::Sender<memory::Note>,
+    /// Contents that were fetched and wait to be kept.
+    pub(super) arrived: DashMap<AssetId, Spooled>,
+    /// Large transfers under way, for people.
+    pub(super) transfers: DashMap<AssetId, Arc<Transfer>>,
+    /// Connected peers, for people.
+    pub(super) connected: DashMap<HostId, peers::Connected>,
+    began: Instant,
+}
+
+impl Engine {
+    /// Builds the set from store and state and starts to replicate.
+    ///
+    /// # Errors
+    /// [`StartError`] when store or state cannot be read.
+    pub async fn start(options: Options, group: Group) -> Result<Self, StartError> {
+        let (items, position) = feed::items(&*options.store, &options.state, &*options.hooks).await?;
+        let poll_ms = u64::try_from(options.poll_interval.as_millis()).unwrap_or(u64::MAX);
+        let (hub, told) = mpsc::channel(limits::INPUTS_QUEUED);
+        let (peers, orders) = mpsc::channel(limits::PEER_ORDERS_QUEUED);
+        let (memory, notes) = mpsc::channel(limits::NOTES_QUEUED);
+        let shared = Arc::new(Shared {
+            store: options.store,
+            state: options.state,
+            host: options.net.id(),
+            net: options.net,
+            hooks: options.hooks,
+            library: options.library,
+            name: options.name,
+            poll_interval: options.poll_interval,
+            events: options.events,
+            replica: Mutex::new(Replica::new(items, poll_ms)),
+            hub,
+            peers,
+            memory,
+            arrived: DashMap::new(),
+            transfers: DashMap::new(),
+            connected: DashMap::new(),
+            began: Instant::now(),
+        });
+        group.spawn("hub", hub::run(Arc::clone(&shared), group.clone(), told, position));
+        group.spawn("memory", memory::run(Arc::clone(&shared), group.token().clone(), notes));
+        group.spawn("feed", feed::run(Arc::clone(&shared), group.token().clone(), position));
+        group.spawn("peers", peers::run(Arc::clone(&shared), group.clone(), orders));
+        Ok(Self { shared, group })
+    }
+
+    /// Accepts connections of peers.
+    pub async fn accept(&self) {
+        peers::accept(&self.shared, &self.group).await;
+    }
+
+    /// Keeps a connection to a host, dialling it again whenever it is lost. A newer ticket of the host replaces the one
+    /// before; the host itself is left alone.
+    pub async fn connect(&self, ticket: Ticket) {
+        if ticket.host != self.shared.host {
+            // The engine has stopped when there is nobody to take it.
+            let _ = self.shared.peers.send(PeerOrder::Connect(ticket)).await;
+        }
+    }
+
+    /// Compares sets with all peers now, without waiting for the poll interval.
+    pub async fn compare(&self) {
+        let _ = self.shared.hub.send(Told::Input(crate::sync::Input::Poll)).await;
+    }
+
+    /// Stops replicating: ends connections in order, and writes down how far the store was followed.
+    pub async fn stop(&self) {
+        self.shared.net.close().await;
+        self.group.shut_down().await;
+    }
+}
+
+impl Shared {
+    /// Looks into the replica.
+    pub(super) fn replica(&self) -> MutexGuard<'_, Replica> {
+        self.replica.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Milliseconds since the engine was made; never goes back.
+    pub(super) fn moment(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Tells the hub; it has stopped when there is nobody to hear.
+    pub(super) async fn tell(&self, told: Told) {
+        let _ = self.hub.send(told).await;
+    }
+
+    /// Announces something; nobody has to listen.
+    pub(super) fn announce(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+}

@@ -1,0 +1,124 @@
+//! How replication stands, for people and programs.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::shared::Engine;
+use crate::asset::AssetKey;
+use crate::asset::HostId;
+use crate::state::StateError;
+use crate::sync::Summary;
+
+/// How replication stands.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The library.
+    pub library: LibraryStatus,
+    /// Every peer that was ever connected.
+    pub peers: Vec<PeerStatus>,
+    /// Large transfers under way.
+    pub transfers: Vec<TransferStatus>,
+    /// Assets that wait for a decision.
+    pub held: u64,
+    /// Assets that are kept back or declined.
+    pub declined: u64,
+    /// Connections without proof of membership since the start.
+    pub refused: u64,
+}
+
+/// How one library stands.
+#[derive(Debug, Clone)]
+pub struct LibraryStatus {
+    /// Its name.
+    pub name: String,
+    /// The set that is passed on.
+    pub summary: Summary,
+    /// Whether the sets towards all connected peers are equal, and there is one.
+    pub in_sync: bool,
+    /// Assets that are still wanted.
+    pub behind: u64,
+}
+
+/// How one peer stands.
+#[derive(Debug, Clone)]
+pub struct PeerStatus {
+    /// Its id.
+    pub id: HostId,
+    /// Its name.
+    pub name: String,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Whether packets go straight to it; `None` when it is not connected.
+    pub direct: Option<bool>,
+    /// Round-trip time.
+    pub rtt: Option<Duration>,
+    /// Whether both sets are equal.
+    pub in_sync: bool,
+    /// How many assets of the set it says it has stored, and how many there are.
+    pub kept: (u64, u64),
+    /// Bytes received from it on its control connection.
+    pub bytes_in: u64,
+    /// Bytes sent to it on its control connection.
+    pub bytes_out: u64,
+    /// When it was last seen, in Unix milliseconds.
+    pub last_seen_ms: u64,
+}
+
+/// A large transfer under way.
+#[derive(Debug, Clone)]
+pub struct TransferStatus {
+    /// From whom.
+    pub peer: HostId,
+    /// Which asset.
+    pub key: AssetKey,
+    /// How many bytes of it are here.
+    pub done: u64,
+}
+
+impl Engine {
+    /// Looks at everything.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state cannot be read.
+    pub async fn status(&self) -> Result<Status, StateError> {
+        let shared = &self.shared;
+        let known = shared.state.peers().await?;
+        let (held, declined) = shared.state.count_decisions().await?;
+        let mut peers = Vec::with_capacity(known.len());
+        for peer in known {
+            let connected = shared.connected.get(&peer.id).map(|connected| connected.value().clone());
+            let sync = shared.replica().peer(&peer.id);
+            let path = connected.as_ref().and_then(|connected| connected.line.path());
+            let (bytes_in, bytes_out) = connected.as_ref().map_or((0, 0), |connected| connected.line.bytes());
+            peers.push(PeerStatus {
+                id: peer.id,
+                name: connected.as_ref().map_or(peer.name, |connected| connected.name.clone()),
+                connected: connected.is_some(),
+                direct: path.map(|path| path.direct),
+                rtt: path.map(|path| path.rtt),
+                in_sync: sync.is_some_and(|sync| sync.in_sync),
+                kept: sync.map_or((0, 0), |sync| (sync.kept, sync.summary.count)),
+                bytes_in,
+                bytes_out,
+                last_seen_ms: peer.last_seen_ms,
+            });
+        }
+        let (summary, wanted) = {
+            let replica = shared.replica();
+            (replica.summary(), replica.transfers().0)
+        };
+        let connected = || peers.iter().filter(|peer| peer.connected);
+        let library = LibraryStatus {
+            name: shared.library.name.clone(),
+            summary,
+            in_sync: connected().next().is_some() && connected().all(|peer| peer.in_sync),
+            behind: wanted as u64,
+        };
+        let transfers = shared.transfers.iter().map(|entry| {
+            let transfer = entry.value();
+            TransferStatus { peer: transfer.peer, key: transfer.key, done: transfer.done.load(Ordering::Relaxed) }
+        });
+        let transfers = transfers.collect();
+        Ok(Status { library, peers, transfers, held, declined, refused: shared.net.refused() })
+    }
+}

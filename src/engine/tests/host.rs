@@ -1,0 +1,233 @@
+//! One host of a test.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use iroh::SecretKey;
+use tokio::sync::broadcast;
+
+use crate::asset::AssetId;
+use crate::asset::Changes;
+use crate::asset::LocalDocument;
+use crate::asset::Metadata;
+use crate::asset::Timestamp;
+use crate::asset::names;
+use crate::auth::Keys;
+use crate::auth::LibrarySecret;
+use crate::engine::Engine;
+use crate::engine::Options;
+use crate::event::Event;
+use crate::hook::Hooks;
+use crate::hook::NoHooks;
+use crate::library::Library;
+use crate::library::Ticket;
+use crate::net;
+use crate::net::Head;
+use crate::net::Membership;
+use crate::net::Net;
+use crate::net::Purpose;
+use crate::net::Relay;
+use crate::state::State;
+use crate::store::Order;
+use crate::store::Origin;
+use crate::store::Query;
+use crate::store::Store;
+use crate::store::memory::MemoryStore;
+use crate::task::Group;
+use crate::task::now_ms;
+
+/// Waits for something that must come; a minute means that it does not.
+pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it did not happen within a minute")
+}
+
+/// Waits until both hosts of each pair say that they are in sync, with equal sets.
+pub(super) async fn in_sync(pairs: &[(&Host, &Host)]) {
+    let reached = within(async {
+        loop {
+            let all = pairs.iter().all(|(a, b)| {
+                let (to_b, to_a) = (a.peer(b), b.peer(a));
+                let equal = to_b.map(|peer| peer.summary) == to_a.map(|peer| peer.summary);
+                equal && to_b.is_some_and(|peer| peer.in_sync) && to_a.is_some_and(|peer| peer.in_sync)
+            });
+            if all {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    reached.await;
+}
+
+/// A running host.
+pub(super) struct Host {
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) engine: Engine,
+    pub(super) events: broadcast::Sender<Event>,
+    net: Net,
+    group: Group,
+    parts: Parts,
+}
+
+/// What a host is made of, and keeps when it is stopped.
+pub(super) struct Parts {
+    store: Arc<MemoryStore>,
+    hooks: Arc<dyn Hooks>,
+    seed: u8,
+    secret: [u8; 32],
+    data: tempfile::TempDir,
+}
+
+impl Parts {
+    pub(super) fn with_hooks(mut self, hooks: Arc<dyn Hooks>) -> Self {
+        self.hooks = hooks;
+        self
+    }
+
+    /// Loses everything but the store; the host comes back under another id.
+    pub(super) fn without_memory(mut self) -> Self {
+        self.data = tempfile::tempdir().unwrap();
+        self.seed += 100;
+        self
+    }
+
+    pub(super) async fn again(self) -> Host {
+        let key = Keys::derive(&LibrarySecret::from_bytes(self.secret)).proof;
+        let net = Net::bind(net::Options {
+            key: SecretKey::from_bytes(&[self.seed; 32]),
+            bind_addr: Some("127.0.0.1:0".parse().unwrap()),
+            last_port: None,
+            relay: Relay::Off,
+            membership: Membership { key, library: "mirror".to_owned(), epoch: 0 },
+        });
+        let net = net.await.unwrap();
+        let state = State::open(&self.data.path().join("state.db"), "mirror").unwrap();
+        let (events, _) = broadcast::channel(1000);
+        let group = Group::new("test", Arc::new(|group, task, message| panic!("{group}/{task}: {message}")));
+        let options = Options {
+            store: Arc::clone(&self.store) as Arc<dyn Store>,
+            state,
+            net: net.clone(),
+            hooks: Arc::clone(&self.hooks),
+            library: Library::mirror(),
+            name: format!("host {}", self.seed),
+            poll_interval: Duration::from_secs(30),
+            events: events.clone(),
+        };
+        let engine = Engine::start(options, group.child("engine")).await.unwrap();
+        let accepting = engine.clone();
+        group.spawn("accept", async move { accepting.accept().await });
+        Host { store: Arc::clone(&self.store), engine, events, net, group, parts: self }
+    }
+}
+
+impl Host {
+    pub(super) async fn start(seed: u8) -> Self {
+        Self::make(seed, [1; 32], Arc::new(NoHooks)).await
+    }
+
+    pub(super) async fn start_with_secret(seed: u8, secret: [u8; 32]) -> Self {
+        Self::make(seed, secret, Arc::new(NoHooks)).await
+    }
+
+    pub(super) async fn start_with_hooks(seed: u8, hooks: Arc<dyn Hooks>) -> Self {
+        Self::make(seed, [1; 32], hooks).await
+    }
+
+    async fn make(seed: u8, secret: [u8; 32], hooks: Arc<dyn Hooks>) -> Self {
+        let store = Arc::new(MemoryStore::new().unwrap());
+        Parts { store, hooks, seed, secret, data: tempfile::tempdir().unwrap() }.again().await
+    }
+
+    pub(super) async fn stop(self) -> Parts {
+        self.engine.stop().await;
+        within(self.group.shut_down()).await;
+        self.parts
+    }
+
+    pub(super) fn ticket(&self) -> Ticket {
+        self.net.ticket()
+    }
+
+    fn peer(&self, other: &Self) -> Option<crate::sync::PeerStatus> {
+        self.engine.shared.replica().peer(&other.net.id())
+    }
+
+    pub(super) async fn ingest(&self, size: usize, name: &str) -> AssetId {
+        self.ingest_at(now_ms(), size, name).await
+    }
+
+    async fn ingest_at(&self, timestamp: u64, size: usize, name: &str) -> AssetId {
+        let mut spool = self.store.spool(Timestamp::new(timestamp).unwrap()).await.unwrap();
+        let content: Vec<u8> = name.bytes().cycle().take(size).collect();
+        content.chunks(100_000).for_each(|piece| spool.write(piece).unwrap());
+        let name = name.to_owned();
+        let edit = Box::new(move |document: &mut LocalDocument| {
+            let seen = Changes::new().set(names::FILE_NAME, name).set(names::PATH, "some/where");
+            document.see(&seen.add_tag("made-by-test"));
+        });
+        self.store.put(spool.finish_ingest().unwrap(), Origin::Here, edit).await.unwrap().key.id
+    }
+
+    /// Puts the same assets into several stores.
+    pub(super) async fn fill_equally(hosts: &[&Self], count: u64) {
+        let now = now_ms();
+        for host in hosts {
+            for n in 0..count {
+                host.ingest_at(now - n * 1000, 8, "filled").await;
+            }
+        }
+    }
+
+    pub(super) async fn change(&self, id: &AssetId, changes: Changes) {
+        let host = self.net.id();
+        let edit = Box::new(move |document: &mut LocalDocument| document.change(&changes, now_ms(), host));
+        self.store.edit(id, edit).await.unwrap().unwrap();
+    }
+
+    pub(super) async fn metadata(&self, id: &AssetId) -> Metadata {
+        self.store.record(id).await.unwrap().unwrap().document.metadata()
+    }
+
+    pub(super) async fn metadata_is(&self, id: &AssetId, wished: impl Fn(&Metadata) -> bool) {
+        let reached = within(async {
+            while !wished(&self.metadata(id).await) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        reached.await;
+    }
+
+    /// Waits until the content of an asset is here.
+    pub(super) async fn has(&self, id: &AssetId) {
+        let mut latest = self.store.latest();
+        let reached = within(async {
+            while !self.store.record(id).await.unwrap().is_some_and(|record| record.presence.is_here()) {
+                latest.changed().await.unwrap();
+            }
+        });
+        reached.await;
+    }
+
+    /// Reads every asset.
+    pub(super) async fn contents(&self) -> BTreeMap<AssetId, Vec<u8>> {
+        let query = Query { order: Order::Oldest, limit: 1000, ..Query::default() };
+        let mut contents = BTreeMap::new();
+        for record in self.store.page(&query).await.unwrap().records {
+            let content = self.store.open(&record.key.id, 0).await.unwrap().unwrap();
+            let pieces: Vec<bytes::Bytes> = content.stream.try_collect().await.unwrap();
+            contents.insert(record.key.id, pieces.concat());
+        }
+        contents
+    }
+
+    /// Asks another host for a content as a peer does, without having been offered it.
+    pub(super) async fn ask_for(&self, other: &Self, id: AssetId) -> Head {
+        let (_line, mut wants, mut replies) = self.net.dial(&other.ticket(), Purpose::Bulk).await.unwrap().into_lane();
+        wants.want(&id, 0).await.unwrap();
+        within(replies.head()).await.unwrap()
+    }
+}
