@@ -121,7 +121,10 @@ mod tests {
         assert_eq!(hex(keys.topic.expose()), "88fed5cf3d1345a5908f3bdf9813fd6e9548d9a6728109c3f948369783b5af35");
         assert_eq!(hex(keys.proof.expose()), "c425894170592c2b9a0c7f0ce25b408e7560d519b2b1a082dfb3d6a9fd747832");
         assert_eq!(hex(keys.envelope.expose()), "c4ff89931909b30aa8fd43492fb05662df4bdd49a250e170b25ce241a014bd45");
-        assert_eq!(hex(&keys.rendezvous.slot_seed(3)), "3ec4147bbe4bd399aa0d9c851578eddda1e1e3df635d7232acd8c9bb41ebf342");
+        assert_eq!(
+            hex(&keys.rendezvous.slot_seed(3)),
+            "3ec4147bbe4bd399aa0d9c851578eddda1e1e3df635d7232acd8c9bb41ebf342"
+        );
     }
 
     #[test]

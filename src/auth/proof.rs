@@ -103,7 +103,10 @@ mod tests {
             HEXLOWER.encode(&proof(&key).tag(Role::Dialler)),
             "1f5d54769c62457584f88328a49523ab014c559cfebcb90c5416f53c1270fbff"
         );
-        assert_eq!(HEXLOWER.encode(&proof(&key).tag(Role::Acceptor)), "997dbb5214f1d5ed25dbee5b1af0409ca5d7052447ff584b1147c546fb62946b");
+        assert_eq!(
+            HEXLOWER.encode(&proof(&key).tag(Role::Acceptor)),
+            "997dbb5214f1d5ed25dbee5b1af0409ca5d7052447ff584b1147c546fb62946b"
+        );
     }
 
     #[test]
