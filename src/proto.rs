@@ -2,7 +2,7 @@
 //!
 //! They are used at the edge only (`net`, `store::can_service`, `http`) and turned into words of `asset` and `sync` there.
 
-#![allow(missing_docs, clippy::pedantic, unreachable_pub)]
+#![allow(missing_docs, clippy::pedantic, unreachable_pub, reason = "the code is generated")]
 
 /// What travels between hosts.
 pub mod peer {

@@ -1,0 +1,115 @@
+//! Commands that need no host.
+
+use super::host::finish;
+use super::host::program;
+
+#[test]
+fn init_makes_a_configuration_that_a_host_can_start_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = finish(program(&folder, &["config", "check"]));
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("error: there is no `sync_passphrase`"), "{refused:?}");
+    assert!(refused.stderr.contains("can-sync init"), "{refused:?}");
+
+    let made = finish(program(&folder, &["init"]));
+    assert_eq!((made.code, made.stdout.as_str()), (Some(0), "config.yaml\n"), "{made:?}");
+    assert!(made.stderr.contains("On every further machine:"), "{made:?}");
+    let text = std::fs::read_to_string(folder.path().join("config.yaml")).unwrap();
+    let secret = text.lines().find_map(|line| line.strip_prefix("sync_passphrase: ")).unwrap();
+    assert_eq!(secret.trim_matches('"').split(' ').count(), 12);
+    assert!(!format!("{made:?}").contains(secret.trim_matches('"')), "the secret is shown");
+
+    let right = finish(program(&folder, &["config", "check"]));
+    assert_eq!((right.code, right.stderr.as_str()), (Some(0), "The configuration is right.\n"), "{right:?}");
+
+    let again = finish(program(&folder, &["init"]));
+    assert_eq!((again.code, again.stdout.as_str()), (Some(2), ""), "{again:?}");
+    assert!(again.stderr.contains("config.yaml is there already"), "{again:?}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("config.yaml")).unwrap(), text);
+}
+
+#[test]
+fn config_show_names_every_source_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("c.yaml"), "sync_passphrase: tell nobody\ndata_dir: there\n").unwrap();
+    let mut command = program(&folder, &["--poll-interval-secs", "7", "config", "show", "c.yaml"]);
+    command.env("CAN_SYNC_RELAY_URL", "off").env("CAN_SYNC_RELAY", "x");
+    let shown = finish(command);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    let rows: Vec<Vec<&str>> = shown.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    for row in [
+        ["KEY", "VALUE", "FROM"],
+        ["sync_passphrase", "(hidden)", "c.yaml"],
+        ["data_dir", "there", "c.yaml"],
+        ["relay_url", "off", "CAN_SYNC_RELAY_URL"],
+        ["poll_interval_secs", "7", "--poll-interval-secs"],
+        ["listen_addr", "127.0.0.1:3213", "default"],
+        ["ticket_file", "null", "default"],
+    ] {
+        assert!(rows.iter().any(|found| found == &row), "{row:?} in {shown:?}");
+    }
+    assert!(shown.stderr.contains("the variable CAN_SYNC_RELAY names no key"), "{shown:?}");
+    assert!(!format!("{shown:?}").contains("tell nobody"));
+
+    let json = finish(program(&folder, &["config", "show", "--config", "c.yaml", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let of = |key: &str| json.as_array().unwrap().iter().find(|row| row["key"] == key).unwrap();
+    assert_eq!(of("sync_passphrase")["value"], "(hidden)");
+    assert_eq!(of("data_dir")["source"], "c.yaml");
+    assert_eq!(of("ticket_file")["value"], serde_json::Value::Null);
+}
+
+#[test]
+fn what_is_refused_ends_with_two_and_names_the_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.yaml"), "# first line\nlisten_adr: 127.0.0.1:1\n").unwrap();
+    for (arguments, told) in [
+        (&["config", "check"][..], "config.yaml, line 2: there is no key `listen_adr`; did you mean `listen_addr`?"),
+        (&["ls"], "line 2"),
+        (&["status", "--config", "gone.yaml"], "cannot read the configuration gone.yaml"),
+        (&["init", "--listen-addr"], "a value is required"),
+        (&["frobnicate"], "unrecognized subcommand"),
+    ] {
+        let refused = finish(program(&folder, arguments));
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""), "{arguments:?}: {refused:?}");
+        assert!(refused.stderr.contains(told), "{arguments:?}: {refused:?}");
+    }
+    let mut command = program(&folder, &["init", "new.yaml"]);
+    command.env("CAN_SYNC_LOG", "can_sync=loud");
+    let refused = finish(command);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("can_sync=loud"), "{refused:?}");
+}
+
+#[test]
+fn help_version_and_completions_are_data() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, told) in [
+        (&["--help"][..], "--data-dir"),
+        (&["--version"], concat!("can-sync ", env!("CARGO_PKG_VERSION"))),
+        (&["completions", "bash"], "complete -F _can-sync"),
+        (&["completions", "fish"], "complete -c can-sync"),
+    ] {
+        let done = finish(program(&folder, arguments));
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        assert!(done.stdout.contains(told), "{arguments:?}");
+    }
+    let short = finish(program(&folder, &["-h"])).stdout;
+    assert!(!short.contains("--data-dir"), "{short}");
+}
+
+#[test]
+fn a_host_that_does_not_run_is_named_with_the_way_to_start_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // A port that was free a moment ago: bound, and closed again.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let away = finish(program(&folder, &["ls", "--can-listen-addr", &address.to_string()]));
+    assert_eq!((away.code, away.stdout.as_str()), (Some(1), ""), "{away:?}");
+    let told = format!("error: no host answers at http://{address}; start it with `can-sync run`");
+    assert!(away.stderr.starts_with(&told), "{away:?}");
+
+    let no_token = finish(program(&folder, &["status", "--listen-addr", &address.to_string()]));
+    assert_eq!(no_token.code, Some(1), "{no_token:?}");
+    assert!(no_token.stderr.contains("cannot read the token ./can_sync_data/api_token"), "{no_token:?}");
+    assert!(no_token.stderr.contains("because: "), "{no_token:?}");
+}
