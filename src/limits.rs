@@ -76,6 +76,45 @@ pub const JSON_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// What does not fit is left out, description first, and a rebuild names it.
 pub const ATTRIBUTE_BYTES: usize = 3 * 1024;
 
+/// Bytes of small contents that one batch of the write-back reads into memory and writes to flat files.
+pub const WRITE_BACK_BYTES: usize = 8 * 1024 * 1024;
+
+/// Contents that one batch of the write-back moves. More would only hold back the flush of the first.
+pub const WRITE_BACK_ROWS: usize = 2048;
+
+/// Bytes of small contents in the index from which the write-back no longer waits for a quiet moment.
+pub const WRITE_BACK_URGENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long no write must have come before the write-back begins, so that it does not compete with an ingest.
+pub const WRITE_BACK_QUIET: Duration = Duration::from_millis(300);
+
+/// How many times [`WRITE_BACK_QUIET`] the write-back waits for a quiet moment. Then it begins all the same.
+pub const WRITE_BACK_PATIENCE: u32 = 16;
+
+/// First and longest pause after a write-back that failed; the contents stay in the index meanwhile.
+pub const WRITE_BACK_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Pages of 4 KiB in the write-ahead log of the index after which a commit copies them into the index.
+pub const WAL_PAGES: u32 = 16 * 1024;
+
+/// How long a statement waits for a lock on the index that another connection of this store holds.
+pub const INDEX_BUSY: Duration = Duration::from_secs(10);
+
+/// Prepared statements a connection keeps. All of the store's fit; searches vary by their number of tags.
+pub const STATEMENTS_KEPT: usize = 96;
+
+/// Bytes a second the background verifier hashes: a twentieth of what one core can.
+pub const VERIFY_BYTES_PER_SEC: u64 = 16 * 1024 * 1024;
+
+/// Assets the verifier asks the index for at once.
+pub const VERIFY_ROWS: usize = 256;
+
+/// Times a content is hashed again because its asset was changed meanwhile. Then the last finding counts.
+pub const VERIFY_TRIES: u32 = 5;
+
+/// Longest extension of a flat file, in characters. A longer one is left out; the name is for people only.
+pub const EXTENSION_CHARS: usize = 16;
+
 // ── between hosts ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Largest control message in bytes. A longer frame ends the connection before anything is allocated.

@@ -16,6 +16,7 @@ mod spool;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+pub mod embedded;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
 

@@ -1,0 +1,285 @@
+//! Making a new index from the files.
+//!
+//! The name of a flat file gives timestamp and id, its bytes are hashed whole, its attribute gives the document. What
+//! the old index can still tell is taken too: contents that were not flat files yet, and documents that an attribute
+//! has only in part. The old index is renamed, never deleted.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use rusqlite::OpenFlags;
+
+use super::attribute;
+use super::index::Index;
+use super::index::LabelNumbers;
+use super::index::Sums;
+use super::layout;
+use super::layout::Layout;
+use super::open;
+use super::open::OpenError;
+use super::reading;
+use super::row;
+use super::schema;
+use super::verify;
+use crate::asset::AssetId;
+use crate::asset::AssetKey;
+use crate::asset::ContentDigest;
+use crate::asset::LocalDocument;
+use crate::asset::Timestamp;
+use crate::asset::Verifier;
+use crate::limits;
+use crate::store::Arrival;
+use crate::store::Disk;
+use crate::store::Origin;
+use crate::store::Presence;
+use crate::store::Record;
+use crate::store::WriteError;
+use crate::task;
+
+/// What a rebuild has found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Assets in the new index.
+    pub assets: u64,
+    /// Bytes of their contents.
+    pub bytes: u64,
+    /// Where the old index is now; `None` when there was none.
+    pub old_index: Option<PathBuf>,
+    /// What could not be recovered, or not whole.
+    pub unrecovered: Vec<Unrecovered>,
+}
+
+/// Something a rebuild could not recover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unrecovered {
+    /// The content is sound, its metadata is lost.
+    Document(AssetId),
+    /// The content is sound, some fields of its metadata are lost.
+    Fields {
+        /// Of which asset.
+        id: AssetId,
+        /// How many fields.
+        count: u16,
+        /// The names of the first of them.
+        names: Vec<String>,
+    },
+    /// A file that is not what its name says. It was left where it is, and is not in the index.
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+}
+
+/// The index could not be rebuilt. The old one is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RebuildError {
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The new index could not be written.
+    #[error("cannot write the new index {path}")]
+    Index {
+        /// Which index.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A file could not be used.
+    #[error("cannot use {path}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Builds a new index beside the old one and puts it in its place; `progress` is told the assets done so far.
+/// Blocks, for as long as hashing all contents takes. The store must be closed.
+///
+/// # Errors
+/// [`RebuildError`] when the folder is in use or cannot be written; the old index stays in place then.
+pub fn rebuild(storage_root: &Path, disk: &Disk, mut progress: impl FnMut(u64)) -> Result<Rebuilt, RebuildError> {
+    let layout = Layout::new(storage_root);
+    let lock = open::lock(&layout, disk)?;
+    let new = storage_root.join(".can.db.new");
+    let at_new = |source| RebuildError::Index { path: new.clone(), source };
+    for suffix in ["", "-wal", "-shm"] {
+        let path = with_suffix(&new, suffix);
+        disk.remove(&path).map_err(at(&path))?;
+    }
+    let old = Old::open(&layout);
+    let mut rebuilt = Rebuilt::default();
+    old.save_contents(&layout, disk, &mut rebuilt)?;
+
+    let mut connection = schema::connect(&new).map_err(at_new)?;
+    let prepared = schema::prepare(&mut connection, task::now_ms()).map_err(at_new)?;
+    assert!(prepared.is_ok(), "an index made here has the version made here");
+    let mut labels = LabelNumbers::new();
+    let mut batch = Vec::new();
+    for entry in std::fs::read_dir(storage_root).map_err(at(storage_root))? {
+        let entry = entry.map_err(at(storage_root))?;
+        let Some((timestamp, id)) = entry.file_name().to_str().and_then(layout::parse_name) else { continue };
+        let path = entry.path();
+        match examine(&path, timestamp, id).map_err(at(&path))? {
+            Err(reason) => rebuilt.unrecovered.push(Unrecovered::Content { path, reason }),
+            Ok((key, content)) => batch.push(describe(&path, key, content, &old, &mut rebuilt)),
+        }
+        if batch.len() >= limits::WRITES_PER_COMMIT {
+            write(&connection, &mut labels, &mut batch, &mut rebuilt).map_err(at_new)?;
+            progress(rebuilt.assets);
+        }
+    }
+    write(&connection, &mut labels, &mut batch, &mut rebuilt).map_err(at_new)?;
+    progress(rebuilt.assets);
+    // The log goes into the index, so that one file is the whole of it.
+    connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(())).map_err(at_new)?;
+    connection.close().map_err(|(_, source)| at_new(source))?;
+    drop(old);
+    rebuilt.old_index = swap(&layout, disk, &new)?;
+    drop(lock);
+    Ok(rebuilt)
+}
+
+/// Puts the new index in the place of the old one, which gets a name of its own.
+fn swap(layout: &Layout, disk: &Disk, new: &Path) -> Result<Option<PathBuf>, RebuildError> {
+    let mut kept = None;
+    if layout.index.exists() {
+        let old = with_suffix(&layout.index, &format!(".before-{}", task::now_ms()));
+        // The log first: an index without its log is old, a log without its index is nothing.
+        for suffix in ["-wal", "-shm", ""] {
+            let (from, to) = (with_suffix(&layout.index, suffix), with_suffix(&old, suffix));
+            if from.exists() {
+                disk.rename(&from, &to).map_err(at(&from))?;
+            }
+        }
+        kept = Some(old);
+    }
+    disk.rename(new, &layout.index).map_err(at(new))?;
+    disk.sync_dir(&layout.root).map_err(at(&layout.root))?;
+    Ok(kept)
+}
+
+/// Hashes a file; the inner error says why it is not the content its name says.
+fn examine(path: &Path, timestamp: Timestamp, id: AssetId) -> io::Result<Result<(AssetKey, ContentDigest), String>> {
+    let mut verifier = Verifier::new(timestamp);
+    verify::read_into(&mut verifier, &mut File::open(path)?)?;
+    let verified = verifier.finish(&id);
+    Ok(verified.map(|verified| (verified.key(), verified.content())).map_err(|mismatch| mismatch.to_string()))
+}
+
+/// Finds the document of a sound content.
+fn describe(path: &Path, key: AssetKey, content: ContentDigest, old: &Old, rebuilt: &mut Rebuilt) -> (Record, String) {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_owned();
+    let (origin, document) = match (old.record(&key.id), attribute::get(path)) {
+        (Some(record), _) => (record.origin, record.document),
+        (None, Some(found)) => {
+            if found.missing > 0 {
+                let (count, names) = (found.missing, found.names);
+                rebuilt.unrecovered.push(Unrecovered::Fields { id: key.id, count, names });
+            }
+            (found.origin, found.document)
+        }
+        (None, None) => {
+            rebuilt.unrecovered.push(Unrecovered::Document(key.id));
+            (Origin::Here, LocalDocument::default())
+        }
+    };
+    let record = Record { key, content, document, origin, presence: Presence::Here, arrival: Arrival(0) };
+    (record, extension)
+}
+
+fn write(
+    connection: &Connection,
+    labels: &mut LabelNumbers,
+    batch: &mut Vec<(Record, String)>,
+    rebuilt: &mut Rebuilt,
+) -> rusqlite::Result<()> {
+    let mut refused = None;
+    let sums = Sums::load(connection)?;
+    let mut index = Index::new(connection, sums, labels);
+    let written = index.write_all(std::iter::once(|index: &mut Index<'_>| {
+        refused = batch.drain(..).try_for_each(|(record, extension)| index.adopt(record, &extension)).err();
+        refused.is_none()
+    }));
+    if let Some(WriteError::Index(cause)) = refused {
+        return Err(cause
+            .downcast::<rusqlite::Error>()
+            .map_or_else(|other| rusqlite::Error::ToSqlConversionFailure(other), |error| *error));
+    }
+    written?;
+    let sums = index.committed();
+    rebuilt.assets = sums.assets;
+    rebuilt.bytes = sums.bytes;
+    Ok(())
+}
+
+/// The index as it was, as far as it can be read.
+struct Old(Option<Connection>);
+
+impl Old {
+    fn open(layout: &Layout) -> Self {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&layout.index, flags).ok();
+        let version = |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get(0));
+        Self(connection.filter(|connection| version(connection).is_ok_and(|found: i64| found == schema::VERSION)))
+    }
+
+    fn record(&self, id: &AssetId) -> Option<Record> {
+        row::by_id(self.0.as_ref()?, id).ok()??.record().ok()
+    }
+
+    /// Makes flat files of the contents that only the old index has or knows.
+    fn save_contents(&self, layout: &Layout, disk: &Disk, rebuilt: &mut Rebuilt) -> Result<(), RebuildError> {
+        let Some(connection) = &self.0 else { return Ok(()) };
+        for table in ["small", "whole"] {
+            for number in numbers(connection, table) {
+                let Ok(Some(stored)) = row::by_number(connection, number) else { continue };
+                let to = layout.flat(&stored.key, &stored.extension);
+                if table == "whole" {
+                    if let Ok(Some(from)) = reading::whole(connection, layout, number)
+                        && from.exists()
+                    {
+                        disk.rename(&from, &to).map_err(at(&to))?;
+                    }
+                } else if let Ok(Some(bytes)) = reading::small(connection, number) {
+                    if ContentDigest::of(&bytes) == stored.content {
+                        disk.remove(&to).map_err(at(&to))?;
+                        let file = disk.create(&to).map_err(at(&to))?;
+                        disk.write(&file, &bytes).map_err(at(&to))?;
+                        disk.sync(&file).map_err(at(&to))?;
+                    } else {
+                        let reason = "its bytes in the old index do not match their digest".to_owned();
+                        rebuilt.unrecovered.push(Unrecovered::Content { path: to, reason });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The numbers in a table of the old index, as far as it can be read.
+fn numbers(connection: &Connection, table: &str) -> Vec<i64> {
+    let Ok(mut statement) = connection.prepare(&format!("SELECT number FROM {table}")) else { return Vec::new() };
+    let Ok(rows) = statement.query_map([], |row| row.get(0)) else { return Vec::new() };
+    rows.map_while(Result::ok).collect()
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> RebuildError {
+    let path = path.to_owned();
+    move |source| RebuildError::File { path, source }
+}

@@ -1,0 +1,282 @@
+//! Hashing contents again, on demand and slowly by itself, and moving aside what is wrong.
+
+use std::io;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::index;
+use super::index::Index;
+use super::reading;
+use super::reading::Found;
+use super::reading::Source;
+use super::row;
+use super::row::Stored;
+use super::row::signed;
+use super::schema::Place;
+use super::store::EmbeddedStore;
+use super::store::Inner;
+use crate::asset::AssetId;
+use crate::asset::Verifier;
+use crate::event::Event;
+use crate::limits;
+use crate::store::Disk;
+use crate::store::Presence;
+use crate::store::ReadError;
+use crate::store::Verification;
+use crate::store::WriteError;
+use crate::task;
+
+/// Which part of all assets to verify: the `n`-th of `of` (from 1); together the parts are the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Which part, from 1.
+    pub n: u32,
+    /// How many parts there are.
+    pub of: u32,
+}
+
+impl Part {
+    /// Everything.
+    pub const ALL: Self = Self { n: 1, of: 1 };
+
+    fn has(self, number: i64) -> bool {
+        let of = u64::from(self.of.max(1));
+        number.cast_unsigned() % of == u64::from(self.n.saturating_sub(1)) % of
+    }
+}
+
+/// How far a verification of many assets is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Assets looked at.
+    pub assets: u64,
+    /// Bytes hashed.
+    pub bytes: u64,
+    /// Assets without content.
+    pub missing: Vec<AssetId>,
+    /// Assets whose content was moved aside, and what was found.
+    pub quarantined: Vec<(AssetId, String)>,
+}
+
+impl EmbeddedStore {
+    /// Verifies all assets or a part, oldest row first; `progress` is called after each asset, and ends the walk by
+    /// returning false.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the store cannot be read.
+    pub async fn verify_all(
+        &self,
+        part: Part,
+        mut progress: impl FnMut(&Progress) -> bool + Send,
+    ) -> Result<Progress, ReadError> {
+        let mut sum = Progress::default();
+        let mut after = 0;
+        loop {
+            let rows =
+                self.inner.read(move |c| row::numbered(c, after, limits::VERIFY_ROWS).map_err(index_error)).await?;
+            let Some((last, _)) = rows.last() else { return Ok(sum) };
+            after = *last;
+            for (_, id) in rows.into_iter().filter(|(number, _)| part.has(*number)) {
+                match one(&self.inner, id).await? {
+                    None => continue,
+                    Some(Verification::Sound { bytes }) => sum.bytes += bytes,
+                    Some(Verification::Missing) => sum.missing.push(id),
+                    Some(Verification::Quarantined { reason }) => sum.quarantined.push((id, reason)),
+                }
+                sum.assets += 1;
+                if !progress(&sum) {
+                    return Ok(sum);
+                }
+            }
+        }
+    }
+}
+
+/// Verifies one asset; a content that changes while it is hashed is hashed again.
+pub(super) async fn one(inner: &Arc<Inner>, id: AssetId) -> Result<Option<Verification>, ReadError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let layout = inner.layout.clone();
+        let exists = move |connection: &rusqlite::Connection| {
+            let found = reading::find(connection, &layout, &id)?;
+            let known = row::by_id(connection, &id).map_err(index_error)?.is_some();
+            Ok((found, known))
+        };
+        let (found, known) = inner.read(exists).await?;
+        let (stored, source) = match found {
+            Found::Nothing => return Ok(known.then_some(Verification::Missing)),
+            Found::Lost(stored) => {
+                if set_aside(inner, stored, None).await?.is_some() || tries >= limits::VERIFY_TRIES {
+                    return Ok(Some(Verification::Missing));
+                }
+                continue;
+            }
+            Found::Bytes(stored, bytes) => (stored, Source::Bytes(bytes)),
+            Found::File(stored, file, path) => (stored, Source::File(file, path)),
+        };
+        let key = stored.key;
+        let hashed = tokio::task::spawn_blocking(move || hash(&key, source)).await;
+        let reason = match hashed.map_err(|error| ReadError::Index(error.into()))?? {
+            Ok(bytes) => return Ok(Some(Verification::Sound { bytes })),
+            Err(reason) => reason,
+        };
+        if set_aside(inner, stored, Some(reason.clone())).await?.is_some() {
+            return Ok(Some(Verification::Quarantined { reason }));
+        }
+        if tries >= limits::VERIFY_TRIES {
+            return Err(ReadError::Damaged(id));
+        }
+    }
+}
+
+/// Walks everything again and again, slowly, and goes on after a restart where it was.
+pub(super) async fn background(inner: Arc<Inner>, interval: Duration, bytes_per_sec: u64) {
+    loop {
+        let position = inner.read(|connection| position(connection).map_err(index_error)).await;
+        let (mut after, finished_ms) = position.unwrap_or_default();
+        if after == 0 {
+            let since = Duration::from_millis(task::now_ms().saturating_sub(finished_ms));
+            tokio::time::sleep(interval.saturating_sub(since)).await;
+        }
+        if let Err(error) = walk(&inner, &mut after, bytes_per_sec).await {
+            tracing::warn!(%error, "the background verification stopped and is tried again later");
+            tokio::time::sleep(limits::WRITE_BACK_PAUSE.1).await;
+        }
+    }
+}
+
+/// Where the walk is, and when the last one ended in Unix milliseconds.
+fn position(connection: &rusqlite::Connection) -> rusqlite::Result<(i64, u64)> {
+    let value = |name: &str| {
+        let mut statement = connection.prepare_cached("SELECT value FROM counter WHERE name = ?1")?;
+        let mut rows = statement.query([name])?;
+        rows.next()?.map_or(Ok(0_i64), |row| row.get(0))
+    };
+    Ok((value("verify_after")?, value("verify_ended_ms")?.cast_unsigned()))
+}
+
+async fn walk(inner: &Arc<Inner>, after: &mut i64, bytes_per_sec: u64) -> Result<(), ReadError> {
+    loop {
+        let from = *after;
+        let rows = inner.read(move |c| row::numbered(c, from, limits::VERIFY_ROWS).map_err(index_error)).await?;
+        let ended = rows.is_empty();
+        for (number, id) in rows {
+            let bytes = match one(inner, id).await? {
+                Some(Verification::Sound { bytes }) => bytes,
+                _ => 0,
+            };
+            *after = number;
+            tokio::time::sleep(Duration::from_secs_f64(bytes as f64 / bytes_per_sec.max(1) as f64)).await;
+        }
+        let (at, now) = (if ended { 0 } else { *after }, signed(task::now_ms()));
+        let noted = inner.writer.run(0, move |index| {
+            index.set_counter("verify_after", at)?;
+            if ended { index.set_counter("verify_ended_ms", now) } else { Ok(()) }
+        });
+        noted.await.map_err(|error| ReadError::Index(error.into()))?;
+        if ended {
+            *after = 0;
+            return Ok(());
+        }
+    }
+}
+
+/// Hashes a content whole; the inner error says what is wrong with it.
+pub(super) fn hash(key: &crate::asset::AssetKey, source: Source) -> Result<Result<u64, String>, ReadError> {
+    let mut verifier = Verifier::new(key.timestamp);
+    match source {
+        Source::Bytes(bytes) => verifier.update(&bytes),
+        Source::File(mut file, path) => {
+            read_into(&mut verifier, &mut file).map_err(|source| ReadError::File { path, source })?;
+        }
+    }
+    Ok(verifier.finish(&key.id).map(|verified| verified.key().size).map_err(|mismatch| mismatch.to_string()))
+}
+
+/// Hashes a file to its end.
+pub(super) fn read_into(verifier: &mut Verifier, file: &mut impl Read) -> io::Result<()> {
+    let mut piece = vec![0; limits::CONTENT_CHUNK_BYTES];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(n) => verifier.update(&piece[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Notes a content as gone (no reason) or damaged, and moves it aside; none when the asset has changed meanwhile.
+async fn set_aside(inner: &Arc<Inner>, stored: Stored, reason: Option<String>) -> Result<Option<()>, ReadError> {
+    let (this, id, damaged) = (Arc::clone(inner), stored.key.id, reason.is_some());
+    let done = inner.writer.run(0, move |index| move_aside(index, &this, &stored, damaged)).await;
+    let done = done.map_err(|error| ReadError::Index(error.into()))?;
+    if done.is_some()
+        && let Some(reason) = reason
+    {
+        announce(inner, id, reason);
+    }
+    Ok(done)
+}
+
+/// The same for a damaged content, from the thread of the write-back.
+pub(super) fn set_aside_blocking(inner: &Arc<Inner>, stored: &Stored, reason: String) -> Result<(), WriteError> {
+    let (this, id, stored) = (Arc::clone(inner), stored.key.id, stored.clone());
+    let done = inner.writer.run_blocking(0, move |index| move_aside(index, &this, &stored, true))?;
+    if done.is_some() {
+        announce(inner, id, reason);
+    }
+    Ok(())
+}
+
+fn announce(inner: &Inner, id: AssetId, reason: String) {
+    tracing::error!(asset = %id, reason, "a damaged content was moved aside");
+    (inner.notice)(Event::AssetQuarantined { id, reason });
+}
+
+/// Runs in the writer, so that no put brings the content back while its file is moved.
+fn move_aside(index: &mut Index<'_>, inner: &Inner, seen: &Stored, damaged: bool) -> Result<Option<()>, WriteError> {
+    let Some(stored) = index.find(&seen.key.id)? else { return Ok(None) };
+    if stored.arrival != seen.arrival || !stored.presence.is_here() {
+        return Ok(None);
+    }
+    if damaged {
+        let layout = &inner.layout;
+        let flat = layout.flat(&stored.key, &stored.extension);
+        let suffix = super::layout::random_suffix();
+        let name = format!("{}_{}.{suffix}", stored.key.timestamp, stored.key.id);
+        let aside = layout.quarantine.join(name);
+        let error = |path: &Path| {
+            let path = path.to_owned();
+            move |source| WriteError::File { path, source }
+        };
+        if stored.place == Place::Index {
+            let bytes = reading::small(index.connection(), stored.number).map_err(index::write)?;
+            write_aside(&inner.disk, &aside, &bytes.unwrap_or_default()).map_err(error(&aside))?;
+        } else {
+            let whole = reading::whole(index.connection(), layout, stored.number).map_err(index::write)?;
+            for path in whole.into_iter().chain([flat]) {
+                match inner.disk.rename(&path, &aside) {
+                    Ok(()) => break,
+                    Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
+                    Err(source) => return Err(error(&path)(source)),
+                }
+            }
+        }
+    }
+    let presence = if damaged { Presence::Quarantined } else { Presence::Missing };
+    index.lose(&stored, presence)?;
+    Ok(Some(()))
+}
+
+fn write_aside(disk: &Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = disk.create(path)?;
+    disk.write(&file, bytes)
+}
+
+fn index_error(source: rusqlite::Error) -> ReadError {
+    super::readers::index(source)
+}

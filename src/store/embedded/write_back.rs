@@ -1,0 +1,370 @@
+//! The thread that brings the files up to what the index says.
+//!
+//! It makes flat files of small contents, gives large ones their final name, writes attributes and removes purged
+//! files; everything of a batch is covered by one flush of the file system, and only when that returned without error
+//! does the index let go of it. A batch that fails leaves all as it was, and is tried again after a pause.
+//! Woken by the store after each write; reads through the readers, writes through the writer.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::attribute;
+use super::attribute::Set;
+use super::readers::index;
+use super::row;
+use super::row::Stored;
+use super::row::signed;
+use super::store::Inner;
+use super::verify;
+use crate::asset::ContentDigest;
+use crate::limits;
+use crate::store::Presence;
+use crate::store::ReadError;
+use crate::store::WriteError;
+use crate::task::Backoff;
+
+/// The thread, and what it is told.
+#[derive(Debug, Default)]
+pub(super) struct WriteBack {
+    state: Mutex<State>,
+    changed: Condvar,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// There may be something to do.
+    woken: bool,
+    /// About how many bytes of small contents wait.
+    bytes: u64,
+    stop: Option<Stop>,
+    trouble: Option<String>,
+    /// The file system has no attributes; said once.
+    no_attributes: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// After one more try at what waits.
+    WhenDone,
+    Now,
+}
+
+/// A batch that did not work.
+#[derive(Debug, thiserror::Error)]
+enum BatchError {
+    #[error("cannot write {path}: {source}")]
+    File { path: std::path::PathBuf, source: io::Error },
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl WriteBack {
+    /// Starts the thread; it looks at once for what an earlier run has left to do.
+    pub(super) fn start(inner: &Arc<Inner>) -> io::Result<()> {
+        let this = Arc::clone(inner);
+        let thread = std::thread::Builder::new().name("store-write-back".into()).spawn(move || run(&this))?;
+        *inner.write_back.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        inner.write_back.wake(0);
+        Ok(())
+    }
+
+    /// Tells that there is something to do; `bytes` of small contents came.
+    pub(super) fn wake(&self, bytes: u64) {
+        let mut state = self.state();
+        state.bytes += bytes;
+        let urgent = state.bytes >= limits::WRITE_BACK_URGENT_BYTES;
+        if !state.woken || urgent {
+            state.woken = true;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Tells why files cannot be written, if so.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.state().trouble.clone()
+    }
+
+    /// Does what waits and ends the thread. Blocks until then.
+    pub(super) fn finish(&self) {
+        self.stop(Stop::WhenDone);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the write-back of the store ended in a panic");
+        }
+    }
+
+    /// Ends the thread soon, without waiting for it.
+    pub(super) fn abandon(&self) {
+        self.stop(Stop::Now);
+    }
+
+    fn stop(&self, stop: Stop) {
+        let mut state = self.state();
+        state.stop.get_or_insert(stop);
+        self.changed.notify_all();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is something to do and no write has come for a moment; tells how to stop, if so.
+    fn wait(&self, commits: impl Fn() -> u64) -> Option<Stop> {
+        let mut state = self.state();
+        while !state.woken && state.stop.is_none() {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let mut seen = commits();
+        for _ in 0..limits::WRITE_BACK_PATIENCE {
+            if state.stop.is_some() || state.bytes >= limits::WRITE_BACK_URGENT_BYTES {
+                break;
+            }
+            let (next, timeout) =
+                self.changed.wait_timeout(state, limits::WRITE_BACK_QUIET).unwrap_or_else(PoisonError::into_inner);
+            state = next;
+            if timeout.timed_out() && commits() == seen {
+                break;
+            }
+            seen = commits();
+        }
+        state.woken = false;
+        state.stop
+    }
+
+    /// Pauses after a failure, unless the store is closed.
+    fn pause(&self, time: Duration) {
+        let mut state = self.state();
+        state.woken = true;
+        if state.stop.is_none() {
+            drop(self.changed.wait_timeout_while(state, time, |state| state.stop.is_none()));
+        }
+    }
+}
+
+fn run(inner: &Arc<Inner>) {
+    let this = &inner.write_back;
+    let (first, most) = limits::WRITE_BACK_PAUSE;
+    let mut backoff = Backoff::new(first, most);
+    loop {
+        let stop = this.wait(|| inner.writer.commits());
+        if stop == Some(Stop::Now) {
+            return;
+        }
+        match drain(inner) {
+            Ok(()) => {
+                this.state().trouble = None;
+                backoff.reset();
+                // While it is quiet the log goes into the index for nothing; later it would hold up a commit.
+                if let Err(error) = inner.readers.run_outside(|connection| checkpoint(connection)) {
+                    tracing::debug!(%error, "the log of the index was not copied");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "contents stay in the index, their files cannot be written");
+                this.state().trouble = Some(format!("{error}; new contents stay in the index until it works again"));
+                if stop.is_none() {
+                    this.pause(backoff.pause());
+                }
+            }
+        }
+        if stop.is_some() {
+            return;
+        }
+    }
+}
+
+fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
+/// Does batches until nothing waits.
+fn drain(inner: &Arc<Inner>) -> Result<(), BatchError> {
+    loop {
+        if inner.write_back.state().stop == Some(Stop::Now) {
+            return Ok(());
+        }
+        let batch = inner.readers.run_here(read)?;
+        if batch.is_empty() {
+            inner.write_back.state().bytes = 0;
+            return Ok(());
+        }
+        do_batch(inner, batch)?;
+    }
+}
+
+/// What one batch does.
+#[derive(Default)]
+struct Batch {
+    doomed: Vec<String>,
+    whole: Vec<(Stored, String)>,
+    small: Vec<(Stored, Vec<u8>)>,
+    stale: Vec<Stored>,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.doomed.is_empty() && self.whole.is_empty() && self.small.is_empty() && self.stale.is_empty()
+    }
+}
+
+fn read(connection: &Connection) -> Result<Batch, ReadError> {
+    let most = signed(limits::WRITE_BACK_ROWS as u64);
+    let mut batch = Batch::default();
+    let stored = |number: i64| {
+        let stored = row::by_number(connection, number).map_err(index)?;
+        stored.ok_or_else(|| index(rusqlite::Error::QueryReturnedNoRows))
+    };
+    let mut statement = connection.prepare_cached("SELECT name FROM doomed LIMIT ?1").map_err(index)?;
+    let mut rows = statement.query([most]).map_err(index)?;
+    while let Some(row) = rows.next().map_err(index)? {
+        batch.doomed.push(row.get(0).map_err(index)?);
+    }
+    let mut statement = connection.prepare_cached("SELECT number, name FROM whole LIMIT ?1").map_err(index)?;
+    let mut rows = statement.query([most]).map_err(index)?;
+    while let Some(row) = rows.next().map_err(index)? {
+        batch.whole.push((stored(row.get(0).map_err(index)?)?, row.get(1).map_err(index)?));
+    }
+    let sql = "SELECT number, bytes FROM small ORDER BY number LIMIT ?1";
+    let mut statement = connection.prepare_cached(sql).map_err(index)?;
+    let mut rows = statement.query([most]).map_err(index)?;
+    let mut bytes = 0;
+    while bytes < limits::WRITE_BACK_BYTES
+        && let Some(row) = rows.next().map_err(index)?
+    {
+        let content: Vec<u8> = row.get(1).map_err(index)?;
+        bytes += content.len();
+        batch.small.push((stored(row.get(0).map_err(index)?)?, content));
+    }
+    // Those that are no flat files yet get their attribute with the file.
+    let sql = "SELECT stale.number FROM stale JOIN asset USING (number) WHERE place = 0 LIMIT ?1";
+    let mut statement = connection.prepare_cached(sql).map_err(index)?;
+    let mut rows = statement.query([most]).map_err(index)?;
+    while let Some(row) = rows.next().map_err(index)? {
+        batch.stale.push(stored(row.get(0).map_err(index)?)?);
+    }
+    Ok(batch)
+}
+
+fn do_batch(inner: &Arc<Inner>, batch: Batch) -> Result<(), BatchError> {
+    let (layout, disk) = (&inner.layout, &inner.disk);
+    for name in &batch.doomed {
+        let path = layout.root.join(name);
+        disk.remove(&path).map_err(at(&path))?;
+    }
+    let mut moved = Vec::new();
+    let mut damaged = Vec::new();
+    let mut lost = Vec::new();
+    for (stored, name) in batch.whole {
+        let (from, to) = (layout.spool.join(&name), layout.flat(&stored.key, &stored.extension));
+        if from.exists() {
+            disk.rename(&from, &to).map_err(at(&to))?;
+        } else if !to.metadata().is_ok_and(|file| file.len() == stored.key.size) {
+            lost.push(stored);
+            continue;
+        }
+        describe(inner, &to, &stored);
+        moved.push((stored.number, Some(name)));
+    }
+    for (stored, bytes) in batch.small {
+        if ContentDigest::of(&bytes) != stored.content {
+            damaged.push(stored);
+            continue;
+        }
+        let path = layout.flat(&stored.key, &stored.extension);
+        write_file(inner, &path, &bytes).map_err(at(&path))?;
+        describe(inner, &path, &stored);
+        moved.push((stored.number, None));
+    }
+    for stored in &batch.stale {
+        let path = layout.flat(&stored.key, &stored.extension);
+        describe(inner, &path, stored);
+    }
+    disk.sync_filesystem(&layout.root).map_err(at(&layout.root))?;
+    let stale: Vec<_> = batch.stale.iter().map(|stored| (stored.number, stored.arrival)).collect();
+    let doomed = batch.doomed;
+    inner.writer.run_blocking(0, move |index| {
+        for (number, whole) in &moved {
+            index.settle(*number, whole.as_deref())?;
+        }
+        for name in &doomed {
+            index.run("DELETE FROM doomed WHERE name = ?1", [name])?;
+        }
+        let sql = "DELETE FROM stale WHERE number = ?1 AND \
+                   ?2 = (SELECT arrival FROM asset WHERE asset.number = stale.number)";
+        for (number, arrival) in &stale {
+            index.run(sql, (number, signed(arrival.0)))?;
+        }
+        Ok(())
+    })?;
+    for stored in lost {
+        tracing::warn!(asset = %stored.key.id, "the file of an asset is gone");
+        inner.writer.run_blocking(0, move |index| match index.find(&stored.key.id)? {
+            Some(now) if now.arrival == stored.arrival => index.lose(&now, Presence::Missing),
+            _ => Ok(()),
+        })?;
+    }
+    for stored in damaged {
+        let reason = "its bytes in the index do not match their digest".to_owned();
+        verify::set_aside_blocking(inner, &stored, reason)?;
+    }
+    Ok(())
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> BatchError {
+    let path = path.to_owned();
+    move |source| BatchError::File { path, source }
+}
+
+/// Writes a flat file anew; what an earlier try has left there is not trusted.
+fn write_file(inner: &Inner, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = match inner.disk.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            inner.disk.remove(path)?;
+            inner.disk.create(path)?
+        }
+        other => other?,
+    };
+    inner.disk.write(&file, bytes)?;
+    // Elsewhere no single call covers all files.
+    if cfg!(not(target_os = "linux")) {
+        inner.disk.sync(&file)?;
+    }
+    Ok(())
+}
+
+/// Writes the document into the file's attribute, as far as that works; the index has it in any case.
+fn describe(inner: &Inner, path: &Path, stored: &Stored) {
+    if inner.write_back.state().no_attributes {
+        return;
+    }
+    let document = match stored.document() {
+        Ok(document) => document,
+        Err(error) => {
+            tracing::warn!(asset = %stored.key.id, %error, "a document cannot be read");
+            return;
+        }
+    };
+    match attribute::set(path, stored.origin, &document) {
+        Set::Done => {}
+        Set::Unsupported => {
+            inner.write_back.state().no_attributes = true;
+            tracing::warn!(
+                root = %inner.layout.root.display(),
+                "this file system has no attributes; a rebuild of the index could not recover metadata"
+            );
+        }
+        Set::Failed => tracing::debug!(asset = %stored.key.id, "the attribute of a file was not written"),
+    }
+}
