@@ -14,6 +14,7 @@
 pub mod asset;
 pub mod event;
 pub mod hook;
+pub mod http;
 pub mod limits;
 pub mod proto;
 pub mod store;

@@ -7,6 +7,8 @@
 //! Called by `engine`, `node` and the faces. Backends: [`embedded`] (SQLite and flat files), [`can_service`] (HTTP), and
 //! [`memory`] for tests.
 
+pub mod can_service;
+mod checked;
 mod content;
 mod disk;
 mod error;
@@ -14,11 +16,6 @@ mod query;
 mod record;
 mod spool;
 
-#[cfg(any(test, feature = "testing"))]
-// pub mod conformance;
-// pub mod embedded;
-#[cfg(any(test, feature = "testing"))]
-// pub mod memory;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
