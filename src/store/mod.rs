@@ -16,6 +16,11 @@ mod query;
 mod record;
 mod spool;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+#[cfg(any(test, feature = "testing"))]
+pub mod memory;
+
 use async_trait::async_trait;
 use tokio::sync::watch;
 
