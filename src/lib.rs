@@ -19,6 +19,7 @@ pub mod database;
 pub mod engine;
 pub mod event;
 pub mod hook;
+pub mod http;
 pub mod library;
 pub mod limits;
 pub mod net;

@@ -11,3 +11,11 @@ pub mod peer {
         include!(concat!(env!("OUT_DIR"), "/cansync.peer.v1.rs"));
     }
 }
+
+/// The sync API of the CAN Service.
+pub mod can {
+    /// Version 1.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/can.v1.rs"));
+    }
+}

@@ -7,6 +7,8 @@
 //! Called by `engine`, `node` and the faces. Backends: [`embedded`] (SQLite and flat files), [`can_service`] (HTTP), and
 //! [`memory`] for tests.
 
+pub mod can_service;
+mod checked;
 mod content;
 mod disk;
 mod error;

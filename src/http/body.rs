@@ -1,0 +1,85 @@
+//! Request bodies: streamed, never waited for without end, never read without a maximum.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use axum::body::Bytes;
+use futures_util::Stream;
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::time::timeout;
+
+use super::Failure;
+use super::envelope::chain;
+use crate::limits;
+
+/// Bytes that a parser has taken from a body and not handed on.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ahead(Arc<AtomicU64>);
+
+impl Ahead {
+    /// Notes that the parser came to a new part or piece: all before it is done with.
+    pub(super) fn handed_on(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn taken(&self, bytes: usize) -> io::Result<()> {
+        let ahead = self.0.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        if ahead > limits::MULTIPART_AHEAD_BYTES {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("more than {} bytes between two parts of the form", limits::MULTIPART_AHEAD_BYTES),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Turns a body into a stream whose pieces come in time.
+pub(super) fn pieces(body: Body) -> impl Stream<Item = io::Result<Bytes>> + Send + Unpin {
+    let data = body.into_data_stream();
+    let patient = stream::unfold(Some(data), |data| async move {
+        let mut data = data?;
+        match timeout(limits::HTTP_STALL, data.next()).await {
+            Ok(Some(Ok(piece))) => Some((Ok(piece), Some(data))),
+            Ok(Some(Err(error))) => Some((Err(io::Error::other(error)), None)),
+            Ok(None) => None,
+            Err(_) => {
+                let text = format!("the body stopped for {} seconds", limits::HTTP_STALL.as_secs());
+                Some((Err(io::Error::new(io::ErrorKind::TimedOut, text)), None))
+            }
+        }
+    });
+    Box::pin(patient)
+}
+
+/// Turns a body into one for a parser that may read ahead only so far.
+pub(super) fn watched(body: Body, ahead: &Ahead) -> Body {
+    let ahead = ahead.clone();
+    Body::from_stream(pieces(body).map(move |piece| piece.and_then(|piece| ahead.taken(piece.len()).map(|()| piece))))
+}
+
+/// Reads a whole small body.
+///
+/// # Errors
+/// [`Failure`] with 400 when it is longer than `limit` bytes or broke off.
+pub(super) async fn whole(body: Body, limit: usize) -> Result<Bytes, Failure> {
+    let mut pieces = pieces(body);
+    let mut whole = bytes::BytesMut::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| broken(&error))?;
+        if whole.len() + piece.len() > limit {
+            return Err(Failure::bad_request(format!("the body is longer than the limit of {limit} bytes")));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
+}
+
+/// The answer to a body that broke off.
+pub(super) fn broken(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::bad_request(format!("the body could not be read: {}", chain(error)))
+}

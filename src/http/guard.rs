@@ -1,0 +1,160 @@
+//! Who may speak to a listener: programs on this machine, and no web page of another origin.
+//!
+//! A page in a browser can reach loopback addresses, also under a name of its own choice (DNS rebinding). So the Host
+//! must name this listener, and a request that a browser marks as coming from elsewhere is refused, before routing. No
+//! answer ever carries a CORS header.
+
+use std::net::SocketAddr;
+
+use axum::http::HeaderMap;
+use axum::http::HeaderName;
+use axum::http::Uri;
+use axum::http::header;
+
+use super::Failure;
+
+/// Names under which a listener on a loopback address is known.
+const LOOPBACK: [&str; 3] = ["127.0.0.1", "[::1]", "localhost"];
+
+/// What a browser says about where a request comes from.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Checks Host, Origin and the fetch metadata of a request.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// Names without a port, in lower case.
+    names: Vec<String>,
+    port: u16,
+}
+
+impl Guard {
+    /// Accepts the loopback names and the host part of the configured address, with the port that was bound.
+    #[must_use]
+    pub fn new(configured: &str, bound: SocketAddr) -> Self {
+        let mut names: Vec<String> = LOOPBACK.map(str::to_owned).to_vec();
+        let bound_name = match bound {
+            SocketAddr::V4(address) => address.ip().to_string(),
+            SocketAddr::V6(address) => format!("[{}]", address.ip()),
+        };
+        let configured = split_port(configured).map_or(configured, |(name, _)| name).to_ascii_lowercase();
+        for name in [configured, bound_name] {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Self { names, port: bound.port() }
+    }
+
+    /// Tells whether a request may be answered.
+    ///
+    /// # Errors
+    /// [`Failure`] with 403 names the header that is not accepted.
+    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let host = hosts.next().and_then(|host| host.to_str().ok());
+        let names_us = |authority: &str| self.port_of(authority).is_some();
+        if !host.is_some_and(names_us) || hosts.next().is_some() {
+            return Err(Failure::forbidden(format!(
+                "the Host header does not name this listener; use 127.0.0.1:{0} or localhost:{0}",
+                self.port
+            )));
+        }
+        if uri.authority().is_some_and(|authority| !names_us(authority.as_str())) {
+            return Err(Failure::forbidden("the address in the request line does not name this listener"));
+        }
+        let foreign = |origin: &axum::http::HeaderValue| !origin.to_str().is_ok_and(|origin| self.is_own(origin));
+        if headers.get_all(header::ORIGIN).iter().any(foreign) {
+            return Err(Failure::forbidden("requests from pages of another origin are not answered"));
+        }
+        let elsewhere = |site: &axum::http::HeaderValue| !matches!(site.as_bytes(), b"same-origin" | b"none");
+        if headers.get_all(SEC_FETCH_SITE).iter().any(elsewhere) {
+            return Err(Failure::forbidden("requests from pages of another site are not answered"));
+        }
+        Ok(())
+    }
+
+    /// Returns the port an authority has, when its name is one of ours and its port absent or ours.
+    fn port_of(&self, authority: &str) -> Option<Option<u16>> {
+        let (name, port) = match split_port(authority) {
+            Some((name, port)) => (name, Some(port.parse().ok()?)),
+            None => (authority, None),
+        };
+        let ours = self.names.iter().any(|own| own.eq_ignore_ascii_case(name));
+        (ours && port.is_none_or(|port| port == self.port)).then_some(port)
+    }
+
+    /// Tells whether an origin is this listener's own: a page on another port is foreign.
+    fn is_own(&self, origin: &str) -> bool {
+        let port = origin.strip_prefix("http://").and_then(|authority| self.port_of(authority));
+        port.is_some_and(|port| port.unwrap_or(80) == self.port)
+    }
+}
+
+/// Splits an authority at the colon before its port; one inside brackets belongs to an address.
+fn split_port(authority: &str) -> Option<(&str, &str)> {
+    authority.rsplit_once(':').filter(|(_, port)| !port.contains(']'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(configured: &str, headers: &[(HeaderName, &str)]) -> bool {
+        let bound = "127.0.0.1:3210".parse().unwrap();
+        let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+        Guard::new(configured, bound).check(&Uri::from_static("/"), &headers).is_ok()
+    }
+
+    #[test]
+    fn the_host_must_name_this_listener() {
+        for (host, fits) in [
+            ("127.0.0.1:3210", true),
+            ("127.0.0.1", true),
+            ("localhost:3210", true),
+            ("LocalHost", true),
+            ("[::1]:3210", true),
+            ("[::1]", true),
+            ("192.168.1.5:3210", true),
+            ("127.0.0.1:80", false),
+            ("127.0.0.2:3210", false),
+            ("localhost.evil.example:3210", false),
+            ("evil.example", false),
+            ("127.0.0.1:3210:3210", false),
+            ("localhost:", false),
+            ("", false),
+            ("user@localhost", false),
+        ] {
+            assert_eq!(check("192.168.1.5:3210", &[(header::HOST, host)]), fits, "{host}");
+        }
+        assert!(!check("127.0.0.1:3210", &[]));
+        assert!(!check("127.0.0.1:3210", &[(header::HOST, "192.168.1.5:3210")]));
+        assert!(!check("127.0.0.1:3210", &[(header::HOST, "localhost"), (header::HOST, "localhost")]));
+    }
+
+    #[test]
+    fn pages_from_elsewhere_are_refused() {
+        for (name, value, fits) in [
+            (header::ORIGIN, "http://127.0.0.1:3210", true),
+            (header::ORIGIN, "http://localhost:3210", true),
+            (header::ORIGIN, "http://localhost", false),
+            (header::ORIGIN, "http://localhost:8080", false),
+            (header::ORIGIN, "https://localhost:3210", false),
+            (header::ORIGIN, "https://evil.example", false),
+            (header::ORIGIN, "null", false),
+            (SEC_FETCH_SITE, "same-origin", true),
+            (SEC_FETCH_SITE, "none", true),
+            (SEC_FETCH_SITE, "same-site", false),
+            (SEC_FETCH_SITE, "cross-site", false),
+        ] {
+            assert_eq!(check("127.0.0.1:3210", &[(header::HOST, "localhost:3210"), (name, value)]), fits, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_address_in_the_request_line_counts_too() {
+        let guard = Guard::new("127.0.0.1:3210", "127.0.0.1:3210".parse().unwrap());
+        let headers = [(header::HOST, "localhost".parse().unwrap())].into_iter().collect();
+        assert!(guard.check(&Uri::from_static("http://localhost:3210/x"), &headers).is_ok());
+        assert!(guard.check(&Uri::from_static("http://evil.example/x"), &headers).is_err());
+    }
+}
