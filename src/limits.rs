@@ -346,7 +346,7 @@ pub const DEVICE_NAME_BYTES: usize = 64;
 pub const CLIENT_CONNECT: Duration = Duration::from_secs(5);
 
 /// Time the command line waits for the next bytes of an answer. Verifying a large asset is the longest silence.
-pub const CLIENT_SILENCE: Duration = Duration::from_secs(120);
+pub const CLIENT_SILENCE: Duration = Duration::from_mins(2);
 
 /// Largest JSON answer the command line reads, in bytes: a page of the largest documents fits. A larger one is an error.
 pub const CLIENT_ANSWER_BYTES: usize = 64 * 1024 * 1024;

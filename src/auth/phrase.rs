@@ -65,6 +65,9 @@ pub enum WeakPhrase {
 
 impl Phrase {
     /// Makes a phrase of twelve words from random bytes.
+    ///
+    /// # Panics
+    /// Never: sixteen bytes always make twelve words.
     #[must_use]
     pub fn generate(random: [u8; ENTROPY_BYTES]) -> Self {
         let random = Zeroizing::new(random);

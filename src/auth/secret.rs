@@ -25,6 +25,9 @@ impl LibrarySecret {
     /// Makes the secret from a phrase by Argon2id (64 MiB, 3 passes, 4 lanes), salted with the name of the library.
     ///
     /// It takes most of a second and 64 MiB: run it on a blocking thread, once, and keep the result.
+    ///
+    /// # Panics
+    /// Never: all lengths are fixed or checked before. Without 64 MiB of memory the process ends, as on any allocation.
     #[must_use]
     pub fn stretch(phrase: &Phrase, library: &str) -> Self {
         let params = Params::new(limits::STRETCH_KIB, limits::STRETCH_PASSES, limits::STRETCH_LANES, Some(32))

@@ -46,7 +46,9 @@ impl Context {
     /// it is there, else of no file.
     pub(super) fn resolve(&self, file: Option<&Path>) -> anyhow::Result<Resolved> {
         let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists());
-        let path = file.map(Path::to_owned).or_else(|| self.global.config.clone()).or_else(default);
+        // An empty variable is as if it were not there.
+        let named = self.global.config.clone().filter(|path| !path.as_os_str().is_empty());
+        let path = file.map(Path::to_owned).or(named).or_else(default);
         let file = path.as_deref().map(config::read).transpose()?;
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
@@ -62,10 +64,10 @@ impl Context {
     pub(super) fn host_api(&self) -> anyhow::Result<HostApi> {
         Ok(HostApi::new(&self.resolve(None)?.settings)?)
     }
+}
 
-    /// Runs the work of a command that talks to a host.
-    pub(super) fn block_on<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.context("cannot start the runtime")?.block_on(work)
-    }
+/// Runs the work of a command that talks to a host.
+pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start the runtime")?.block_on(work)
 }

@@ -17,6 +17,8 @@ pub(super) enum Exit {
     Failure = 1,
     /// The configuration or the arguments are refused.
     Refused = 2,
+    /// Something else listens at a configured address.
+    PortInUse = 4,
 }
 
 impl From<Exit> for ExitCode {
@@ -38,6 +40,9 @@ pub(super) fn of(error: &anyhow::Error) -> Exit {
         }
         if matches!(cause.downcast_ref(), Some(InitError::Exists { .. })) {
             return Exit::Refused;
+        }
+        if cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse) {
+            return Exit::PortInUse;
         }
         if super::printer::is_closed_pipe(cause) {
             return Exit::Success;
@@ -70,9 +75,11 @@ mod tests {
         assert_eq!(of(&Misused("x".to_owned()).into()), Exit::Refused);
         assert_eq!(of(&InitError::Exists { path: "x".into() }.into()), Exit::Refused);
         assert_eq!(of(&anyhow::anyhow!("x")), Exit::Failure);
+        let in_use = io::Error::from(io::ErrorKind::AddrInUse);
+        assert_eq!(of(&anyhow::Error::from(in_use).context("cannot listen")), Exit::PortInUse);
         // Only a closed stdout is quiet: a broken connection is a failure.
         let broken = io::Error::from(io::ErrorKind::BrokenPipe);
         assert_eq!(of(&Err::<(), _>(broken).context("connection").unwrap_err()), Exit::Failure);
-        assert_eq!(Exit::Refused as u8, 2);
+        assert_eq!([Exit::Refused as u8, Exit::PortInUse as u8], [2, 4]);
     }
 }

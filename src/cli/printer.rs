@@ -15,12 +15,33 @@ use indicatif::ProgressStyle;
 use serde::Serialize;
 
 /// Writes what commands have to say.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Printer {
     json: bool,
-    stdout_is_terminal: bool,
-    stderr_is_terminal: bool,
-    colour: bool,
+    out: Stream<io::Stdout>,
+    err: Stream<io::Stderr>,
+}
+
+/// A standard stream, and what is at its other end.
+#[derive(Debug)]
+struct Stream<T> {
+    handle: T,
+    is_terminal: bool,
+    has_colour: bool,
+}
+
+impl<T: IsTerminal> Stream<T> {
+    /// Looks at a stream. Colours are for terminals, unless `NO_COLOR` is set to something.
+    fn new(handle: T) -> Self {
+        let is_terminal = handle.is_terminal();
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { handle, is_terminal, has_colour: is_terminal && !no_colour }
+    }
+
+    /// Returns what begins and ends a style; nothing where there are no colours.
+    const fn style(&self, begin: &'static str) -> (&'static str, &'static str) {
+        if self.has_colour { (begin, "\x1b[0m") } else { ("", "") }
+    }
 }
 
 /// Data could not be written.
@@ -41,12 +62,9 @@ pub(super) enum Align {
 }
 
 impl Printer {
-    /// Looks at what stdout and stderr are. Colours are for terminals, unless `NO_COLOR` is set to something.
+    /// Looks at what stdout and stderr are.
     pub(super) fn new(json: bool) -> Self {
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let stderr_is_terminal = io::stderr().is_terminal();
-        let stdout_is_terminal = io::stdout().is_terminal();
-        Self { json, stdout_is_terminal, stderr_is_terminal, colour: !no_colour }
+        Self { json, out: Stream::new(io::stdout()), err: Stream::new(io::stderr()) }
     }
 
     /// Tells whether programs read the output.
@@ -56,22 +74,22 @@ impl Printer {
 
     /// Tells whether stdout is a terminal.
     pub(super) const fn stdout_is_terminal(&self) -> bool {
-        self.stdout_is_terminal
+        self.out.is_terminal
     }
 
     /// Tells whether talk may be coloured.
     pub(super) const fn stderr_has_colour(&self) -> bool {
-        self.stderr_is_terminal && self.colour
+        self.err.has_colour
     }
 
     /// Prints bytes of data as they are.
     pub(super) fn bytes(&self, bytes: &[u8]) -> Result<(), PrintError> {
-        io::stdout().lock().write_all(bytes).map_err(PrintError)
+        self.out.handle.lock().write_all(bytes).map_err(PrintError)
     }
 
     /// Ends the output: what is still buffered is written.
     pub(super) fn flush(&self) -> Result<(), PrintError> {
-        io::stdout().lock().flush().map_err(PrintError)
+        self.out.handle.lock().flush().map_err(PrintError)
     }
 
     /// Prints one line of data, escaped.
@@ -91,7 +109,7 @@ impl Printer {
 
     /// Prints a heading.
     pub(super) fn heading(&self, text: &str) -> Result<(), PrintError> {
-        let (on, off) = if self.stdout_is_terminal && self.colour { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        let (on, off) = self.out.style("\x1b[1m");
         self.bytes(format!("{on}{}{off}\n", escape(text)).as_bytes())
     }
 
@@ -109,22 +127,22 @@ impl Printer {
 
     /// Says something to the person on stderr, escaped. It is no failure when nobody listens.
     pub(super) fn say(&self, text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{}", escape(text));
+        let _ = writeln!(self.err.handle.lock(), "{}", escape(text));
     }
 
     /// Says what went wrong, with its causes.
     pub(super) fn error(&self, error: &anyhow::Error) {
-        let (on, off) = if self.stderr_has_colour() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        let (on, off) = self.err.style("\x1b[1;31m");
         let mut text = format!("{on}error{off}: {}", escape(&error.to_string()));
         for cause in error.chain().skip(1) {
             let _ = write!(text, "\n  because: {}", escape(&cause.to_string()));
         }
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(self.err.handle.lock(), "{text}");
     }
 
     /// Shows how much of a long work is done, on a terminal only.
     pub(super) fn progress(&self, label: &str, total: Option<u64>, unit: Unit) -> Progress {
-        let target = if self.stderr_is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if self.err.is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(total, target).with_message(escape(label).into_owned());
         let template = match unit {
             Unit::Bytes => "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",

@@ -36,7 +36,10 @@ pub struct ConfigFile {
 
 impl fmt::Debug for ConfigFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConfigFile").field("path", &self.path).field("keys", &self.values.keys()).finish()
+        f.debug_struct("ConfigFile")
+            .field("path", &self.path)
+            .field("keys", &self.values.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -222,14 +225,10 @@ impl<'de> Visitor<'de> for OneValue<'_> {
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         let (walk, key) = (self.walk, self.key);
-        deserializer.deserialize_str(Text(self)).map_err(|error| {
-            if walk.problem.borrow().is_some() {
-                return error;
-            }
-            // A map or a list; the parser has added the place already.
+        deserializer.deserialize_str(Text(self)).inspect_err(|_| {
+            // Nothing else was found wrong: it is a list or a map, and the parser has added the place already.
             let reason = "is one value, not a list or a map; a text that begins with `[` or `{` stands in quotes";
-            walk.problem.borrow_mut().get_or_insert(Problem::Value(key, reason.to_owned()));
-            error
+            walk.problem.borrow_mut().get_or_insert_with(|| Problem::Value(key, reason.to_owned()));
         })
     }
 }

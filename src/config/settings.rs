@@ -99,10 +99,10 @@ impl Default for Settings {
             listen_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 3213)),
             storage_root: PathBuf::from("./can_data"),
             can_listen_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 3210)),
-            verify_interval: Duration::from_secs(12 * 3600),
+            verify_interval: Duration::from_hours(12),
             can_service_url: None,
             sync_api_key: None,
-            sweep_interval: Duration::from_secs(300),
+            sweep_interval: Duration::from_mins(5),
         }
     }
 }

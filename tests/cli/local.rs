@@ -87,7 +87,7 @@ fn help_version_and_completions_are_data() {
     for (arguments, told) in [
         (&["--help"][..], "--data-dir"),
         (&["--version"], concat!("can-sync ", env!("CARGO_PKG_VERSION"))),
-        (&["completions", "bash"], "complete -F _can-sync"),
+        (&["completions", "bash"], "complete -F _can__sync"),
         (&["completions", "fish"], "complete -c can-sync"),
     ] {
         let done = finish(program(&folder, arguments));

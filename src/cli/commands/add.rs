@@ -62,12 +62,12 @@ impl Args {
         }
         let (api, printer) = (context.can_api()?, context.printer());
         for path in &self.files {
-            let added = self.add(context, &api, path).await;
-            let added = added.with_context(|| format!("{} was not added", path.display()))?;
+            let answer = self.add(context, &api, path).await;
+            let answer = answer.with_context(|| format!("{} was not added", path.display()))?;
             if printer.is_json() {
-                printer.json(&added)?;
+                printer.json(&answer)?;
             } else {
-                let asset = Asset::deserialize(&added)?;
+                let asset = Asset::deserialize(&answer)?;
                 printer.line(&format!("{}  {}", asset.hash, path.display()))?;
             }
         }
@@ -84,11 +84,11 @@ impl Args {
         let name = self.name.clone().or(own_name).unwrap_or_default();
         let progress = context.printer().progress(&name, Some(metadata.len()), Unit::Bytes);
         let pieces = ReaderStream::with_capacity(file, limits::CONTENT_CHUNK_BYTES);
-        let counted = pieces.inspect(move |piece| progress.add(piece.as_ref().map_or(0, |piece| piece.len() as u64)));
-        let content = Part::stream_with_length(Body::wrap_stream(counted), metadata.len());
+        let watched = pieces.inspect(move |piece| progress.add(piece.as_ref().map_or(0, |piece| piece.len() as u64)));
+        let part = Part::stream_with_length(Body::wrap_stream(watched), metadata.len());
         // The fields go first, so that what is not allowed is told before the content travels.
         let form = self.fields(&name).into_iter().fold(Form::new(), |form, (field, text)| form.text(field, text));
-        let form = form.part("file", content.file_name(name));
+        let form = form.part("file", part.file_name(name));
         Ok(api.data(api.request(Method::POST, "/ingest", &[]).multipart(form)).await?)
     }
 

@@ -59,6 +59,9 @@ pub(in crate::cli) struct Args {
     to: Option<u64>,
 }
 
+/// Names and values of a URL's query.
+type Parameters = Vec<(&'static str, String)>;
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Order {
     Newest,
@@ -111,7 +114,7 @@ impl Args {
     }
 
     /// Returns whether the listing is a search, and its parameters without the paging.
-    fn query(&self) -> Result<(bool, Vec<(&'static str, String)>), Misused> {
+    fn query(&self) -> Result<(bool, Parameters), Misused> {
         if let Some(tag) = self.tags.iter().find(|tag| tag.contains(',')) {
             return Err(Misused(format!("the tag `{tag}` has a comma, and a search separates tags with commas")));
         }
@@ -159,9 +162,9 @@ fn print(context: &Context, page: &Page, is_first: bool) -> anyhow::Result<()> {
     let assets = page.assets.iter().map(Asset::deserialize).collect::<Result<Vec<_>, _>>()?;
     let rows: Vec<_> = assets.iter().map(Asset::row).collect();
     if is_first {
-        printer.table(&Asset::COLUMNS, &rows)?
+        printer.table(&Asset::COLUMNS, &rows)?;
     } else {
-        printer.rows(&Asset::COLUMNS, &rows)?
+        printer.rows(&Asset::COLUMNS, &rows)?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ mod verify;
 use clap::Subcommand;
 
 use super::context::Context;
+use super::context::block_on;
 
 /// What can be done.
 #[derive(Debug, Subcommand)]
@@ -39,14 +40,14 @@ impl Command {
     pub(super) fn execute(self, context: &Context) -> anyhow::Result<()> {
         match self {
             Self::Init(args) => args.execute(context),
-            Self::Add(args) => context.block_on(args.execute(context)),
-            Self::Ls(args) => context.block_on(args.execute(context)),
-            Self::Get(args) => context.block_on(args.execute(context)),
-            Self::Tag(args) => context.block_on(args.execute(context)),
-            Self::Trash(args) => context.block_on(args.execute(context)),
-            Self::Restore(args) => context.block_on(args.execute(context)),
-            Self::Status(args) => context.block_on(args.execute(context)),
-            Self::Verify(args) => context.block_on(args.execute(context)),
+            Self::Add(args) => block_on(args.execute(context)),
+            Self::Ls(args) => block_on(args.execute(context)),
+            Self::Get(args) => block_on(args.execute(context)),
+            Self::Tag(args) => block_on(args.execute(context)),
+            Self::Trash(args) => block_on(args.execute(context)),
+            Self::Restore(args) => block_on(args.execute(context)),
+            Self::Status(args) => block_on(args.execute(context)),
+            Self::Verify(args) => block_on(args.execute(context)),
             Self::Config(args) => args.execute(context),
             Self::Completions(args) => args.execute(context),
         }

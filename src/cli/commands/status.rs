@@ -77,7 +77,6 @@ impl Amount {
 }
 
 impl Args {
-    #[expect(clippy::unused_self, reason = "every command is executed the same way")]
     pub(in crate::cli) async fn execute(self, context: &Context) -> anyhow::Result<()> {
         let (api, printer) = (context.host_api()?, context.printer());
         let value: Value = api.get("/status").await?;
