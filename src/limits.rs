@@ -402,3 +402,14 @@ pub const CROSSED_DIALS: Duration = Duration::from_secs(5);
 
 /// Difference of two hosts' clocks from which on it is said, in milliseconds.
 pub const CLOCK_APART_MS: u64 = 60_000;
+
+// ── node ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Happenings kept for a listener that is behind. It misses older ones and is told so.
+pub const EVENTS_QUEUED: usize = 1024;
+
+/// How often ticket files are looked at, and one's own addresses compared with what was written.
+pub const TICKET_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
+
+/// Time in which everything must have stopped. What hangs is left behind.
+pub const STOP_TIME: Duration = Duration::from_secs(9);
