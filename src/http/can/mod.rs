@@ -13,6 +13,8 @@ mod listing;
 mod meta;
 mod range;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::sync::Arc;
