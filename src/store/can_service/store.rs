@@ -223,7 +223,13 @@ impl Store for CanService {
         if !entry.record.presence.is_here() {
             return Ok(Some(Verification::Missing));
         }
-        let found = shared.verify(&entry.record.key).await?;
+        let found = match shared.verify(&entry.record.key).await {
+            Ok(found) => found,
+            Err(error) => match shared.broke_off(*id, error).await {
+                ReadError::Damaged(_) => Verification::Quarantined { reason: "the CAN Service gave it up".to_owned() },
+                error => return Err(error),
+            },
+        };
         let presence = match &found {
             Verification::Sound { .. } => return Ok(Some(found)),
             Verification::Quarantined { .. } => Presence::Quarantined,
@@ -231,7 +237,9 @@ impl Store for CanService {
         };
         let (_turn, id) = (shared.lock(id).await, *id);
         let noted = shared.database.write(move |writing| {
-            if let Some(mut entry) = table::get(writing.transaction, &id)? {
+            if let Some(mut entry) =
+                table::get(writing.transaction, &id)?.filter(|entry| entry.record.presence.is_here())
+            {
                 entry.record.presence = presence;
                 table::arrive(writing, &mut entry)?;
             }

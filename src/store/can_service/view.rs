@@ -148,6 +148,12 @@ impl Mirror {
         (fits, left_out)
     }
 
+    /// Tells whether the service shows a tag of `view`, that it was told in another spelling, as this one.
+    fn stands_for_another(&self, tag: &str, view: &Metadata) -> bool {
+        let held_otherwise = view.tags.intersection(&self.told.tags).filter(|kept| !self.shown.tags.contains(*kept));
+        held_otherwise.into_iter().any(|kept| same_tag(kept, tag))
+    }
+
     /// Tells whether something must be written so that the service shows `view`; else `view` counts as told.
     pub(super) fn settle(&mut self, view: &Metadata) -> bool {
         if self.write_for(view).is_some() {
@@ -167,6 +173,8 @@ impl Mirror {
                 continue;
             }
             match name.strip_prefix(names::TAG_PREFIX) {
+                // It stands for a tag that the service shows in no other spelling.
+                Some(tag) if value == Value::Absent && self.stands_for_another(tag, view) => {}
                 Some(tag) if value == Value::Absent => write.remove_tags.push(tag.to_owned()),
                 Some(tag) => write.add_tags.push(tag.to_owned()),
                 None => {
