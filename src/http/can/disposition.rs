@@ -21,7 +21,7 @@ pub(super) fn inline(file_name: Option<&str>) -> HeaderValue {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            escaped.extend(['%'].into_iter().chain(data_encoding::HEXUPPER.encode(&[byte]).chars()));
         }
     }
     HeaderValue::try_from(format!("inline; filename=\"{plain}\"; filename*=UTF-8''{escaped}"))

@@ -60,7 +60,6 @@ struct Api {
 }
 
 /// Builds the API.
-#[must_use]
 pub fn router(options: Options) -> Router {
     let public = Router::new()
         .route("/ingest", post(ingest::form))

@@ -25,7 +25,7 @@ use crate::store::Arrival;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatabaseError {
-    /// SQLite refused.
+    /// `SQLite` refused.
     #[error("cannot use {path}")]
     Sqlite {
         /// Which file.

@@ -55,7 +55,7 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
         if !unread.is_empty() {
             // What fails is listed again by the next sweep; what merely waits for its turn, by the next listing.
             let read = shared.read_contents(&unread).await;
-            if told(read.map(|_| ())) {
+            if told(&read.map(|_| ())) {
                 unread.clear();
             }
         }
@@ -91,7 +91,7 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
             }
             Err(error) => Err(error),
         };
-        told(late);
+        told(&late);
     }
 }
 
@@ -115,8 +115,8 @@ async fn write_late(shared: &Shared) -> Result<(), FollowError> {
 }
 
 /// Logs a failure; tells whether there was none.
-fn told(result: Result<(), FollowError>) -> bool {
-    if let Err(error) = &result {
+fn told(result: &Result<(), FollowError>) -> bool {
+    if let Err(error) = result {
         tracing::warn!(error = %in_one_line(error), "the can service could not be followed; the next listing tries again");
     }
     result.is_ok()

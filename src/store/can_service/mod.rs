@@ -24,6 +24,7 @@ mod view;
 
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -143,7 +144,7 @@ impl CanService {
         let client = Client::new(&url, &key, stall).map_err(OpenError::Client)?;
         let prepared = tokio::task::spawn_blocking({
             let spool_dir = spool_dir.clone();
-            move || prepare(data_dir, spool_dir)
+            move || prepare(&data_dir, &spool_dir)
         });
         let database = prepared.await.map_err(|_| OpenError::Database(DatabaseError::Closed))??;
         let shared = Arc::new(Shared {
@@ -165,12 +166,12 @@ impl CanService {
 }
 
 /// Makes the folders, opens the database, and removes ingests that a crash left behind.
-fn prepare(data_dir: PathBuf, spool_dir: PathBuf) -> Result<Database, OpenError> {
-    for path in [&data_dir, &spool_dir] {
-        std::fs::create_dir_all(path).map_err(|source| OpenError::Folder { path: path.clone(), source })?;
+fn prepare(data_dir: &Path, spool_dir: &Path) -> Result<Database, OpenError> {
+    for path in [data_dir, spool_dir] {
+        std::fs::create_dir_all(path).map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
     }
-    let listed = std::fs::read_dir(&spool_dir);
-    for file in listed.map_err(|source| OpenError::Folder { path: spool_dir, source })?.flatten() {
+    let listed = std::fs::read_dir(spool_dir);
+    for file in listed.map_err(|source| OpenError::Folder { path: spool_dir.to_owned(), source })?.flatten() {
         if file.path().extension().is_some_and(|extension| extension == "ingest") {
             let _ = std::fs::remove_file(file.path());
         }

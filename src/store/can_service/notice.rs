@@ -237,10 +237,10 @@ impl Shared {
                 }
                 let id = seen.key.id;
                 match verifier.finish(&id) {
-                    Ok(verified) => {
+                    Ok(proof) => {
                         locked(&self.unsound).remove(&id);
-                        let seen = Shown { key: verified.key(), ..seen };
-                        self.show(seen, verified.content()).await?;
+                        let seen = Shown { key: proof.key(), ..seen };
+                        self.show(seen, proof.content()).await?;
                         sound += 1;
                     }
                     Err(error) => {

@@ -393,7 +393,7 @@ impl Shared {
                 }
             }
             Ok(match verifier.finish(&key.id) {
-                Ok(verified) => Verification::Sound { bytes: verified.key().size },
+                Ok(proof) => Verification::Sound { bytes: proof.key().size },
                 Err(mismatch) => Verification::Quarantined { reason: mismatch.to_string() },
             })
         };

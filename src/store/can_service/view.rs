@@ -122,7 +122,7 @@ impl Mirror {
     ) -> (Changes, Vec<String>) {
         let changes = self.changes(&now);
         let (fits, left_out) = fitting(&changes, document);
-        let (view, shows) = (fields(&document.metadata()), fields(&now));
+        let (view, present) = (fields(&document.metadata()), fields(&now));
         let value = |of: &BTreeMap<String, Value>, name: &str| of.get(name).cloned().unwrap_or(Value::Absent);
         let shown = fields(&self.shown);
         let written = self.writing.take().map(|writing| {
@@ -137,10 +137,10 @@ impl Mirror {
             put(&mut self.told, name, &value(&view, name));
         }
         for (name, _) in fits.iter() {
-            put(&mut self.told, name, &value(&shows, name));
+            put(&mut self.told, name, &value(&present, name));
         }
         for (name, wanted) in written.unwrap_or_default() {
-            let moved = value(&shows, &name) != value(&shown, &name);
+            let moved = value(&present, &name) != value(&shown, &name);
             let told = if finished || moved { wanted } else { value(&shown, &name) };
             put(&mut self.told, &name, &told);
         }
