@@ -89,7 +89,12 @@ fn field(name: &str, value: &Value) -> Result<(), InvalidMetadata> {
     if name.len() > limits::FIELD_NAME_BYTES {
         return Err(too_long("field name", name.len(), limits::FIELD_NAME_BYTES));
     }
-    let limit = if name == names::DESCRIPTION { limits::DESCRIPTION_BYTES } else { limits::TEXT_FIELD_BYTES };
+    let limit = match name {
+        names::DESCRIPTION => limits::DESCRIPTION_BYTES,
+        // A document with as many of them as it may have still fits a frame.
+        tag if is_tag(tag) => limits::TAG_BYTES,
+        _ => limits::TEXT_FIELD_BYTES,
+    };
     match value.text() {
         Some(text) if text.len() > limit => Err(too_long(name, text.len(), limit)),
         _ => Ok(()),

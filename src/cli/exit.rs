@@ -8,6 +8,7 @@ use crate::config::InitError;
 use crate::node::DataFolderError;
 use crate::node::StartError;
 use crate::store::embedded::OpenError;
+use crate::store::embedded::RebuildError;
 use crate::telemetry::LoggingError;
 
 /// How the program ends. The numbers are part of its interface.
@@ -52,6 +53,9 @@ pub(super) fn of(error: &anyhow::Error) -> Exit {
             cause.downcast_ref(),
             Some(StartError::DataFolder(DataFolderError::InUse(_)) | StartError::Store(OpenError::Locked(_)))
         ) {
+            return Exit::FolderInUse;
+        }
+        if matches!(cause.downcast_ref(), Some(RebuildError::Open(OpenError::Locked(_)))) {
             return Exit::FolderInUse;
         }
         if cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse) {

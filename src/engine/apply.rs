@@ -97,11 +97,8 @@ async fn decide_one(shared: &Shared, peer: HostId, offer: &Offer) -> Result<Opti
     {
         return merge(shared, peer, &record, offered).await.map(Some);
     }
-    if let Some(before) = shared.state.decision(offer.key.id, Way::Pull).await? {
-        let same = before.decider == shared.hooks.decider() && before.version == offer.document.digest();
-        if same || before.decider == HAND {
-            return Ok(Some((answer_of(&before), Arrival::default())));
-        }
+    if let Some(answer) = decided_before(shared, offer.key, &offer.document).await? {
+        return Ok(Some((answer, Arrival::default())));
     }
     let metadata = offered.metadata();
     if !shared.library.filter.takes(&metadata) {
@@ -113,22 +110,32 @@ async fn decide_one(shared: &Shared, peer: HostId, offer: &Offer) -> Result<Opti
     }
 }
 
+/// Returns the answer about a version that was stopped before, unless it is to be asked about again.
+async fn decided_before(shared: &Shared, key: AssetKey, offered: &Document) -> Result<Option<Answer>, ApplyError> {
+    let before = shared.state.decision(key.id, Way::Pull).await?;
+    let stands = |before: &Decided| {
+        let same = before.decider == shared.hooks.decider() && before.version == offered.digest();
+        same || before.decider == HAND
+    };
+    Ok(before.filter(stands).map(|before| answer_of(&before)))
+}
+
 /// Merges an offered document into that of an asset which is here.
 async fn merge(shared: &Shared, peer: HostId, record: &Record, offered: Document) -> Result<Fate, ApplyError> {
     if record.document.shared().includes(&offered) {
         return Ok((Answer::Stored, record.arrival));
+    }
+    if let Some(answer) = decided_before(shared, record.key, &offered).await? {
+        return Ok((answer, Arrival::default()));
     }
     let mut merged = record.document.clone();
     merged.merge(&offered);
     let edits = match ask(shared, Point::AfterReceive, peer, record.key, &merged).await {
         Verdict::Pass => Changes::new(),
         Verdict::Edit(edits) => edits,
-        Verdict::Drop(reason) => return Ok((Answer::Declined(reason), Arrival::default())),
-        Verdict::Hold(reason) => {
-            shared.announce(Event::AssetHeld { id: record.key.id, reason: reason.clone() });
-            return Ok((Answer::Held(reason), Arrival::default()));
-        }
+        verdict => return stop(shared, record.key, &offered, verdict).await,
     };
+    shared.state.undecide(record.key.id, Way::Pull).await?;
     let edit = Box::new(move |document: &mut LocalDocument| {
         document.merge(&offered);
         document.lay(&edits);
@@ -136,6 +143,29 @@ async fn merge(shared: &Shared, peer: HostId, record: &Record, offered: Document
     let edited = shared.store.edit(&record.key.id, edit).await?;
     shared.announce(Event::AssetStored { id: record.key.id, from: Some(peer) });
     Ok((Answer::Stored, edited.map_or(record.arrival, |edited| edited.arrival)))
+}
+
+/// Takes what peers are known to have and was stamped too far ahead when it came, once its time has come.
+pub(super) async fn take_early(shared: &Shared) {
+    let peers: Vec<HostId> = shared.connected.iter().map(|entry| *entry.key()).collect();
+    for peer in peers {
+        if let Err(error) = take_early_of(shared, peer).await {
+            tracing::warn!(peer = %peer.fmt_short(), error = %causes(&error), "early changes could not be taken");
+        }
+    }
+}
+
+async fn take_early_of(shared: &Shared, peer: HostId) -> Result<(), ApplyError> {
+    for known in shared.state.known_of_peer(peer).await? {
+        if memory::passed(shared, known.key).await.is_none() {
+            continue;
+        }
+        let ripe = receive(&known.document, now_ms()).document;
+        if let Some(record) = shared.store.record(&known.key.id).await? {
+            merge(shared, peer, &record, ripe).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Stores a fetched content with all versions that were offered for it.

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::hub::Told;
 use super::shared::Shared;
+use super::shared::Traffic;
 use crate::asset::AssetKey;
 use crate::asset::HostId;
 use crate::library::Ticket;
@@ -112,7 +113,8 @@ async fn open(shared: &Arc<Shared>, group: &Group, address: &Ticket, control: &L
     };
     let start = |(writer, reader): (WantWriter, WantReader)| {
         let (jobs, queue) = mpsc::channel(limits::WANTS_OPEN);
-        let lane = Lane { shared: Arc::clone(shared), peer: address.host, line: line.clone() };
+        let traffic = shared.traffic(address.host);
+        let lane = Lane { shared: Arc::clone(shared), traffic, peer: address.host, line: line.clone() };
         group.spawn_until_cancelled("lane", lane.run(writer, reader, queue));
         jobs
     };
@@ -126,6 +128,7 @@ async fn ended(shared: &Shared, peer: HostId, key: &AssetKey, outcome: Fetched) 
 
 struct Lane {
     shared: Arc<Shared>,
+    traffic: Arc<Traffic>,
     peer: HostId,
     line: Line,
 }
@@ -216,13 +219,22 @@ impl Lane {
         })
     }
 
+    async fn piece(&self, reader: &mut WantReader) -> Result<Piece, FrameError> {
+        let piece = in_time(reader.piece()).await?;
+        if let Piece::Bytes(bytes) = &piece {
+            self.traffic.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+        Ok(piece)
+    }
+
     /// Takes in a content that stays in memory; hashing it takes less than handing it to a thread.
     async fn receive_small(&self, reader: &mut WantReader, key: AssetKey, mut spool: Spool) -> Received {
         let mut failed = None;
         loop {
-            match in_time(reader.piece()).await? {
+            match self.piece(reader).await? {
                 Piece::Bytes(bytes) if failed.is_none() => failed = spool.write(&bytes).err(),
-                Piece::Bytes(_) => {}
+                // More than a piece too much is no mistake.
+                Piece::Bytes(_) => return Err(FrameError::Ended),
                 Piece::BrokenOff => return Ok(Err(None)),
                 Piece::End => return Ok(failed.map_or_else(|| spool.finish(&key.id), Err).map_err(Some)),
             }
@@ -255,19 +267,34 @@ impl Lane {
         });
         let mut listening = true;
         let ended = loop {
-            match in_time(reader.piece()).await? {
-                Piece::Bytes(bytes) => {
-                    transfer.done.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            match self.piece(reader).await {
+                Ok(Piece::Bytes(bytes)) => {
+                    let done = transfer.done.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    if done > key.size {
+                        break Err(FrameError::Ended);
+                    }
                     // After a failed write the rest is read and dropped, so that the lane can go on.
                     listening = listening && pieces.send(bytes).await.is_ok();
                 }
-                Piece::End => break true,
-                Piece::BrokenOff => break false,
+                Ok(Piece::End) => break Ok(true),
+                Ok(Piece::BrokenOff) => break Ok(false),
+                Err(error) => break Err(error),
             }
         };
         drop(pieces);
-        let _ = whole.send(ended);
-        Ok(writing.await.unwrap_or(Err(None)))
+        let broke = match ended {
+            Ok(ended) => {
+                let _ = whole.send(ended);
+                None
+            }
+            Err(error) => {
+                drop(whole);
+                Some(error)
+            }
+        };
+        // Only when nobody writes to the spool any more may another source go on with it.
+        let written = writing.await.unwrap_or(Err(None));
+        broke.map_or(Ok(written), Err)
     }
 }
 

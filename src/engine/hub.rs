@@ -75,7 +75,11 @@ pub(super) async fn run(shared: Arc<Shared>, group: Group, mut told: mpsc::Recei
                 None => return,
             },
             () = tokio::time::sleep(due) => hub.handle(Input::Tick),
-            _ = poll.tick() => hub.handle(Input::Poll),
+            _ = poll.tick() => {
+                let shared = Arc::clone(&hub.shared);
+                hub.group.spawn_until_cancelled("early", async move { apply::take_early(&shared).await });
+                hub.handle(Input::Poll);
+            }
         }
     }
 }

@@ -103,6 +103,7 @@ pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
         announcing.announce(Event::Refused { peer: stranger });
     });
     let handing_on = async {
+        let mut bulk: BTreeMap<HostId, Line> = BTreeMap::new();
         while let Some(Accepted { purpose, link }) = links.recv().await {
             let (shared, group) = (Arc::clone(shared), group.clone());
             match purpose {
@@ -111,6 +112,10 @@ pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
                 }
                 Purpose::Bulk => {
                     let peer = link.peer;
+                    // One at a time, so that what a peer can pin stays bounded.
+                    if let Some(older) = bulk.insert(peer, link.line()) {
+                        older.close("replaced by a newer connection");
+                    }
                     group.clone().spawn_until_cancelled("bulk", serve::run(shared, group, peer, link.into_server()));
                 }
             }
@@ -345,7 +350,9 @@ async fn keep_connected(shared: Arc<Shared>, mut ticket: Ticket, mut newer: mpsc
             Ok(link) => {
                 greet(&shared, link).await;
                 tokio::time::sleep(Duration::from_millis(20)).await;
-                continue;
+                if shared.connected.contains_key(&ticket.host) {
+                    continue;
+                }
             }
             Err(error) => {
                 let error = causes(&error);

@@ -4,12 +4,14 @@
 //! asked for is "not here", the same as an unknown id.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt;
 use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::shared::Shared;
+use super::shared::Traffic;
 use crate::asset::AssetId;
 use crate::asset::HostId;
 use crate::limits;
@@ -42,6 +44,7 @@ async fn serve(shared: &Arc<Shared>, peer: HostId, lane: ServedLane) -> Result<(
     });
     let opened = wants.map(|(id, offset)| open(shared, id, offset)).buffered(limits::CONTENTS_OPENED_AHEAD);
     let mut opened = std::pin::pin!(opened);
+    let traffic = shared.traffic(peer);
     loop {
         // While more can be answered at once, small answers share a packet.
         let next = match opened.next().now_or_never() {
@@ -54,7 +57,7 @@ async fn serve(shared: &Arc<Shared>, peer: HostId, lane: ServedLane) -> Result<(
         match next {
             None => return Ok(()),
             Some((id, None)) => records.head(Head::NotHere(id)).await?,
-            Some((_, Some(content))) => send(peer, &mut records, content).await?,
+            Some((_, Some(content))) => send(peer, &traffic, &mut records, content).await?,
         }
     }
 }
@@ -72,12 +75,15 @@ async fn open(shared: &Shared, id: AssetId, offset: u64) -> (AssetId, Option<Con
     (id, served)
 }
 
-async fn send(peer: HostId, records: &mut Records, mut content: Content) -> Result<(), FrameError> {
+async fn send(peer: HostId, traffic: &Traffic, records: &mut Records, mut content: Content) -> Result<(), FrameError> {
     let id = content.key.id;
     records.head(Head::Content(id, content.offset)).await?;
     while let Some(piece) = content.stream.next().await {
         match piece {
-            Ok(piece) => records.piece(piece).await?,
+            Ok(piece) => {
+                traffic.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                records.piece(piece).await?;
+            }
             Err(error) => {
                 tracing::error!(peer = %peer.fmt_short(), asset = %id.fmt_short(), error = %causes(&error), "content broken off");
                 return records.end(false).await;

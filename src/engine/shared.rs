@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -66,6 +67,13 @@ pub enum StartError {
     State(#[from] StateError),
 }
 
+/// Bytes of content exchanged with one peer.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    pub(super) received: AtomicU64,
+    pub(super) sent: AtomicU64,
+}
+
 /// A running engine. Cloning shares it.
 #[derive(Clone)]
 pub struct Engine {
@@ -93,6 +101,8 @@ pub(super) struct Shared {
     pub(super) arrived: DashMap<AssetId, Spooled>,
     /// Large transfers under way, for people.
     pub(super) transfers: DashMap<AssetId, Arc<Transfer>>,
+    /// Bytes of content exchanged with peers since the start, for people.
+    pub(super) traffic: DashMap<HostId, Arc<Traffic>>,
     /// Connected peers, for people.
     pub(super) connected: DashMap<HostId, peers::Connected>,
     began: Instant,
@@ -125,6 +135,7 @@ impl Engine {
             memory,
             arrived: DashMap::new(),
             transfers: DashMap::new(),
+            traffic: DashMap::new(),
             connected: DashMap::new(),
             began: Instant::now(),
         });
@@ -156,6 +167,8 @@ impl Engine {
 
     /// Stops replicating: ends connections in order, and writes down how far the store was followed.
     pub async fn stop(&self) {
+        // Dials under way would hold up the closing of the endpoint.
+        self.group.token().cancel();
         self.shared.net.close().await;
         self.group.shut_down().await;
     }
@@ -165,6 +178,11 @@ impl Shared {
     /// Looks into the replica.
     pub(super) fn replica(&self) -> MutexGuard<'_, Replica> {
         self.replica.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the counters of what is exchanged with a peer.
+    pub(super) fn traffic(&self, peer: HostId) -> Arc<Traffic> {
+        Arc::clone(&self.traffic.entry(peer).or_default())
     }
 
     /// Milliseconds since the engine was made; never goes back.

@@ -56,9 +56,9 @@ pub struct PeerStatus {
     pub in_sync: bool,
     /// How many assets of the set it says it has stored, and how many there are.
     pub kept: (u64, u64),
-    /// Bytes received from it on its control connection.
+    /// Bytes received from it: all packets of the present control connection, and content since the start.
     pub bytes_in: u64,
-    /// Bytes sent to it on its control connection.
+    /// Bytes sent to it, counted the same way.
     pub bytes_out: u64,
     /// When it was last seen, in Unix milliseconds.
     pub last_seen_ms: u64,
@@ -89,7 +89,8 @@ impl Engine {
             let connected = shared.connected.get(&peer.id).map(|connected| connected.value().clone());
             let sync = shared.replica().peer(&peer.id);
             let path = connected.as_ref().and_then(|connected| connected.line.path());
-            let (bytes_in, bytes_out) = connected.as_ref().map_or((0, 0), |connected| connected.line.bytes());
+            let (control_in, control_out) = connected.as_ref().map_or((0, 0), |connected| connected.line.bytes());
+            let traffic = shared.traffic(peer.id);
             peers.push(PeerStatus {
                 id: peer.id,
                 name: connected.as_ref().map_or(peer.name, |connected| connected.name.clone()),
@@ -98,8 +99,8 @@ impl Engine {
                 rtt: path.map(|path| path.rtt),
                 in_sync: sync.is_some_and(|sync| sync.in_sync),
                 kept: sync.map_or((0, 0), |sync| (sync.kept, sync.summary.count)),
-                bytes_in,
-                bytes_out,
+                bytes_in: control_in + traffic.received.load(Ordering::Relaxed),
+                bytes_out: control_out + traffic.sent.load(Ordering::Relaxed),
                 last_seen_ms: peer.last_seen_ms,
             });
         }

@@ -1,5 +1,6 @@
 //! The endpoint: binding, dialling, accepting, closing.
 
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -21,6 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use super::control::Line;
 use super::proof;
 use super::proof::Link;
 use super::proof::Membership;
@@ -159,18 +161,18 @@ impl Net {
                 .secret_key(SecretKey::from_bytes(&options.key))
                 .transport_config(transport())
                 .alpns(vec![Purpose::Control.alpn().to_vec(), Purpose::Bulk.alpn().to_vec()]);
+            let refused = |source| BindError::Socket { addr, source: Box::new(source) };
             match addr {
                 None => Ok(builder),
-                Some(addr) => builder
-                    .clear_ip_transports()
-                    .bind_addr(addr)
-                    .map_err(|source| BindError::Socket { addr: Some(addr), source: Box::new(source) }),
+                // The pre-configured IPv6 socket stays beside it.
+                Some(addr) if addr.ip().is_unspecified() && addr.is_ipv4() => builder.bind_addr(addr).map_err(refused),
+                Some(addr) => builder.clear_ip_transports().bind_addr(addr).map_err(refused),
             }
         };
         let wished = match (options.bind_addr, options.last_port) {
             (Some(addr), Some(port)) if addr.port() == 0 => Some(SocketAddr::new(addr.ip(), port)),
             (Some(_), _) | (None, None) => None,
-            (None, Some(port)) => Some(SocketAddr::from(([0; 8], port))),
+            (None, Some(port)) => Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
         };
         // The port of the last run, so that known addresses stay true; any other when it is taken.
         let kept = match wished {
@@ -196,7 +198,8 @@ impl Net {
     /// Returns the port on which peers reach this host.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        self.endpoint.bound_sockets().first().map(SocketAddr::port)
+        let sockets = self.endpoint.bound_sockets();
+        sockets.iter().find(|socket| socket.is_ipv4()).or(sockets.first()).map(SocketAddr::port)
     }
 
     /// Returns where this host can be reached now.
@@ -306,10 +309,10 @@ impl Net {
 }
 
 impl Link {
-    /// Returns how the connection's packets travel.
+    /// Returns the connection, seen from outside its streams.
     #[must_use]
-    pub fn path(&self) -> Option<Path> {
-        path(&self.connection)
+    pub fn line(&self) -> Line {
+        Line(self.connection.clone())
     }
 }
 

@@ -46,6 +46,8 @@ struct Walk {
     next: std::vec::IntoIter<AssetId>,
     /// Behind which arrival the next page begins; `None` when there is none.
     after: Option<Arrival>,
+    /// Where the walk ends: what a verification moves aside arrives again behind it.
+    last: Arrival,
     total: Option<u64>,
 }
 
@@ -62,7 +64,8 @@ impl Node {
                 (Vec::new(), Some(Arrival::default()), health.assets + health.missing)
             }
         };
-        let walk = Walk { store: self.store(), next: ids.into_iter(), after, total: Some(total) };
+        let last = *self.store.latest().borrow();
+        let walk = Walk { store: self.store(), next: ids.into_iter(), after, last, total: Some(total) };
         Ok(stream::unfold(walk, |mut walk| async move {
             let step = walk.step().await.transpose()?;
             Some((step, walk))
@@ -83,7 +86,9 @@ impl Walk {
             let Some(after) = self.after else { return Ok(None) };
             let page = self.store.inventory(after, limits::INVENTORY_ROWS).await?;
             self.after = page.last().map(|row| row.arrival);
-            self.next = page.into_iter().map(|row| row.key.id).collect::<Vec<_>>().into_iter();
+            let last = self.last;
+            let rows = page.into_iter().filter(|row| row.arrival <= last);
+            self.next = rows.map(|row| row.key.id).collect::<Vec<_>>().into_iter();
         }
     }
 }

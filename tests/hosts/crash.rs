@@ -84,3 +84,40 @@ async fn hosts_killed_at_random_end_equal_and_whole() {
         assert_eq!(host.verify().await, acknowledged.len() as u64);
     }
 }
+
+/// The receiver is killed right when it makes a certain call for the n-th time: renames, flushes, index writes.
+#[tokio::test]
+async fn a_receiver_killed_at_every_kind_of_step_ends_whole() {
+    let works = std::process::Command::new("strace").args(["-o", "/dev/null", "true"]).status();
+    if !works.is_ok_and(|status| status.success()) {
+        return super::host::skip("strace cannot inject here");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let at_a = Place::new(dir.path(), "a");
+    let a = at_a.start();
+    a.ingest("large", (0..2_000_000_u32).map(|n| (n % 249) as u8).collect()).await;
+    for n in 0..20_u32 {
+        a.ingest("small", n.to_string().into_bytes()).await;
+    }
+    for (call, nth) in [
+        ("rename", 4),
+        ("rename", 5),
+        ("fsync", 6),
+        ("fsync", 9),
+        ("fdatasync", 3),
+        ("fdatasync", 6),
+        ("fdatasync", 9),
+        ("pwrite64", 30),
+        ("pwrite64", 60),
+        ("pwrite64", 90),
+        ("unlink", 2),
+        ("syncfs", 1),
+    ] {
+        let at_b = Place::new(dir.path(), &format!("b-{call}-{nth}")).connecting_to(&at_a);
+        at_b.run_until_killed(call, nth).await;
+        let b = at_b.start();
+        equal(&a, &b, 21).await;
+        assert_eq!(b.verify().await, 21, "killed at {call} {nth}");
+        b.kill();
+    }
+}

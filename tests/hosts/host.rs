@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -107,6 +108,31 @@ impl Place {
         let token = std::fs::read_to_string(self.dir.join("data/api_token")).unwrap().trim().to_owned();
         let (can, api) = (can.unwrap(), api.unwrap());
         Host { child, can, api, token, said, client: client() }
+    }
+
+    /// Runs the host under `strace` until it is killed at the n-th call of a kind, or for ten seconds if it never makes
+    /// that many.
+    pub(crate) async fn run_until_killed(&self, call: &str, nth: u32) {
+        let mut traced = Command::new("strace")
+            .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")])
+            .args(["-e", &format!("inject={call}:signal=KILL:when={nth}")])
+            .arg(env!("CARGO_BIN_EXE_can-sync"))
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        for _ in 0..1000 {
+            if traced.try_wait().unwrap().is_some() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let group = rustix::process::Pid::from_child(&traced);
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+        traced.wait().unwrap();
     }
 
     /// Runs the program with arguments until it ends; returns how, and what it said.

@@ -43,6 +43,19 @@ pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("it did not happen within a minute")
 }
 
+/// Binds an endpoint of a host with this seed that knows the secret.
+pub(super) async fn bind(seed: u8, secret: [u8; 32]) -> Net {
+    let key = Keys::derive(&LibrarySecret::from_bytes(secret)).proof;
+    let options = net::Options {
+        key: [seed; 32].into(),
+        bind_addr: Some("127.0.0.1:0".parse().unwrap()),
+        last_port: None,
+        relay: Relay::Off,
+        membership: Membership { key, library: "mirror".to_owned(), epoch: 0 },
+    };
+    Net::bind(options).await.unwrap()
+}
+
 /// Waits until both hosts of each pair say that they are in sync, with equal sets.
 pub(super) async fn in_sync(pairs: &[(&Host, &Host)]) {
     let reached = within(async {
@@ -66,7 +79,7 @@ pub(super) struct Host {
     pub(super) store: Arc<MemoryStore>,
     pub(super) engine: Engine,
     pub(super) events: broadcast::Sender<Event>,
-    net: Net,
+    pub(super) net: Net,
     group: Group,
     parts: Parts,
 }
@@ -94,15 +107,7 @@ impl Parts {
     }
 
     pub(super) async fn again(self) -> Host {
-        let key = Keys::derive(&LibrarySecret::from_bytes(self.secret)).proof;
-        let net = Net::bind(net::Options {
-            key: [self.seed; 32].into(),
-            bind_addr: Some("127.0.0.1:0".parse().unwrap()),
-            last_port: None,
-            relay: Relay::Off,
-            membership: Membership { key, library: "mirror".to_owned(), epoch: 0 },
-        });
-        let net = net.await.unwrap();
+        let net = bind(self.seed, self.secret).await;
         let state = State::open(&self.data.path().join("state.db"), "mirror").unwrap();
         let (events, _) = broadcast::channel(1000);
         let group = Group::new("test", Arc::new(|group, task, message| panic!("{group}/{task}: {message}")));
@@ -113,7 +118,7 @@ impl Parts {
             hooks: Arc::clone(&self.hooks),
             library: Library::mirror(),
             name: format!("host {}", self.seed),
-            poll_interval: Duration::from_secs(30),
+            poll_interval: Duration::from_secs(2),
             events: events.clone(),
         };
         let engine = Engine::start(options, group.child("engine")).await.unwrap();
@@ -182,8 +187,12 @@ impl Host {
     }
 
     pub(super) async fn change(&self, id: &AssetId, changes: Changes) {
+        self.change_at(id, changes, now_ms()).await;
+    }
+
+    pub(super) async fn change_at(&self, id: &AssetId, changes: Changes, at_ms: u64) {
         let host = self.net.id();
-        let edit = Box::new(move |document: &mut LocalDocument| document.change(&changes, now_ms(), host));
+        let edit = Box::new(move |document: &mut LocalDocument| document.change(&changes, at_ms, host));
         self.store.edit(id, edit).await.unwrap().unwrap();
     }
 

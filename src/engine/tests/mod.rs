@@ -1,6 +1,7 @@
 //! Engines over loopback, in one process, with stores in memory.
 
 mod host;
+mod liar;
 
 use std::sync::Arc;
 
@@ -191,5 +192,21 @@ async fn ten_differences_in_a_hundred_thousand_cost_less_than_100_kib_on_the_wir
     let status = b.engine.status().await.unwrap();
     assert_eq!(status.library.summary.count, 100_010);
     let bytes = status.peers[0].bytes_in + status.peers[0].bytes_out;
-    assert!(bytes < 100 * 1024, "{bytes} bytes on the control connection");
+    assert!(bytes < 100 * 1024, "{bytes} bytes, contents and all");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_from_the_future_is_taken_when_its_time_has_come() {
+    let (a, b) = (Host::start(51).await, Host::start(52).await);
+    let id = a.ingest(10, "early").await;
+    let ahead = crate::limits::STAMP_AHEAD_MS + 3_000;
+    a.change_at(&id, Changes::new().set(names::PATH, "tomorrow").add_tag("t"), crate::task::now_ms() + ahead).await;
+    a.change(&id, Changes::new().set(names::USER, "now")).await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    let seen = b.metadata(&id).await;
+    assert_eq!((seen.path, seen.user.as_deref()), (None, Some("now")));
+    b.metadata_is(&id, |metadata| metadata.path.as_deref() == Some("tomorrow")).await;
+    in_sync(&[(&a, &b)]).await;
+    assert_eq!(a.metadata(&id).await, b.metadata(&id).await);
 }
