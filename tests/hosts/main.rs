@@ -6,3 +6,4 @@ mod disk_full;
 mod host;
 mod mirror;
 mod refusals;
+mod service;
