@@ -263,7 +263,8 @@ pub(super) fn fitting(changes: &Changes, document: &LocalDocument) -> (Changes, 
         }
         let grows = |name: &String| fits[name] != Value::Absent;
         let description = Some(names::DESCRIPTION.to_owned()).filter(|name| fits.contains_key(name) && grows(name));
-        let Some(name) = description.or_else(|| fits.keys().rev().find(|name| grows(name)).cloned()) else {
+        let last = |of: &str| fits.keys().rev().find(|name| grows(name) && name.starts_with(of)).cloned();
+        let Some(name) = description.or_else(|| last(names::TAG_PREFIX)).or_else(|| last("")) else {
             // The document was too large before.
             return (changes, left_out);
         };
