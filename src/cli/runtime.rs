@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::config;
+use crate::config::ConfigError;
 use crate::config::Settings;
 use crate::hook::NoHooks;
 use crate::http;
@@ -15,11 +16,13 @@ use crate::net;
 use crate::node;
 use crate::node::Node;
 use crate::node::StoreOptions;
+use crate::store::can_service::SyncKey;
 
 /// A host that runs, and the addresses of its faces.
 pub(super) struct Running {
     pub(super) node: Arc<Node>,
-    pub(super) can_api: SocketAddr,
+    /// Of the embedded store; a CAN Service answers for itself.
+    pub(super) can_api: Option<SocketAddr>,
     pub(super) host_api: SocketAddr,
 }
 
@@ -33,14 +36,15 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// Starts a host with its faces. The listeners are bound first: a port in use costs nothing then.
 pub(super) async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let phrase = settings.secret()?.clone();
+    let store = store_options(settings)?;
     let host_listener = Listener::bind(&settings.listen_addr.to_string()).await?;
-    let can_listener = Listener::bind(&settings.can_listen_addr.to_string()).await?;
+    let can_listener = match &store {
+        StoreOptions::Embedded { .. } => Some(Listener::bind(&settings.can_listen_addr.to_string()).await?),
+        StoreOptions::CanService { .. } => None,
+    };
     let options = node::Options {
         data_dir: settings.data_dir.clone(),
-        store: StoreOptions::Embedded {
-            storage_root: settings.storage_root.clone(),
-            verify_interval: settings.verify_interval,
-        },
+        store,
         phrase,
         name: settings.device_name.clone(),
         bind_addr: settings.bind_addr,
@@ -56,14 +60,31 @@ pub(super) async fn start(settings: &Settings) -> anyhow::Result<Running> {
     };
     let node = Arc::new(Node::start(options).await?);
     let token = Secret::new(&node.api_token()?);
-    let (host_api, can_api) = (host_listener.address(), can_listener.address());
-    let can = http::can::router(http::can::Options {
-        store: node.store(),
-        host: node.id(),
-        sync_api_key: settings.sync_api_key.as_ref().map(|key| Secret::new(key.expose())),
-    });
-    node.serve(vec![host_listener.served(http::host::router(Arc::clone(&node), token)), can_listener.served(can)]);
+    let (host_api, can_api) = (host_listener.address(), can_listener.as_ref().map(Listener::address));
+    let mut faces = vec![host_listener.served(http::host::router(Arc::clone(&node), token))];
+    if let Some(listener) = can_listener {
+        faces.push(listener.served(http::can::router(http::can::Options {
+            store: node.store(),
+            host: node.id(),
+            sync_api_key: settings.sync_api_key.as_ref().map(|key| Secret::new(key.expose())),
+        })));
+    }
+    node.serve(faces);
     Ok(Running { node, can_api, host_api })
+}
+
+fn store_options(settings: &Settings) -> Result<StoreOptions, ConfigError> {
+    Ok(match settings.can_service()? {
+        Some((url, key)) => StoreOptions::CanService {
+            url: url.to_owned(),
+            key: SyncKey::new(key.expose()),
+            sweep_interval: settings.sweep_interval,
+        },
+        None => StoreOptions::Embedded {
+            storage_root: settings.storage_root.clone(),
+            verify_interval: settings.verify_interval,
+        },
+    })
 }
 
 impl Running {

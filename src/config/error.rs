@@ -81,6 +81,11 @@ pub enum ConfigError {
          new one, and on a further machine it is copied from the first"
     )]
     MissingSecret,
+    /// There is no key for the CAN Service.
+    #[error(
+        "there is no `sync_api_key`, which the CAN Service at `can_service_url` asks for; copy it from its settings"
+    )]
+    MissingSyncKey,
     /// The secret can be guessed.
     #[error("`sync_passphrase` is refused")]
     WeakPhrase(#[source] WeakPhrase),

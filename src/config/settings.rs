@@ -120,6 +120,16 @@ impl Settings {
         }
         Ok(phrase)
     }
+
+    /// Returns where the CAN Service is and the key of its sync API; `None` with the embedded store.
+    ///
+    /// # Errors
+    /// [`ConfigError::MissingSyncKey`] when there is no key for it.
+    pub fn can_service(&self) -> Result<Option<(&str, &Hidden)>, ConfigError> {
+        let Some(url) = &self.can_service_url else { return Ok(None) };
+        let key = self.sync_api_key.as_ref().ok_or(ConfigError::MissingSyncKey)?;
+        Ok(Some((url, key)))
+    }
 }
 
 /// Returns the name of this machine, cut to what a device name may have.

@@ -50,9 +50,25 @@ pub enum DatabaseError {
     /// The commit that this write shared with others failed; nothing of it is stored.
     #[error("commit failed: {0}")]
     Commit(Arc<rusqlite::Error>),
+    /// The write panicked; nothing of it is stored.
+    #[error("a write to the database panicked")]
+    Panicked,
     /// The database was closed.
     #[error("the database is closed")]
     Closed,
+}
+
+impl DatabaseError {
+    /// Tells whether there was no space left, which may pass.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        let error = match self {
+            Self::Sqlite(error) => error,
+            Self::Commit(error) => error.as_ref(),
+            Self::Panicked | Self::Closed => return false,
+        };
+        error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+    }
 }
 
 /// An open database. Cloning shares it.
@@ -91,7 +107,26 @@ impl Database {
         T: Send + 'static,
         E: From<DatabaseError> + Send + 'static,
     {
-        self.writer.write(write).await
+        self.writer.write(write, |_| ()).await
+    }
+
+    /// Writes as [`write`](Self::write) does, and calls `tell` with what the write returned once that is durable, before
+    /// it is answered: on the writing thread, in the order of the writes, and also when whoever asked is gone. It must
+    /// not wait.
+    ///
+    /// # Errors
+    /// What the write itself returns, or [`DatabaseError::Commit`]; `tell` is not called then.
+    ///
+    /// # Cancel safety
+    /// The write may still happen, and then it is told.
+    pub async fn write_and_tell<T, E, F, G>(&self, write: F, tell: G) -> Result<T, E>
+    where
+        F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        G: FnOnce(&T) + Send + 'static,
+        T: Send + 'static,
+        E: From<DatabaseError> + Send + 'static,
+    {
+        self.writer.write(write, tell).await
     }
 
     /// Reads on a connection of the pool, on a blocking thread; sees every write that was answered.
@@ -111,6 +146,7 @@ impl Database {
 
     /// Commits what waits and closes; later calls fail.
     pub async fn close(&self) {
+        self.pool.close();
         self.writer.close().await;
     }
 }
@@ -197,6 +233,52 @@ mod tests {
         assert_eq!(count(&database).await, 50);
         database.close().await;
         assert!(matches!(database.write(insert(1000)).await, Err(DatabaseError::Closed)));
+        let read = database.read(|_| Ok::<_, DatabaseError>(()));
+        assert!(matches!(read.await, Err(DatabaseError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn a_write_that_panics_is_undone_alone_and_the_next_ones_go_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(&dir.path().join("a.db"), LAYOUT).unwrap();
+        let panicking = database.write::<(), DatabaseError, _>(|connection| {
+            connection.execute("INSERT INTO t (n) VALUES (7)", [])?;
+            panic!("on purpose");
+        });
+        let (first, panicked, last) = tokio::join!(database.write(insert(1)), panicking, database.write(insert(2)));
+        assert!(first.is_ok() && last.is_ok() && matches!(panicked, Err(DatabaseError::Panicked)), "{panicked:?}");
+        assert_eq!(count(&database).await, 2);
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_told_although_nobody_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(&dir.path().join("a.db"), LAYOUT).unwrap();
+        let (tell, mut told) = tokio::sync::mpsc::channel(1);
+        let write = |connection: &Connection| insert(1)(connection).map(|()| 5);
+        let writing = database.write_and_tell(write, move |n| tell.try_send(*n).unwrap());
+        // Asked once, it is on its way; then whoever asked goes.
+        assert!(futures_util::FutureExt::now_or_never(writing).is_none_or(|done| done.is_ok()));
+        assert_eq!(told.recv().await, Some(5));
+        assert_eq!(count(&database).await, 1);
+        let refused = database.write_and_tell(insert(1), |()| panic!("nothing was written"));
+        assert!(matches!(refused.await, Err(DatabaseError::Sqlite(_))));
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_gave_up_takes_no_later_write_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(&dir.path().join("a.db"), LAYOUT).unwrap();
+        // SQLite does this by itself when the disk is full.
+        let given_up = database.write::<(), DatabaseError, _>(|connection| {
+            connection.execute_batch("ROLLBACK")?;
+            Err(DatabaseError::Closed)
+        });
+        let (before, given_up, after) = tokio::join!(database.write(insert(1)), given_up, database.write(insert(2)));
+        assert!(given_up.is_err());
+        let stored = [&before, &after].into_iter().filter(|done| done.is_ok()).count();
+        assert_eq!(count(&database).await, i64::try_from(stored).unwrap(), "{before:?} {after:?}");
+        database.write(insert(3)).await.unwrap();
     }
 
     #[tokio::test]

@@ -23,6 +23,7 @@ pub(super) struct Pool {
 struct Idle {
     connections: Vec<Connection>,
     open: usize,
+    closed: bool,
 }
 
 impl Pool {
@@ -39,9 +40,20 @@ impl Pool {
         read(lent.connection.as_ref().expect("present until it is dropped"))
     }
 
+    /// Lends no more connections, and closes those that are idle; the others close when they come back.
+    pub(super) fn close(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.closed = true;
+        idle.connections.clear();
+        self.returned.notify_all();
+    }
+
     fn take(&self) -> Result<Connection, DatabaseError> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
+            if idle.closed {
+                return Err(DatabaseError::Closed);
+            }
             if let Some(connection) = idle.connections.pop() {
                 return Ok(connection);
             }
@@ -64,7 +76,8 @@ struct Lent<'a> {
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.connections.extend(self.connection.take());
+        let returned = self.connection.take().filter(|_| !idle.closed);
+        idle.connections.extend(returned);
         self.pool.returned.notify_one();
     }
 }

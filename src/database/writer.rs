@@ -4,6 +4,7 @@
 //! each in a savepoint, commits once, and then answers them all. After a failed commit the connection is closed and
 //! opened again: SQLite may hold pages that are not what is on the disk.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,9 +47,10 @@ impl Writer {
         Self { orders }
     }
 
-    pub(super) async fn write<T, E, F>(&self, write: F) -> Result<T, E>
+    pub(super) async fn write<T, E, F, G>(&self, write: F, tell: G) -> Result<T, E>
     where
         F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        G: FnOnce(&T) + Send + 'static,
         T: Send + 'static,
         E: From<DatabaseError> + Send + 'static,
     {
@@ -62,6 +64,9 @@ impl Writer {
                     (Ok(_), Err(error)) => Err(DatabaseError::Commit(error).into()),
                     (result, _) => result,
                 };
+                if let Ok(value) = &result {
+                    tell(value);
+                }
                 // Whoever asked may have gone.
                 let _ = answer.send(result);
             })
@@ -85,14 +90,23 @@ fn in_savepoint<T, E: From<DatabaseError>>(
     write: impl FnOnce(&Connection) -> Result<T, E>,
 ) -> Result<T, E> {
     let savepoint = |statement| connection.execute_batch(statement).map_err(DatabaseError::from);
+    if connection.is_autocommit() {
+        // On some errors, a full disk among them, SQLite gives the whole transaction up by itself. A savepoint would
+        // begin and commit another one, although the commit that is answered can only fail.
+        return Err(DatabaseError::Sqlite(rusqlite::Error::InvalidQuery).into());
+    }
     savepoint("SAVEPOINT job")?;
-    match write(connection) {
+    let written = std::panic::catch_unwind(AssertUnwindSafe(|| write(connection)));
+    match written.unwrap_or_else(|_| Err(DatabaseError::Panicked.into())) {
         Ok(value) => {
             savepoint("RELEASE job")?;
             Ok(value)
         }
         Err(error) => {
-            savepoint("ROLLBACK TO job; RELEASE job")?;
+            // Where there is no transaction any more, it is undone already.
+            if !connection.is_autocommit() {
+                savepoint("ROLLBACK TO job; RELEASE job")?;
+            }
             Err(error)
         }
     }

@@ -76,6 +76,12 @@ pub struct Options {
     pub membership: Membership,
 }
 
+/// Returns the id of the host that has this key.
+#[must_use]
+pub fn host_id(key: &[u8; 32]) -> HostId {
+    HostId::from_bytes(*SecretKey::from_bytes(key).public().as_bytes())
+}
+
 /// The endpoint could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

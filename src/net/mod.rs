@@ -18,6 +18,6 @@ mod tests;
 pub use bulk::{BulkServer, Head, Piece, Records, ServedLane, WantReader, WantWriter, Wants};
 pub use codec::CodecError;
 pub use control::{Control, ControlReader, ControlWriter, Greeting, Line};
-pub use endpoint::{Accepted, BindError, DialError, Net, Options, Path, Purpose, Relay};
+pub use endpoint::{Accepted, BindError, DialError, Net, Options, Path, Purpose, Relay, host_id};
 pub use frame::FrameError;
 pub use proof::{Link, Membership, ProofError};

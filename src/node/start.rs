@@ -29,6 +29,9 @@ use crate::net::Membership;
 use crate::net::Net;
 use crate::state::State;
 use crate::store::Store;
+use crate::store::can_service;
+use crate::store::can_service::CanService;
+use crate::store::can_service::SyncKey;
 use crate::store::embedded;
 use crate::store::embedded::EmbeddedStore;
 use crate::task::Group;
@@ -70,6 +73,15 @@ pub enum StoreOptions {
         /// Time in which every content is hashed once.
         verify_interval: Duration,
     },
+    /// At a CAN Service that runs already.
+    CanService {
+        /// Where it is.
+        url: String,
+        /// Its `sync_api_key`.
+        key: SyncKey,
+        /// How often all its metadata is read again.
+        sweep_interval: Duration,
+    },
 }
 
 /// A host could not start.
@@ -85,6 +97,9 @@ pub enum StartError {
     /// The embedded store cannot be opened.
     #[error(transparent)]
     Store(#[from] embedded::OpenError),
+    /// The CAN Service cannot be used as the store.
+    #[error(transparent)]
+    CanService(#[from] can_service::OpenError),
     /// The endpoint cannot be bound.
     #[error(transparent)]
     Net(#[from] net::BindError),
@@ -120,7 +135,7 @@ impl Node {
         let began = Instant::now();
         let library = Library::mirror();
         let (folder, key, secret) = {
-            let (data_dir, phrase, name) = (options.data_dir, options.phrase, library.name.clone());
+            let (data_dir, phrase, name) = (options.data_dir.clone(), options.phrase, library.name.clone());
             // Stretching a phrase takes 64 MiB and most of a second, before anything else large is made.
             blocking(move || {
                 let folder = DataFolder::open(&data_dir)?;
@@ -131,7 +146,15 @@ impl Node {
             .await?
         };
         let (events, _) = broadcast::channel(limits::EVENTS_QUEUED);
-        let store = open_store(options.store, events.clone()).await?;
+        let whole = Group::new("host", on_panic(events.clone()));
+        let place = Place {
+            host: net::host_id(&key),
+            data_dir: options.data_dir,
+            poll_interval: options.poll_interval,
+            events: events.clone(),
+            group: whole.child("store"),
+        };
+        let store = open_store(options.store, place).await?;
         let state = {
             let (path, name) = (folder.file("state.db"), library.name.clone());
             blocking(move || State::open(&path, &name)).await?
@@ -149,7 +172,6 @@ impl Node {
         if let Some(port) = net.port() {
             folder.keep_port(port)?;
         }
-        let whole = Group::new("host", on_panic(events.clone()));
         let replication = whole.child("replication");
         let engine = Engine::start(
             engine::Options {
@@ -238,7 +260,17 @@ impl Node {
     }
 }
 
-async fn open_store(options: StoreOptions, events: broadcast::Sender<Event>) -> Result<Arc<dyn Store>, StartError> {
+/// What a store gets from the host that it belongs to.
+struct Place {
+    host: HostId,
+    data_dir: PathBuf,
+    poll_interval: Duration,
+    events: broadcast::Sender<Event>,
+    group: Group,
+}
+
+async fn open_store(options: StoreOptions, place: Place) -> Result<Arc<dyn Store>, StartError> {
+    let Place { host, data_dir, poll_interval, events, group } = place;
     match options {
         StoreOptions::Embedded { storage_root, verify_interval } => {
             let notice = Arc::new(move |event| {
@@ -247,6 +279,19 @@ async fn open_store(options: StoreOptions, events: broadcast::Sender<Event>) -> 
             let verify_interval = Some(verify_interval);
             let options = embedded::Options { verify_interval, notice, ..embedded::Options::new(storage_root) };
             Ok(Arc::new(EmbeddedStore::open(options).await?))
+        }
+        StoreOptions::CanService { url, key, sweep_interval } => {
+            let options = can_service::Options {
+                url,
+                key,
+                host,
+                spool_dir: data_dir.join("spool"),
+                data_dir,
+                poll_interval,
+                sweep_interval,
+                stall: limits::SERVICE_STALL,
+            };
+            Ok(Arc::new(CanService::open(options, &group).await?))
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct StoreStatus {
     pub kind: &'static str,
     /// Why it cannot be used, if so.
     pub trouble: Option<String>,
+    /// What people should know although it works, a sentence each.
+    pub notes: Vec<String>,
     /// Assets whose content is here.
     pub assets: u64,
     /// Bytes of their contents.
@@ -51,11 +53,15 @@ impl Node {
             Ok(health) => StoreStatus {
                 kind,
                 trouble: health.trouble,
+                notes: health.notes,
                 assets: health.assets,
                 bytes: health.bytes,
                 missing: health.missing,
             },
-            Err(error) => StoreStatus { kind, trouble: Some(causes(&error)), assets: 0, bytes: 0, missing: 0 },
+            Err(error) => {
+                let trouble = Some(causes(&error));
+                StoreStatus { kind, trouble, notes: Vec::new(), assets: 0, bytes: 0, missing: 0 }
+            }
         };
         Ok(NodeStatus {
             id: self.id(),

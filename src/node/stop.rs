@@ -4,8 +4,9 @@ use super::start::Node;
 use crate::limits;
 
 impl Node {
-    /// Stops the host, in this order: faces, background work, replication (peers are told), state, store. Whatever hangs
-    /// is left behind after [`limits::STOP_TIME`]; what was answered is durable all the same.
+    /// Stops the host, in this order: faces, background work, replication (peers are told), state, store (with the tasks
+    /// that follow a CAN Service). Whatever hangs is left behind after [`limits::STOP_TIME`]; what was answered is
+    /// durable all the same.
     pub async fn stop(&self) {
         let stopping = async {
             self.faces.shut_down().await;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::asset::AssetId;
 use crate::asset::DecodeError;
 use crate::asset::InvalidMetadata;
+use crate::database::DatabaseError;
 
 /// The cause inside a backend: SQLite, HTTP or the file system.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -75,11 +76,32 @@ impl WriteError {
             if let Some(io) = error.downcast_ref::<std::io::Error>() {
                 return io.kind() == std::io::ErrorKind::StorageFull;
             }
+            if let Some(error) = error.downcast_ref::<DatabaseError>() {
+                return error.is_disk_full();
+            }
             if let Some(rusqlite::Error::SqliteFailure(failure, _)) = error.downcast_ref() {
                 return failure.code == rusqlite::ErrorCode::DiskFull;
             }
             cause = error.source();
         }
         false
+    }
+}
+
+impl From<DatabaseError> for ReadError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Closed => Self::Closed,
+            error => Self::Index(Box::new(error)),
+        }
+    }
+}
+
+impl From<DatabaseError> for WriteError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Closed => Self::Closed,
+            error => Self::Index(Box::new(error)),
+        }
     }
 }

@@ -130,7 +130,7 @@ impl Store for MemoryStore {
         let inner = self.read()?;
         let here = inner.assets.values().filter(|asset| asset.record.presence.is_here());
         let (assets, bytes) = here.fold((0, 0), |(n, bytes), asset| (n + 1, bytes + asset.record.key.size));
-        Ok(Health { trouble: None, assets, bytes, missing: inner.assets.len() as u64 - assets })
+        Ok(Health { trouble: None, notes: Vec::new(), assets, bytes, missing: inner.assets.len() as u64 - assets })
     }
 
     async fn record(&self, id: &AssetId) -> Result<Option<Record>, ReadError> {

@@ -72,6 +72,8 @@ pub struct Inventory {
 pub struct Health {
     /// Why the store cannot be written, if so.
     pub trouble: Option<String>,
+    /// What people should know although the store works, a sentence each.
+    pub notes: Vec<String>,
     /// Assets whose content is here, trashed ones too.
     pub assets: u64,
     /// Bytes of their contents.

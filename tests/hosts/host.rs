@@ -42,17 +42,24 @@ pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     pub(crate) storage_root: PathBuf,
     pub(crate) connect_to: Option<PathBuf>,
+    /// Lines of its configuration beside the usual ones.
+    pub(crate) lines: Vec<String>,
 }
 
 impl Place {
     pub(crate) fn new(dir: &Path, name: &str) -> Self {
         let dir = dir.join(name);
         std::fs::create_dir_all(&dir).unwrap();
-        Self { storage_root: dir.join("can_data"), dir, connect_to: None }
+        Self { storage_root: dir.join("can_data"), dir, connect_to: None, lines: Vec::new() }
     }
 
     pub(crate) fn connecting_to(mut self, other: &Self) -> Self {
         self.connect_to = Some(other.ticket_file());
+        self
+    }
+
+    pub(crate) fn with(mut self, key: &str, value: &str) -> Self {
+        self.lines.push(format!("{key}: {value}\n"));
         self
     }
 
@@ -64,11 +71,12 @@ impl Place {
         let connect = self.connect_to.as_ref().map(|path| format!("connect_ticket_file: {}\n", path.display()));
         let text = format!(
             "sync_passphrase: {PHRASE}\nrelay_url: off\nbind_addr: 127.0.0.1:0\nlisten_addr: 127.0.0.1:0\n\
-             can_listen_addr: 127.0.0.1:0\ndata_dir: {}\nstorage_root: {}\nticket_file: {}\n{}",
+             can_listen_addr: 127.0.0.1:0\ndata_dir: {}\nstorage_root: {}\nticket_file: {}\n{}{}",
             self.dir.join("data").display(),
             self.storage_root.display(),
             self.ticket_file().display(),
             connect.unwrap_or_default(),
+            self.lines.concat(),
         );
         let path = self.dir.join("config.yaml");
         std::fs::write(&path, text).unwrap();

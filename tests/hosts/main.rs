@@ -7,3 +7,4 @@ mod flush;
 mod host;
 mod mirror;
 mod refusals;
+mod service;

@@ -36,6 +36,7 @@ impl Args {
                 let resolved = context.resolve(file.as_deref())?;
                 say_notes(context, &resolved);
                 resolved.settings.secret()?;
+                resolved.settings.can_service()?;
                 if context.printer().is_json() {
                     context.printer().json(&json!({ "notes": resolved.notes }))?;
                 } else {

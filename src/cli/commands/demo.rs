@@ -69,12 +69,9 @@ impl Args {
         for name in ["A", "B"] {
             let mut settings = settings(&folder.0, name, phrase.clone());
             let running = runtime::start(&settings).await?;
-            settings.can_listen_addr = running.can_api;
-            printer.say(&format!(
-                "{name}: {}, CAN API http://{}{PREFIX}",
-                running.node.id().fmt_short(),
-                running.can_api
-            ));
+            settings.can_listen_addr = running.can_api.context("the embedded store has a CAN API")?;
+            let (id, can_api) = (running.node.id().fmt_short(), settings.can_listen_addr);
+            printer.say(&format!("{name}: {id}, CAN API http://{can_api}{PREFIX}"));
             hosts.push((running, settings));
         }
         let [(a, at_a), (b, at_b)] = hosts.try_into().map_err(|_| anyhow!("two hosts were started"))?;
@@ -103,6 +100,7 @@ async fn show(printer: &Printer, a: (&Running, &Settings), b: (&Running, &Settin
         }
         printer.say(&format!("{}: {} ingested", settings.device_name, format::count(mine.len() as u64, "file")));
     }
+    let (can_of_a, can_of_b) = (a.1.can_listen_addr, b.1.can_listen_addr);
     let (a, b) = (a.0, b.0);
     let began = Instant::now();
     b.node.connect(a.node.ticket()).await;
@@ -136,8 +134,8 @@ async fn show(printer: &Printer, a: (&Running, &Settings), b: (&Running, &Settin
     printer.table(&columns, &rows)?;
     printer.line("")?;
     printer.line("Ingest a file here, and read it there by the hash in the answer:")?;
-    printer.line(&format!("  curl -F file=@Cargo.toml http://{}{PREFIX}/ingest", a.can_api))?;
-    printer.line(&format!("  curl http://{}{PREFIX}/asset/HASH", b.can_api))?;
+    printer.line(&format!("  curl -F file=@Cargo.toml http://{can_of_a}{PREFIX}/ingest"))?;
+    printer.line(&format!("  curl http://{can_of_b}{PREFIX}/asset/HASH"))?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::context::Context;
 use crate::cli::runtime;
+use crate::http::can::PREFIX;
 
 /// Run a host until it is interrupted
 #[derive(Debug, clap::Args)]
@@ -20,7 +21,12 @@ impl Args {
         let done = runtime.block_on(async {
             let running = runtime::start(&settings).await?;
             printer.say(&format!("{} runs as {}", settings.device_name, running.node.id()));
-            printer.say(&format!("CAN API   http://{}{}", running.can_api, crate::http::can::PREFIX));
+            let can_api = match (&running.can_api, &settings.can_service_url) {
+                (None, Some(url)) => format!("{}{PREFIX}  (of the CAN Service)", url.trim_end_matches('/')),
+                (Some(address), _) => format!("http://{address}{PREFIX}"),
+                (None, None) => "not served".to_owned(),
+            };
+            printer.say(&format!("CAN API   {can_api}"));
             printer.say(&format!("host API  http://{}  (token in {})", running.host_api, settings.data_dir.display()));
             if let Some(path) = &settings.ticket_file {
                 printer.say(&format!("ticket    {}", path.display()));

@@ -32,6 +32,8 @@ struct Status {
 struct Store {
     kind: String,
     healthy: bool,
+    #[serde(default)]
+    notes: Vec<String>,
     assets: u64,
     bytes: u64,
 }
@@ -95,6 +97,9 @@ fn show(printer: &Printer, status: &Status) -> anyhow::Result<()> {
     let (assets, bytes) = (format::count(store.assets, "asset"), format::bytes(store.bytes));
     let health = if store.healthy { "" } else { ", NOT HEALTHY" };
     printer.line(&format!("store: {}, {assets}, {bytes}{health}", store.kind))?;
+    for note in &store.notes {
+        printer.line(&format!("note: {note}"))?;
+    }
     let [transfers, held] = [&status.transfers, &status.held].map(Amount::get);
     let [declined, refused] = [&status.declined, &status.refused].map(Amount::get);
     printer.line(&format!("{transfers} in transfer, {held} held, {declined} declined, {refused} refused"))?;

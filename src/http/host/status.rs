@@ -35,6 +35,8 @@ struct Store {
     kind: &'static str,
     healthy: bool,
     trouble: Option<String>,
+    /// What people should know although the store works.
+    notes: Vec<String>,
     assets: u64,
     bytes: u64,
     missing: u64,
@@ -96,6 +98,7 @@ impl From<NodeStatus> for Status {
                 kind: store.kind,
                 healthy: store.trouble.is_none(),
                 trouble: store.trouble,
+                notes: store.notes,
                 assets: store.assets,
                 bytes: store.bytes,
                 missing: store.missing,

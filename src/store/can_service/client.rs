@@ -1,5 +1,6 @@
 //! Calls of the sync API, each with its limits in time and size. The key travels in its header and nowhere else.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Once;
@@ -17,6 +18,7 @@ use reqwest::RequestBuilder;
 use reqwest::Response;
 use reqwest::header::HeaderValue;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use super::bundle;
 use super::bundle::BundleError;
@@ -79,6 +81,24 @@ impl ServiceError {
     }
 }
 
+/// The key of a service, which is not shown.
+#[derive(Clone)]
+pub struct SyncKey(Zeroizing<String>);
+
+impl SyncKey {
+    /// Hides a key.
+    #[must_use]
+    pub fn new(key: &str) -> Self {
+        Self(Zeroizing::new(key.to_owned()))
+    }
+}
+
+impl fmt::Debug for SyncKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SyncKey(…)")
+    }
+}
+
 /// Bytes of an answer as they come.
 pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, ServiceError>> + Send>>;
 
@@ -98,11 +118,15 @@ impl Client {
     ///
     /// # Errors
     /// What makes the key unfit for a header, or the TLS library unfit for use.
-    pub(super) fn new(url: &str, key: &str, stall: Duration) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    pub(super) fn new(
+        url: &str,
+        key: &SyncKey,
+        stall: Duration,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         static PROVIDER: Once = Once::new();
         // Another part of the program may have installed it before, which is as good.
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-        let mut key = HeaderValue::from_str(key)?;
+        let mut key = HeaderValue::from_str(&key.0)?;
         key.set_sensitive(true);
         let http = reqwest::Client::builder()
             .connect_timeout(limits::SERVICE_CONNECT_TIME)

@@ -107,7 +107,7 @@ async fn write_late(shared: &Shared) -> Result<(), FollowError> {
     loop {
         let from = after;
         let read = move |connection: &rusqlite::Connection| table::waiting(connection, &from, limits::SERVICE_BATCH);
-        let ids = shared.database.read(read).await?;
+        let ids = shared.index.read(read).await?;
         let Some(last) = ids.last() else { return Ok(()) };
         after = *last;
         shared.look(&ids).await?;

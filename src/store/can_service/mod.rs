@@ -11,8 +11,8 @@
 pub mod bundle;
 mod client;
 pub mod convert;
-mod database;
 mod follow;
+mod index;
 mod listing;
 mod notice;
 mod outgoing;
@@ -32,14 +32,15 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-pub use client::ServiceError;
-pub use database::DatabaseError;
+pub use client::{ServiceError, SyncKey};
 
 use self::client::Client;
-use self::database::Database;
+use self::index::Index;
 use super::Disk;
 use crate::asset::AssetId;
 use crate::asset::HostId;
+use crate::database;
+use crate::database::DatabaseError;
 use crate::limits;
 use crate::task::Backoff;
 use crate::task::Group;
@@ -50,7 +51,7 @@ pub struct Options {
     /// Where it is, such as `http://127.0.0.1:3210`.
     pub url: String,
     /// Its `sync_api_key`.
-    pub key: String,
+    pub key: SyncKey,
     /// The host in whose name changes made at the service are stamped.
     pub host: HostId,
     /// Folder for the database, made when missing.
@@ -79,7 +80,7 @@ pub enum OpenError {
     },
     /// The database cannot be used.
     #[error(transparent)]
-    Database(#[from] DatabaseError),
+    Database(#[from] database::OpenError),
     /// The key or the TLS library is unfit.
     #[error("calls to the CAN Service cannot be made; is sync_api_key plain text?")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -111,6 +112,13 @@ pub struct CanService {
     group: Group,
 }
 
+impl Drop for CanService {
+    /// Ends the tasks of a store that nobody closed; nothing that was answered is lost by that.
+    fn drop(&mut self) {
+        self.group.token().cancel();
+    }
+}
+
 impl std::fmt::Debug for CanService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CanService").finish_non_exhaustive()
@@ -120,7 +128,7 @@ impl std::fmt::Debug for CanService {
 /// What the store and the task that follows the service share.
 struct Shared {
     client: Client,
-    database: Database,
+    index: Index,
     host: HostId,
     disk: Disk,
     spool_dir: PathBuf,
@@ -146,10 +154,10 @@ impl CanService {
             let spool_dir = spool_dir.clone();
             move || prepare(&data_dir, &spool_dir)
         });
-        let database = prepared.await.map_err(|_| OpenError::Database(DatabaseError::Closed))??;
+        let index = prepared.await.expect("the work does not panic and is not cancelled")?;
         let shared = Arc::new(Shared {
             client,
-            database,
+            index,
             host,
             disk: Disk::default(),
             spool_dir,
@@ -166,7 +174,7 @@ impl CanService {
 }
 
 /// Makes the folders, opens the database, and removes ingests that a crash left behind.
-fn prepare(data_dir: &Path, spool_dir: &Path) -> Result<Database, OpenError> {
+fn prepare(data_dir: &Path, spool_dir: &Path) -> Result<Index, OpenError> {
     for path in [data_dir, spool_dir] {
         std::fs::create_dir_all(path).map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
     }
@@ -176,7 +184,7 @@ fn prepare(data_dir: &Path, spool_dir: &Path) -> Result<Database, OpenError> {
             let _ = std::fs::remove_file(file.path());
         }
     }
-    Ok(Database::open(&data_dir.join("can_service.db"))?)
+    Ok(Index::open(&data_dir.join("can_service.db"))?)
 }
 
 /// Lists what is there, again and again until the service answers or the time is over.

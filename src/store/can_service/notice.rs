@@ -59,7 +59,7 @@ impl Shared {
 
     /// Lists everything, and takes in all differences but new contents.
     pub(super) async fn sweep(&self) -> Result<Swept, FollowError> {
-        let before = self.database.read(table::ids_here).await?;
+        let before = self.index.read(table::ids_here).await?;
         let mut listed = vec![false; before.len()];
         let mut swept = Swept::default();
         loop {
@@ -111,7 +111,7 @@ impl Shared {
                 Err(error) => tracing::warn!(%error, "the can service lists something that is no asset"),
             }
         }
-        let sorted = self.database.read(move |connection| {
+        let sorted = self.index.read(move |connection| {
             let (mut stale, mut unread) = (Vec::new(), Vec::new());
             for (id, version, missing) in ids {
                 match table::get(connection, &id)? {
@@ -153,7 +153,7 @@ impl Shared {
             for seen in there {
                 let id = seen.key.id;
                 let _turn = self.lock(&id).await;
-                let known = self.database.read(move |connection| table::get(connection, &id)).await?;
+                let known = self.index.read(move |connection| table::get(connection, &id)).await?;
                 match known {
                     Some(entry) if entry.record.presence.is_here() => {
                         // What was read before the turn came may be older than what was written since.
@@ -175,22 +175,22 @@ impl Shared {
     pub(super) async fn take_in(&self, seen: Shown, finished: bool) -> Result<(), FollowError> {
         let (host, now) = (self.host, now_ms());
         let id = seen.key.id;
-        let left_out = self.database.write(move |writing| {
-            let Some(mut entry) = table::get(writing.transaction, &seen.key.id)? else { return Ok(Vec::new()) };
+        let left_out = self.index.write(move |writing| {
+            let Some(mut entry) = table::get(writing.connection, &seen.key.id)? else { return Ok(Vec::new()) };
             let before = entry.record.document.clone();
             let (changes, left_out) = entry.mirror.take_in(seen.metadata, &before, finished);
             entry.record.document.change(&changes, now, host);
             entry.version = seen.version;
             entry.waiting = entry.mirror.settle(&entry.record.document.metadata());
             if entry.record.document == before {
-                table::put(writing.transaction, &entry)?;
+                table::put(writing.connection, &entry)?;
             } else {
                 table::arrive(writing, &mut entry)?;
             }
             Ok(left_out)
         });
         for field in left_out.await? {
-            tracing::warn!(asset = %id, field, "too large to be shared; it stays at the can service");
+            tracing::warn!(asset = %id, field, "too large to be shared, it stays at the can service");
         }
         Ok(())
     }
@@ -198,15 +198,15 @@ impl Shared {
     /// Notes that a known asset is no longer at the service. The caller holds the asset's lock.
     pub(super) async fn gone(&self, id: &AssetId) -> Result<(), FollowError> {
         let id = *id;
-        let lost = self.database.write(move |writing| {
-            let Some(mut entry) = table::get(writing.transaction, &id)? else { return Ok(false) };
+        let lost = self.index.write(move |writing| {
+            let Some(mut entry) = table::get(writing.connection, &id)? else { return Ok(false) };
             if !entry.record.presence.is_here() {
                 return Ok(false);
             }
             if entry.mirror.shown.trashed {
-                table::remove(writing.transaction, &id)?;
+                table::remove(writing.connection, &id)?;
                 // Followers wake and find no record.
-                writing.arrive();
+                writing.arrive()?;
                 return Ok(false);
             }
             entry.record.presence = Presence::Missing;
@@ -263,8 +263,8 @@ impl Shared {
         let id = seen.key.id;
         let _turn = self.lock(&id).await;
         let (host, now) = (self.host, now_ms());
-        let left_out = self.database.write(move |writing| {
-            let connection = writing.transaction;
+        let left_out = self.index.write(move |writing| {
+            let connection = writing.connection;
             if table::purged(connection, &id)?.is_some() {
                 if seen.metadata.trashed {
                     table::put_purged(connection, &id, &seen.version)?;
@@ -286,28 +286,18 @@ impl Shared {
                 }
                 (None, Some((document, origin))) => {
                     let told = document.metadata();
-                    entry(
-                        &seen,
-                        content,
-                        document,
-                        origin,
-                        Mirror { told, shown: seen.metadata.clone(), writing: None },
-                    )
+                    entry(&seen, content, document, origin, Mirror { told, ..Mirror::seen(seen.metadata.clone()) })
                 }
                 (None, None) => {
                     let wishes = convert::wishes(&seen.metadata);
                     let (fits, out) = view::fitting(&wishes, &LocalDocument::default());
-                    left_out = out;
+                    left_out = out.iter().map(|name| view::shortened(name)).collect();
                     let mut document = LocalDocument::default();
                     document.see(&fits);
                     let told = document.metadata();
-                    entry(
-                        &seen,
-                        content,
-                        document,
-                        Origin::Here,
-                        Mirror { told, shown: seen.metadata.clone(), writing: None },
-                    )
+                    let mirror = Mirror::seen(seen.metadata.clone());
+                    let mirror = Mirror { told, left_out: left_out.iter().cloned().collect(), ..mirror };
+                    entry(&seen, content, document, Origin::Here, mirror)
                 }
             };
             table::remove_intent(connection, &id)?;
@@ -318,7 +308,7 @@ impl Shared {
             Ok(left_out)
         });
         for field in left_out.await? {
-            tracing::warn!(asset = %id, field, "too large to be shared; it stays at the can service");
+            tracing::warn!(asset = %id, field, "too large to be shared, it stays at the can service");
         }
         Ok(())
     }

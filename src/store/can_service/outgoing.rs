@@ -26,8 +26,8 @@ impl Shared {
     /// cannot hold.
     pub(super) async fn write_out(&self, id: &AssetId) -> Result<(), FollowError> {
         let id = *id;
-        let intent = self.database.write(move |writing| {
-            let Some(mut entry) = table::get(writing.transaction, &id)? else { return Ok(None) };
+        let intent = self.index.write(move |writing| {
+            let Some(mut entry) = table::get(writing.connection, &id)? else { return Ok(None) };
             if !entry.waiting || !entry.record.presence.is_here() {
                 return Ok(None);
             }
@@ -35,7 +35,7 @@ impl Shared {
             entry.waiting = entry.mirror.settle(&view);
             let write = entry.mirror.write_for(&view);
             entry.mirror.writing = write.is_some().then(|| view.clone());
-            table::put(writing.transaction, &entry)?;
+            table::put(writing.connection, &entry)?;
             Ok(write.map(|write| (write, view)))
         });
         let Some((write, view)) = intent.await? else { return Ok(()) };

@@ -9,7 +9,6 @@ use futures_util::stream;
 use tokio::sync::watch;
 
 use super::CanService;
-use super::DatabaseError;
 use super::FollowError;
 use super::ServiceError;
 use super::Shared;
@@ -29,6 +28,7 @@ use crate::asset::Metadata;
 use crate::asset::Timestamp;
 use crate::asset::Verified;
 use crate::asset::Verifier;
+use crate::database::DatabaseError;
 use crate::limits;
 use crate::store::Arrival;
 use crate::store::Content;
@@ -49,24 +49,6 @@ use crate::store::SpooledBytes;
 use crate::store::Store;
 use crate::store::Verification;
 use crate::store::WriteError;
-
-impl From<DatabaseError> for ReadError {
-    fn from(error: DatabaseError) -> Self {
-        match error {
-            DatabaseError::Closed => Self::Closed,
-            error => Self::Index(Box::new(error)),
-        }
-    }
-}
-
-impl From<DatabaseError> for WriteError {
-    fn from(error: DatabaseError) -> Self {
-        match error {
-            DatabaseError::Closed => Self::Closed,
-            error => Self::Index(Box::new(error)),
-        }
-    }
-}
 
 impl From<ServiceError> for ReadError {
     fn from(error: ServiceError) -> Self {
@@ -105,9 +87,10 @@ impl Store for CanService {
     }
 
     async fn health(&self) -> Result<Health, ReadError> {
-        let (assets, bytes, missing) = self.shared.database.read(table::counts).await?;
+        let counts = self.shared.index.read(table::counts).await?;
         let trouble = locked(&self.shared.trouble).clone();
-        Ok(Health { trouble, assets, bytes, missing })
+        let table::Counts { assets, bytes, missing, .. } = counts;
+        Ok(Health { trouble, notes: notes(&counts), assets, bytes, missing })
     }
 
     async fn record(&self, id: &AssetId) -> Result<Option<Record>, ReadError> {
@@ -116,20 +99,20 @@ impl Store for CanService {
 
     async fn page(&self, query: &Query) -> Result<Page, ReadError> {
         let query = query.clone();
-        Ok(self.shared.database.read(move |connection| listing::page(connection, &query)).await?)
+        Ok(self.shared.index.read(move |connection| listing::page(connection, &query)).await?)
     }
 
     async fn arrivals(&self, after: Arrival, limit: usize) -> Result<Vec<Record>, ReadError> {
         let limit = limit.clamp(1, limits::PAGE_ROWS);
-        Ok(self.shared.database.read(move |connection| table::arrivals(connection, after, limit)).await?)
+        Ok(self.shared.index.read(move |connection| table::arrivals(connection, after, limit)).await?)
     }
 
     async fn inventory(&self, after: Arrival, limit: usize) -> Result<Vec<Inventory>, ReadError> {
-        Ok(self.shared.database.read(move |connection| table::inventory(connection, after, limit)).await?)
+        Ok(self.shared.index.read(move |connection| table::inventory(connection, after, limit)).await?)
     }
 
     fn latest(&self) -> watch::Receiver<Arrival> {
-        self.shared.database.latest()
+        self.shared.index.latest()
     }
 
     async fn open(&self, id: &AssetId, offset: u64) -> Result<Option<Content>, ReadError> {
@@ -210,9 +193,9 @@ impl Store for CanService {
             shared.noted(shared.client.meta(write.to_wire(id.as_bytes(), &trashed)).await)?;
             version = shared.read(&[id]).await?.pop().map_or_else(Vec::new, |seen| seen.version);
         }
-        let removed = shared.database.write(move |writing| {
-            table::put_purged(writing.transaction, &id, &version)?;
-            table::remove(writing.transaction, &id)
+        let removed = shared.index.write(move |writing| {
+            table::put_purged(writing.connection, &id, &version)?;
+            table::remove(writing.connection, &id)
         });
         Ok(removed.await?)
     }
@@ -236,9 +219,9 @@ impl Store for CanService {
             Verification::Missing => Presence::Missing,
         };
         let (_turn, id) = (shared.lock(id).await, *id);
-        let noted = shared.database.write(move |writing| {
+        let noted = shared.index.write(move |writing| {
             if let Some(mut entry) =
-                table::get(writing.transaction, &id)?.filter(|entry| entry.record.presence.is_here())
+                table::get(writing.connection, &id)?.filter(|entry| entry.record.presence.is_here())
             {
                 entry.record.presence = presence;
                 table::arrive(writing, &mut entry)?;
@@ -251,8 +234,25 @@ impl Store for CanService {
 
     async fn close(&self) {
         self.group.shut_down().await;
-        self.shared.database.close();
+        self.shared.index.close().await;
     }
+}
+
+/// Says in words what people may want to do something about at the service.
+fn notes(counts: &table::Counts) -> Vec<String> {
+    let assets = |count: u64| if count == 1 { "1 asset".to_owned() } else { format!("{count} assets") };
+    let lost = (counts.lost > 0).then(|| {
+        let lost = assets(counts.lost);
+        format!("the CAN Service has lost {lost} that nobody had trashed; what was lost is fetched from peers again")
+    });
+    let left_out = counts.first_left_out.as_ref().map(|(id, names)| {
+        let (count, names) = (assets(counts.left_out), names.join(", "));
+        format!(
+            "the CAN Service holds metadata that is too large to be shared, of {count}: it stays there until it is \
+             shortened (the first is {id}: {names})"
+        )
+    });
+    lost.into_iter().chain(left_out).collect()
 }
 
 /// Takes an asset off the list of those being handed over, also when the call is cancelled.
@@ -270,7 +270,7 @@ impl Drop for Putting {
 impl Shared {
     async fn entry(&self, id: &AssetId) -> Result<Option<table::Entry>, DatabaseError> {
         let id = *id;
-        self.database.read(move |connection| table::get(connection, &id)).await
+        self.index.read(move |connection| table::get(connection, &id)).await
     }
 
     /// Hands an asset to the service whose content is not there. The caller holds the asset's lock.
@@ -283,14 +283,14 @@ impl Shared {
     ) -> Result<Record, WriteError> {
         let (key, content) = (verified.key(), verified.content());
         let id = key.id;
-        let intent = self.database.write(move |writing| {
-            let known = table::get(writing.transaction, &id)?;
-            let purged = table::purged(writing.transaction, &id)?.is_some();
+        let intent = self.index.write(move |writing| {
+            let known = table::get(writing.connection, &id)?;
+            let purged = table::purged(writing.connection, &id)?.is_some();
             let mut document =
                 known.as_ref().map_or_else(LocalDocument::default, |known| known.record.document.clone());
             edit(&mut document);
             let origin = known.as_ref().map_or(origin, |known| known.record.origin);
-            table::put_intent(writing.transaction, &id, &document, origin)?;
+            table::put_intent(writing.connection, &id, &document, origin)?;
             let quarantined = known.is_some_and(|known| known.record.presence == Presence::Quarantined);
             Ok((document, origin, quarantined, purged))
         });
@@ -303,21 +303,20 @@ impl Shared {
         let Some(seen) = self.read(&[id]).await?.pop() else {
             return Err(WriteError::Index("the CAN Service answered a push and does not have the asset".into()));
         };
-        let mirror = if known {
-            if !purged && !quarantined {
-                let (fits, _) = super::view::fitting(&super::convert::wishes(&seen.metadata), &document);
-                document.see(&fits);
-            }
-            Mirror::seen(seen.metadata.clone())
-        } else {
-            Mirror { told, shown: seen.metadata.clone(), writing: None }
-        };
+        let mut mirror = Mirror::seen(seen.metadata.clone());
+        if !known {
+            mirror.told = told;
+        } else if !purged && !quarantined {
+            let (fits, left_out) = super::view::fitting(&super::convert::wishes(&seen.metadata), &document);
+            document.see(&fits);
+            mirror.left_out = left_out.iter().map(|name| super::view::shortened(name)).collect();
+        }
         let seen = Shown { key, ..seen };
-        let stored = self.database.write(move |writing| {
+        let stored = self.index.write(move |writing| {
             let mut entry = notice::entry(&seen, content, document, origin, mirror);
             entry.waiting = entry.mirror.settle(&entry.record.document.metadata());
-            table::remove_intent(writing.transaction, &id)?;
-            table::remove_purged(writing.transaction, &id)?;
+            table::remove_intent(writing.connection, &id)?;
+            table::remove_purged(writing.connection, &id)?;
             table::arrive(writing, &mut entry)?;
             Ok(entry.record)
         });
@@ -344,8 +343,8 @@ impl Shared {
             }
         }
         let id = *id;
-        let changed = self.database.write(move |writing| {
-            let Some(mut entry) = table::get(writing.transaction, &id)? else { return Ok(None) };
+        let changed = self.index.write(move |writing| {
+            let Some(mut entry) = table::get(writing.connection, &id)? else { return Ok(None) };
             let before = entry.record.document.clone();
             edit(&mut entry.record.document);
             if entry.record.document != before {

@@ -7,7 +7,7 @@ use rusqlite::Row;
 use rusqlite::params;
 
 use super::convert;
-use super::database::Writing;
+use super::index::Writing;
 use super::view::Mirror;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
@@ -16,6 +16,7 @@ use crate::asset::Digest;
 use crate::asset::LocalDocument;
 use crate::asset::Metadata;
 use crate::asset::Timestamp;
+use crate::database::Migrations;
 use crate::proto::can::v1;
 use crate::store::Arrival;
 use crate::store::Inventory;
@@ -25,26 +26,27 @@ use crate::store::Presence;
 use crate::store::Query;
 use crate::store::Record;
 
-/// Version of the tables.
-const VERSION: i64 = 1;
-
-const SCHEMA: &str = "
+/// The steps from an empty file to the newest tables.
+pub(super) const MIGRATIONS: Migrations = &["
     CREATE TABLE asset(
         id BLOB PRIMARY KEY, timestamp INTEGER NOT NULL, size INTEGER NOT NULL, content BLOB NOT NULL,
         document BLOB NOT NULL, digest BLOB NOT NULL, trashed INTEGER NOT NULL, origin INTEGER NOT NULL,
         presence INTEGER NOT NULL, arrival INTEGER NOT NULL,
-        told BLOB NOT NULL, shown BLOB NOT NULL, writing BLOB, version BLOB NOT NULL, waiting INTEGER NOT NULL
+        told BLOB NOT NULL, shown BLOB NOT NULL, writing BLOB, version BLOB NOT NULL, waiting INTEGER NOT NULL,
+        -- JSON array of names; NULL for none
+        left_out TEXT
     ) WITHOUT ROWID;
     CREATE UNIQUE INDEX asset_arrival ON asset(arrival);
     CREATE INDEX asset_time ON asset(presence, trashed, timestamp, id);
     CREATE INDEX asset_waiting ON asset(id) WHERE waiting = 1;
+    CREATE INDEX asset_left_out ON asset(id) WHERE left_out IS NOT NULL;
     CREATE TABLE intent(
         id BLOB PRIMARY KEY, document BLOB NOT NULL, origin INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE purged(id BLOB PRIMARY KEY, version BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     INSERT INTO counter VALUES('arrival', 0);
-";
+"];
 
 /// An asset and what is remembered about it at the service.
 #[derive(Debug, Clone)]
@@ -57,30 +59,18 @@ pub(super) struct Entry {
     pub(super) waiting: bool,
 }
 
-/// Makes the tables where there are none.
-pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version == 0 {
-        connection.execute_batch(&format!("BEGIN IMMEDIATE;{SCHEMA};PRAGMA user_version={VERSION};COMMIT;"))?;
-    } else if version != VERSION {
-        return Err(damaged(
-            0,
-            format!("the database has version {version}, this program knows {VERSION}; it was made by a later one"),
-        ));
-    }
-    Ok(())
+pub(super) fn last_arrival(connection: &Connection) -> rusqlite::Result<Arrival> {
+    connection.query_row("SELECT value FROM counter WHERE name='arrival'", [], |row| number(row, 0).map(Arrival))
 }
 
-pub(super) fn last_arrival(connection: &Connection) -> rusqlite::Result<u64> {
-    connection.query_row("SELECT value FROM counter WHERE name='arrival'", [], |row| number(row, 0))
+/// Gives out the next arrival.
+pub(super) fn next_arrival(connection: &Connection) -> rusqlite::Result<Arrival> {
+    let sql = "UPDATE counter SET value=value+1 WHERE name='arrival' RETURNING value";
+    connection.prepare_cached(sql)?.query_row([], |row| number(row, 0).map(Arrival))
 }
 
-pub(super) fn set_last_arrival(connection: &Connection, last: u64) -> rusqlite::Result<()> {
-    connection.prepare_cached("UPDATE counter SET value=?1 WHERE name='arrival'")?.execute([row_number(last)])?;
-    Ok(())
-}
-
-const COLUMNS: &str = "id,timestamp,size,content,document,origin,presence,arrival,told,shown,writing,version,waiting";
+const COLUMNS: &str =
+    "id,timestamp,size,content,document,origin,presence,arrival,told,shown,writing,version,waiting,left_out";
 
 fn damaged(column: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, error.into())
@@ -128,6 +118,11 @@ fn view_bytes(metadata: &Metadata) -> Vec<u8> {
     convert::to_wire(metadata).encode_to_vec()
 }
 
+fn names(column: usize, row: &Row<'_>) -> rusqlite::Result<Vec<String>> {
+    let json: Option<String> = row.get(column)?;
+    json.map_or(Ok(Vec::new()), |json| serde_json::from_str(&json).map_err(|error| damaged(column, error)))
+}
+
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let record = Record {
         key: key(row)?,
@@ -142,6 +137,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         told: view(8, row.get_ref(8)?.as_blob()?)?,
         shown: view(9, row.get_ref(9)?.as_blob()?)?,
         writing: writing.map(|writing| view(10, &writing)).transpose()?,
+        left_out: names(13, row)?.into_iter().collect(),
     };
     Ok(Entry { record, mirror, version: row.get(11)?, waiting: row.get(12)? })
 }
@@ -155,7 +151,8 @@ pub(super) fn get(connection: &Connection, id: &AssetId) -> rusqlite::Result<Opt
 /// Puts an asset in, whatever was there.
 pub(super) fn put(connection: &Connection, entry: &Entry) -> rusqlite::Result<()> {
     let (record, mirror) = (&entry.record, &entry.mirror);
-    let sql = "REPLACE INTO asset VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)";
+    let left_out = (!mirror.left_out.is_empty()).then(|| serde_json::json!(mirror.left_out).to_string());
+    let sql = "REPLACE INTO asset VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)";
     connection.prepare_cached(sql)?.execute(params![
         record.key.id.as_bytes(),
         row_number(record.key.timestamp.as_millis()),
@@ -172,14 +169,15 @@ pub(super) fn put(connection: &Connection, entry: &Entry) -> rusqlite::Result<()
         mirror.writing.as_ref().map(view_bytes),
         entry.version,
         entry.waiting,
+        left_out,
     ])?;
     Ok(())
 }
 
 /// Puts a changed asset in under a new arrival.
 pub(super) fn arrive(writing: &mut Writing<'_>, entry: &mut Entry) -> rusqlite::Result<()> {
-    entry.record.arrival = writing.arrive();
-    put(writing.transaction, entry)
+    entry.record.arrival = writing.arrive()?;
+    put(writing.connection, entry)
 }
 
 pub(super) fn remove(connection: &Connection, id: &AssetId) -> rusqlite::Result<bool> {
@@ -222,12 +220,34 @@ fn row_number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Counts assets that are here, their bytes, and those that are not.
-pub(super) fn counts(connection: &Connection) -> rusqlite::Result<(u64, u64, u64)> {
-    let here = "SELECT COUNT(*), COALESCE(SUM(size),0) FROM asset WHERE presence=0";
-    let (assets, bytes) = connection.query_row(here, [], |row| Ok((number(row, 0)?, number(row, 1)?)))?;
-    let missing = connection.query_row("SELECT COUNT(*) FROM asset WHERE presence<>0", [], |row| number(row, 0))?;
-    Ok((assets, bytes, missing))
+/// What is here and what is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) assets: u64,
+    pub(super) bytes: u64,
+    /// Assets whose content is not here, for whatever reason.
+    pub(super) missing: u64,
+    /// Those of them that vanished from the service.
+    pub(super) lost: u64,
+    /// Assets of which something stays at the service because no document may hold it.
+    pub(super) left_out: u64,
+    /// The first of them, and what that is.
+    pub(super) first_left_out: Option<(AssetId, Vec<String>)>,
+}
+
+/// Counts assets.
+pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
+    let count = |sql| connection.prepare_cached(sql)?.query_row([], |row| number(row, 0));
+    let first = "SELECT id,left_out FROM asset WHERE left_out IS NOT NULL AND presence=0 ORDER BY id LIMIT 1";
+    let mut first = connection.prepare_cached(first)?;
+    Ok(Counts {
+        assets: count("SELECT COUNT(*) FROM asset WHERE presence=0")?,
+        bytes: count("SELECT COALESCE(SUM(size),0) FROM asset WHERE presence=0")?,
+        missing: count("SELECT COUNT(*) FROM asset WHERE presence<>0")?,
+        lost: count("SELECT COUNT(*) FROM asset WHERE presence=1")?,
+        left_out: count("SELECT COUNT(*) FROM asset WHERE left_out IS NOT NULL AND presence=0")?,
+        first_left_out: first.query_row([], |row| Ok((AssetId::from_bytes(row.get(0)?), names(1, row)?))).optional()?,
+    })
 }
 
 /// Returns the ids of all assets that are here, in order.

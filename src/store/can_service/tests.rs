@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::CanService;
 use super::OpenError;
 use super::Options;
+use super::SyncKey;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
 use crate::asset::Changes;
@@ -37,7 +38,7 @@ fn group() -> Group {
 fn options(url: &str, dir: &Path) -> Options {
     Options {
         url: url.to_owned(),
-        key: KEY.to_owned(),
+        key: SyncKey::new(KEY),
         host: HostId::from_bytes([1; 32]),
         data_dir: dir.join("data"),
         spool_dir: dir.join("spool"),

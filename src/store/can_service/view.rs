@@ -27,6 +27,8 @@ pub(super) struct Mirror {
     pub(super) shown: Metadata,
     /// What is being written; set before the write and cleared after what it came to was read.
     pub(super) writing: Option<Metadata>,
+    /// What it shows and no document may hold: the names of it, shortened.
+    pub(super) left_out: BTreeSet<String>,
 }
 
 /// A change of metadata that the service is asked for.
@@ -82,7 +84,7 @@ fn same_tag(a: &str, b: &str) -> bool {
 impl Mirror {
     /// Remembers a view that was not written by this host.
     pub(super) fn seen(shown: Metadata) -> Self {
-        Self { told: shown.clone(), shown, writing: None }
+        Self { told: shown.clone(), shown, writing: None, left_out: BTreeSet::new() }
     }
 
     /// Returns what a person changed at the service since it was read last.
@@ -111,7 +113,7 @@ impl Mirror {
     }
 
     /// Takes in what the service shows now, and returns what a person changed there and may be taken into `document`,
-    /// and the names of what must stay at the service.
+    /// and the names of what must stay at the service and did not before.
     ///
     /// `finished` says that the write which is under way was answered; else it broke off and may be tried again.
     pub(super) fn take_in(
@@ -121,7 +123,7 @@ impl Mirror {
         finished: bool,
     ) -> (Changes, Vec<String>) {
         let changes = self.changes(&now);
-        let (fits, left_out) = fitting(&changes, document);
+        let (fits, beyond) = fitting(&changes, document);
         let (view, present) = (fields(&document.metadata()), fields(&now));
         let value = |of: &BTreeMap<String, Value>, name: &str| of.get(name).cloned().unwrap_or(Value::Absent);
         let shown = fields(&self.shown);
@@ -133,8 +135,16 @@ impl Mirror {
             written
         });
         // What came by itself, or is too large to be taken, counts as told, so that it is left alone.
+        let mut left_out = Vec::new();
         for name in differing(&self.shown, &now).keys() {
             put(&mut self.told, name, &value(&view, name));
+            let was_left_out = self.left_out.remove(&shortened(name));
+            if beyond.contains(name) {
+                self.left_out.insert(shortened(name));
+                if !was_left_out {
+                    left_out.push(shortened(name));
+                }
+            }
         }
         for (name, _) in fits.iter() {
             put(&mut self.told, name, &value(&present, name));
@@ -215,7 +225,16 @@ impl Write {
     }
 }
 
-/// Takes out of `changes` what no document may hold, and returns the names of it.
+/// The beginning of the name of a field or tag, for people. Tags at a service have any length.
+pub(super) fn shortened(name: &str) -> String {
+    name.chars().take(NAME_SHOWN).collect()
+}
+
+/// Characters of a name that are shown.
+const NAME_SHOWN: usize = 80;
+
+/// Takes out of `changes` what no document may hold, and returns the names of it; what is to go and never was in one is
+/// no loss, and is not named.
 ///
 /// Fields beyond their own limit go first; then, as long as the whole is beyond its limit, the description and the last
 /// of the tags.
@@ -223,6 +242,10 @@ pub(super) fn fitting(changes: &Changes, document: &LocalDocument) -> (Changes, 
     let mut left_out = Vec::new();
     let mut fits: BTreeMap<String, Value> = BTreeMap::new();
     for (name, value) in changes.iter() {
+        if *value == Value::Absent && document.shared().get(name).is_none() {
+            // It was left out before; remembering that it is gone would only take up room.
+            continue;
+        }
         let one: Changes = [(name.to_owned(), value.clone())].into_iter().collect();
         if validate_changes(&one).is_ok() {
             fits.insert(name.to_owned(), value.clone());
@@ -240,7 +263,8 @@ pub(super) fn fitting(changes: &Changes, document: &LocalDocument) -> (Changes, 
         }
         let grows = |name: &String| fits[name] != Value::Absent;
         let description = Some(names::DESCRIPTION.to_owned()).filter(|name| fits.contains_key(name) && grows(name));
-        let Some(name) = description.or_else(|| fits.keys().rev().find(|name| grows(name)).cloned()) else {
+        let last = |of: &str| fits.keys().rev().find(|name| grows(name) && name.starts_with(of)).cloned();
+        let Some(name) = description.or_else(|| last(names::TAG_PREFIX)).or_else(|| last("")) else {
             // The document was too large before.
             return (changes, left_out);
         };
@@ -372,7 +396,7 @@ mod tests {
     #[test]
     fn a_tag_held_in_another_spelling_can_be_removed_from_both_sides() {
         let tagged = |tag: &str| Metadata { tags: [tag.to_owned()].into(), ..Metadata::default() };
-        let mirror = Mirror { told: tagged("Beach"), shown: tagged("beach"), writing: None };
+        let mirror = Mirror { told: tagged("Beach"), ..Mirror::seen(tagged("beach")) };
         let removed: Vec<_> = mirror.changes(&Metadata::default()).iter().map(|(name, _)| name.to_owned()).collect();
         assert_eq!(removed, ["tag/Beach", "tag/beach"]);
         let write = mirror.write_for(&Metadata::default()).unwrap();

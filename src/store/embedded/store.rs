@@ -192,7 +192,7 @@ impl Store for EmbeddedStore {
     async fn health(&self) -> Result<Health, ReadError> {
         let sums = self.read(|connection| Sums::load(connection).map_err(index)).await?;
         let trouble = self.inner.write_back.trouble();
-        Ok(Health { trouble, assets: sums.assets, bytes: sums.bytes, missing: sums.missing })
+        Ok(Health { trouble, notes: Vec::new(), assets: sums.assets, bytes: sums.bytes, missing: sums.missing })
     }
 
     async fn record(&self, id: &AssetId) -> Result<Option<Record>, ReadError> {

@@ -17,6 +17,7 @@ use super::timestamp;
 use super::until;
 use crate::asset::Changes;
 use crate::asset::names;
+use crate::asset::validate_document;
 use crate::limits;
 use crate::proto::can::v1;
 use crate::store::Origin;
@@ -158,8 +159,8 @@ async fn a_push_whose_answer_was_lost_is_ours_when_it_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn events_that_are_lost_repeated_or_garbage_only_cost_time() {
-    for telling in [Telling::Loses, Telling::Repeats, Telling::Garbage] {
+async fn events_that_are_lost_repeated_reordered_or_garbage_only_cost_time() {
+    for telling in [Telling::Loses, Telling::Repeats, Telling::Reorders, Telling::Garbage] {
         let (service, url, group) = PoorService::start().await;
         let dir = tempfile::tempdir().unwrap();
         let mut options = options(&url, dir.path());
@@ -225,12 +226,16 @@ async fn what_vanishes_from_the_trash_is_purged_and_what_vanishes_otherwise_is_m
     until(&client, &lost.id, "the loss", |record| record.is_some_and(|record| record.presence == Presence::Missing))
         .await;
     let health = client.health().await.unwrap();
-    assert_eq!((health.assets, health.missing), (1, 1));
+    assert_eq!((health.assets, health.missing, health.trouble), (1, 1, None));
+    assert!(health.notes[0].contains("has lost 1 asset that nobody had trashed"), "{:?}", health.notes);
+    assert!(client.open(&lost.id, 0).await.unwrap().is_none());
     assert!(client.record(&kept.id).await.unwrap().unwrap().presence.is_here());
     // It is pulled again, and has its document.
     let back = put(&client, b"lost", timestamp(3), seen(Changes::new())).await;
     assert_eq!((back.presence, tags(&back)), (Presence::Here, vec!["x".to_owned()]));
     assert_eq!(service.metadata(&lost.id).unwrap().tags, ["x"]);
+    let health = client.health().await.unwrap();
+    assert_eq!((health.assets, health.missing, health.notes), (2, 0, Vec::new()));
     client.close().await;
 }
 
@@ -254,7 +259,97 @@ async fn what_is_too_large_to_share_stays_at_the_service() {
     until(&client, &key.id, "a later change", |record| has(record, "x")).await;
     client.edit(&key.id, by_peer(Changes::new().add_tag("y"), MILLIS)).await.unwrap().unwrap();
     let held = service.metadata(&key.id).unwrap();
-    assert_eq!((held.description, held.tags), (Some(long), vec!["x".to_owned(), "y".to_owned()]));
+    assert_eq!((held.description.clone(), &held.tags[..]), (Some(long), &["x".to_owned(), "y".to_owned()][..]));
+    let health = client.health().await.unwrap();
+    assert_eq!((health.notes.len(), health.trouble), (1, None));
+    let note = &health.notes[0];
+    assert!(note.contains("1 asset:") && note.contains(&key.id.to_string()), "{note}");
+    assert!(note.contains("description"), "{note}");
+
+    // Shortened, it is a change as any other.
+    service.by_hand(key, b"content", v1::Metadata { description: Some("short".into()), ..held });
+    until(&client, &key.id, "a shorter description", |record| {
+        record.is_some_and(|record| record.document.metadata().description.as_deref() == Some("short"))
+    })
+    .await;
+    assert_eq!(client.health().await.unwrap().notes, [""; 0]);
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metadata_too_large_as_a_whole_is_shared_as_far_as_it_fits() {
+    let (service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(&url, dir.path());
+    options.sweep_interval = Duration::from_millis(30);
+    let client = open(options.clone(), &group).await.unwrap();
+    let key = key_of(b"content", timestamp(1));
+    // Each is allowed by itself.
+    let many: Vec<String> = (0..1000).map(|n| format!("{n:0>250}")).collect();
+    let metadata = v1::Metadata {
+        description: Some("y".repeat(60_000)),
+        user: Some("ann".into()),
+        tags: many.clone(),
+        ..v1::Metadata::default()
+    };
+    service.by_hand(key, b"content", metadata.clone());
+    until(&client, &key.id, "the asset", |record| record.is_some()).await;
+    let record = client.record(&key.id).await.unwrap().unwrap();
+    let seen = record.document.metadata();
+    assert_eq!((seen.user.as_deref(), seen.description.as_deref()), (Some("ann"), None));
+    assert!(validate_document(record.document.shared()).is_ok());
+    assert!(seen.tags.len() > 700 && seen.tags.len() < 1000, "{} tags", seen.tags.len());
+    let note = client.health().await.unwrap().notes.remove(0);
+    assert!(note.contains("1 asset:") && note.contains("description"), "{note}");
+
+    // What did not fit stays at the service, also when something else is written there, and after a restart.
+    client.edit(&key.id, by_peer(Changes::new().set(names::APPLICATION, "app"), MILLIS)).await.unwrap().unwrap();
+    client.close().await;
+    let client = open(options, &group).await.unwrap();
+    let held = service.metadata(&key.id).unwrap();
+    assert_eq!((held.tags.len(), held.description.as_ref(), held.application.as_deref()), {
+        (1000, metadata.description.as_ref(), Some("app"))
+    });
+    assert_eq!(client.health().await.unwrap().notes, [note]);
+    assert_eq!(service.counts(), (1, 0));
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_has_as_many_pages_as_it_takes() {
+    let (service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    service.list_by(3);
+    service.tell(Telling::Mute);
+    let add = |n: u8| {
+        let key = key_of(&[n], timestamp(u64::from(n)));
+        service.by_hand(key, &[n], v1::Metadata::default());
+        key
+    };
+    let keys: Vec<_> = (0..20).map(add).collect();
+    let mut options = options(&url, dir.path());
+    options.poll_interval = Duration::from_millis(20);
+    let client = open(options.clone(), &group).await.unwrap();
+    assert!(service.pages() >= 7, "20 assets, three a page");
+    for key in &keys {
+        until(&client, &key.id, "an asset that was there", |record| record.is_some()).await;
+    }
+    // From the cursor on, again over several pages.
+    let more: Vec<_> = (20..40).map(add).collect();
+    for key in &more {
+        until(&client, &key.id, "an asset that came later", |record| record.is_some()).await;
+    }
+    client.close().await;
+
+    // What is gone is found by the end of all pages, and by nothing before it.
+    service.remove(&keys[7].id);
+    service.remove(&more[19].id);
+    let client = open(options, &group).await.unwrap();
+    let health = client.health().await.unwrap();
+    assert_eq!((health.assets, health.missing), (38, 2));
+    for id in [keys[7].id, more[19].id] {
+        assert_eq!(client.record(&id).await.unwrap().unwrap().presence, Presence::Missing);
+    }
     client.close().await;
 }
 
@@ -263,7 +358,7 @@ async fn a_wrong_key_ends_the_start_with_its_reason() {
     let (_service, url, group) = PoorService::start().await;
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(&url, dir.path());
-    options.key = "a secret that is wrong".to_owned();
+    options.key = super::SyncKey::new("a secret that is wrong");
     let error = open(options, &group).await.unwrap_err();
     let text = super::super::follow::in_one_line(&error);
     assert!(text.contains(&url) && text.contains("403"), "{text}");

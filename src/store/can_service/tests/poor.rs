@@ -56,8 +56,12 @@ pub(super) enum Telling {
     Loses,
     /// Each comes three times, and the one before once more.
     Repeats,
+    /// Each second one comes before the one that came first.
+    Reorders,
     /// What cannot be understood, and then the stream ends.
     Garbage,
+    /// All are lost.
+    Mute,
 }
 
 #[derive(Debug, Clone)]
@@ -76,6 +80,10 @@ struct Inner {
     writes: usize,
     pushes: usize,
     faults: BTreeMap<&'static str, VecDeque<Fault>>,
+    /// Assets in one page of the listing; 0 for all of them.
+    page: usize,
+    /// Pages of the listing that were answered.
+    pages: usize,
 }
 
 pub(super) struct PoorService {
@@ -117,6 +125,16 @@ impl PoorService {
 
     pub(super) fn tell(&self, telling: Telling) {
         *self.telling.lock().unwrap() = telling;
+    }
+
+    /// Lists so many assets at once.
+    pub(super) fn list_by(&self, page: usize) {
+        self.lock().page = page;
+    }
+
+    /// Returns how many pages of the listing were answered.
+    pub(super) fn pages(&self) -> usize {
+        self.lock().pages
     }
 
     /// Returns how many writes and pushes were carried out.
@@ -192,9 +210,14 @@ async fn hashes(
 ) -> Result<Response, Response> {
     let fault = service.fault("/sync/hashes", &headers)?;
     let since = query.get("since").copied().unwrap_or(0);
-    let inner = service.lock();
+    let mut inner = service.lock();
+    inner.pages += 1;
     let mut assets: Vec<&Asset> = inner.assets.values().filter(|asset| asset.arrival > since).collect();
     assets.sort_by_key(|asset| asset.arrival);
+    let more = inner.page > 0 && assets.len() > inner.page;
+    if more {
+        assets.truncate(inner.page);
+    }
     let list = v1::Hashes {
         assets: assets
             .iter()
@@ -207,7 +230,7 @@ async fn hashes(
             })
             .collect(),
         cursor: assets.last().map_or(since, |asset| asset.arrival),
-        more: false,
+        more,
         latest: inner.arrival,
     };
     Ok(answer(list.encode_to_vec(), fault))
@@ -291,22 +314,29 @@ async fn meta(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result
 async fn events_of(State(service): Shared, headers: HeaderMap) -> Result<Response, Response> {
     service.fault("/sync/events", &headers)?;
     let receiver = service.events.subscribe();
-    let told = stream::unfold((receiver, service, 0_u64), |(mut receiver, service, n)| async move {
+    let start = (receiver, service, 0_u64, String::new());
+    let told = stream::unfold(start, |(mut receiver, service, n, mut kept_back)| async move {
         let id = receiver.recv().await.ok()?;
         let event = format!("event: new_asset\nid: {n}\ndata: {{\"hash\":\"{id}\"}}\n\n");
         let telling = *service.telling.lock().unwrap();
         let text = match telling {
             Telling::Straight => event,
+            Telling::Mute => ":\n\n".to_owned(),
             Telling::Loses if n % 2 == 0 => ":\n\n".to_owned(),
             Telling::Loses => event,
             Telling::Repeats => event.repeat(3),
+            Telling::Reorders if kept_back.is_empty() => {
+                kept_back = event;
+                ":\n\n".to_owned()
+            }
+            Telling::Reorders => event + &std::mem::take(&mut kept_back),
             Telling::Garbage => "event: new_asset\ndata: {\"hash\":12}\n\ndata\n\n\u{0}\n\nid: x\nda".to_owned(),
         };
         let piece: Result<Bytes, std::io::Error> = match telling {
             Telling::Garbage if n % 2 == 1 => Err(std::io::Error::other("cut")),
             _ => Ok(text.into()),
         };
-        Some((piece, (receiver, service, n + 1)))
+        Some((piece, (receiver, service, n + 1, kept_back)))
     });
     Ok(([("content-type", "text/event-stream")], Body::from_stream(told)).into_response())
 }
