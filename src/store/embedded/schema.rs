@@ -7,6 +7,7 @@
 //!   label that all have). `labelled` holds the assets of a label in the order of listing; `label` counts them, so the
 //!   total of a listing by one label costs nothing.
 //! - `text`: what a search for text looks through, in ASCII lower case, fields parted by a byte that no text has.
+//!   `trigram`: an index of it, and `unindexed`: the rows it is behind with (see [`text`](super::text)).
 //! - `small`: contents that are not flat files yet. `whole`: large ones that still have their spool name.
 //!   `stale`: assets whose file attribute is behind their document. `doomed`: files to be removed. These four are the
 //!   journal of the write-back; after a crash it goes on from them, so nobody ever searches the storage root.
@@ -53,7 +54,11 @@ CREATE TABLE labelled (
     number INTEGER NOT NULL,
     PRIMARY KEY (label, trashed, timestamp, id)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE text (number INTEGER PRIMARY KEY, folded BLOB NOT NULL) STRICT;
+CREATE TABLE text (number INTEGER PRIMARY KEY, trashed INTEGER NOT NULL, folded BLOB NOT NULL) STRICT;
+CREATE VIRTUAL TABLE trigram USING fts5 (
+    folded, content = '', contentless_delete = 1, detail = none, tokenize = 'trigram case_sensitive 1'
+);
+CREATE TABLE unindexed (number INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE small (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 CREATE TABLE whole (number INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
 CREATE TABLE stale (number INTEGER PRIMARY KEY) STRICT;
