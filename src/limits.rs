@@ -122,9 +122,6 @@ pub const DISK_LOW_BYTES: u64 = 64 * 1024 * 1024;
 /// Free bytes a put leaves alone, so that assets can still be purged when the disk is full. Below, a put is refused.
 pub const DISK_RESERVE_BYTES: u64 = 1024 * 1024;
 
-/// How long a statement waits for a lock on the index that another connection of this store holds.
-pub const INDEX_BUSY: Duration = Duration::from_secs(10);
-
 /// Prepared statements a connection keeps. All of the store's fit; searches vary by their number of tags.
 pub const STATEMENTS_KEPT: usize = 96;
 

@@ -17,6 +17,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use crate::database;
 use crate::limits;
 
 /// Version of the tables, kept in `user_version`. A later one is refused.
@@ -81,17 +82,20 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) struct Newer(pub(super) i64);
 
-/// Opens a connection with the settings every connection of the store has.
+/// Opens a connection that writes.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
-    connection.busy_timeout(limits::INDEX_BUSY)?;
-    connection.set_prepared_statement_cache_capacity(limits::STATEMENTS_KEPT);
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    database::prepare(&connection)?;
+    set_up(&connection)?;
     connection.pragma_update(None, "wal_autocheckpoint", limits::WAL_PAGES)?;
     Ok(connection)
+}
+
+/// Gives a connection the settings that are the store's own.
+pub(super) fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(limits::STATEMENTS_KEPT);
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -16 * 1024)
 }
 
 /// Makes the tables when there are none. `first_arrival` is where arrivals begin in a new index.
