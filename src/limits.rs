@@ -71,7 +71,7 @@ pub const PAGE_ROWS_DEFAULT: usize = 100;
 
 /// Assets a text may have that are looked at one by one. A text that more have is looked for along the listing, and
 /// counted in one walk over all searched text.
-pub const TEXT_HITS: usize = 16 * 1024;
+pub const TEXT_HITS: usize = 4 * 1024;
 
 /// Assets from which three characters in a row do not count as rare in a search for text.
 pub const TEXT_PIECE_RARE: usize = 512;
