@@ -69,6 +69,22 @@ pub const PAGE_ROWS: usize = 1000;
 /// Rows in one page of a listing when nothing is said.
 pub const PAGE_ROWS_DEFAULT: usize = 100;
 
+/// Assets a text may have that are looked at one by one. A text that more have is looked for along the listing, and
+/// counted in one walk over all searched text.
+pub const TEXT_HITS: usize = 4 * 1024;
+
+/// Assets from which three characters in a row do not count as rare in a search for text.
+pub const TEXT_PIECE_RARE: usize = 512;
+
+/// Pieces of three characters of a wanted text that the index is asked for. The rest is only compared.
+pub const TEXT_PIECES: usize = 32;
+
+/// Rows whose text gets into its index in one transaction; about 10 ms, for which a put would wait.
+pub const TEXT_BATCH_ROWS: usize = 256;
+
+/// Totals of searches that are remembered until the store changes. Of more, the oldest is counted again.
+pub const TOTALS_KEPT: usize = 64;
+
 /// Largest JSON request body in bytes. A larger one is refused with 400.
 pub const JSON_BODY_BYTES: usize = 16 * 1024 * 1024;
 
@@ -105,9 +121,6 @@ pub const DISK_LOW_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Free bytes a put leaves alone, so that assets can still be purged when the disk is full. Below, a put is refused.
 pub const DISK_RESERVE_BYTES: u64 = 1024 * 1024;
-
-/// How long a statement waits for a lock on the index that another connection of this store holds.
-pub const INDEX_BUSY: Duration = Duration::from_secs(10);
 
 /// Prepared statements a connection keeps. All of the store's fit; searches vary by their number of tags.
 pub const STATEMENTS_KEPT: usize = 96;

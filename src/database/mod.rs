@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use rusqlite::OpenFlags;
 
-use pool::Pool;
+pub(crate) use pool::Pool;
 use writer::Writer;
 
 /// A database could not be opened.
@@ -172,7 +172,8 @@ const BUSY: std::time::Duration = std::time::Duration::from_secs(10);
 /// Prepared statements kept by a connection; more than any user has.
 const STATEMENTS: usize = 64;
 
-fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+/// Gives a connection that writes the settings all of them have.
+pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;

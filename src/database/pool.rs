@@ -13,8 +13,10 @@ use crate::limits;
 
 /// Up to [`limits::READERS`] connections, opened when first needed.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     path: PathBuf,
+    /// Done to each connection after it was opened.
+    set_up: fn(&Connection) -> rusqlite::Result<()>,
     idle: Mutex<Idle>,
     returned: Condvar,
 }
@@ -28,11 +30,16 @@ struct Idle {
 
 impl Pool {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::default(), returned: Condvar::new() }
+        Self::with_set_up(path, |_| Ok(()))
+    }
+
+    /// Makes a pool whose connections have settings of their own.
+    pub(crate) fn with_set_up(path: PathBuf, set_up: fn(&Connection) -> rusqlite::Result<()>) -> Self {
+        Self { path, set_up, idle: Mutex::default(), returned: Condvar::new() }
     }
 
     /// Calls `read` with a connection, waiting for one if all are busy. Blocks.
-    pub(super) fn with<T, E: From<DatabaseError>>(
+    pub(crate) fn with<T, E: From<DatabaseError>>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -41,7 +48,7 @@ impl Pool {
     }
 
     /// Lends no more connections, and closes those that are idle; the others close when they come back.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.closed = true;
         idle.connections.clear();
@@ -59,6 +66,7 @@ impl Pool {
             }
             if idle.open < limits::READERS {
                 let connection = connect_to_read(&self.path)?;
+                (self.set_up)(&connection)?;
                 idle.open += 1;
                 return Ok(connection);
             }

@@ -2,17 +2,14 @@
 //!
 //! Sums and label counts are kept in memory while a transaction runs and written once before its commit.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use rusqlite::Connection;
-use rusqlite::OptionalExtension;
 
-use super::labels;
 use super::labels::Label;
 use super::layout;
+use super::listing::Listing;
 use super::row;
 use super::row::Stored;
 use super::row::signed;
@@ -31,9 +28,6 @@ use crate::store::WriteError;
 
 /// Numbers of the labels seen lately.
 pub(super) type LabelNumbers = HashMap<Label, i64>;
-
-/// Most label numbers kept in memory. Beyond it they are forgotten and looked up again.
-const LABELS_KEPT: usize = 10_000;
 
 /// What is counted over all assets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,15 +65,15 @@ pub(super) enum Incoming {
 }
 
 /// Counts of labels that a transaction has changed, in order, so that a savepoint can be taken back.
-type LabelChange = (i64, bool, i64);
+pub(super) type LabelChange = (i64, bool, i64);
 
 /// The index while a transaction runs.
 pub(super) struct Index<'a> {
     connection: &'a Connection,
     before: Sums,
     sums: Sums,
-    numbers: &'a mut LabelNumbers,
-    counts: Vec<LabelChange>,
+    pub(super) numbers: &'a mut LabelNumbers,
+    pub(super) counts: Vec<LabelChange>,
     files: Vec<Whole>,
 }
 
@@ -201,7 +195,7 @@ impl<'a> Index<'a> {
         let number = number.map_err(write)?;
         self.count(key.size, *presence, 1);
         if presence.is_here() {
-            self.list(&key_of_listing(record, number), None, Some(document))?;
+            self.list(&Listing::of_new(record, number), None, Some(document))?;
         }
         Ok(number)
     }
@@ -218,7 +212,7 @@ impl<'a> Index<'a> {
         self.write_document(stored.number, &record)?;
         self.mark_stale(stored.number)?;
         if record.presence.is_here() {
-            let listing = key_of_listing(&record, stored.number);
+            let listing = Listing::of(&record, stored.number);
             self.list(&listing, Some(&before), Some(&record.document))?;
         }
         Ok(record)
@@ -228,9 +222,8 @@ impl<'a> Index<'a> {
     pub(super) fn purge(&mut self, id: &AssetId) -> Result<bool, WriteError> {
         let Some(stored) = self.find(id)? else { return Ok(false) };
         if stored.presence.is_here() {
-            let listing = Listing { number: stored.number, id: *id, timestamp: stored.key.timestamp.as_millis() };
-            let document = stored.document()?;
-            self.list(&listing, Some(&document), None)?;
+            let record = stored.record()?;
+            self.list(&Listing::of(&record, stored.number), Some(&record.document), None)?;
         }
         self.count(stored.key.size, stored.presence, -1);
         self.doom_content(&stored)?;
@@ -247,7 +240,7 @@ impl<'a> Index<'a> {
         if !record.presence.is_here() {
             return Ok(());
         }
-        self.list(&key_of_listing(&record, stored.number), Some(&record.document), None)?;
+        self.list(&Listing::of(&record, stored.number), Some(&record.document), None)?;
         self.count(record.key.size, record.presence, -1);
         self.count(record.key.size, presence, 1);
         record.arrival = self.next_arrival();
@@ -306,7 +299,7 @@ impl<'a> Index<'a> {
         )?;
         // A file that was taken for lost may lie where the new one will, and is replaced then.
         self.place(stored.number, incoming)?;
-        self.list(&key_of_listing(&record, stored.number), None, Some(&record.document))?;
+        self.list(&Listing::of(&record, stored.number), None, Some(&record.document))?;
         Ok(record)
     }
 
@@ -356,92 +349,6 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// Brings labels and text of an asset from one document to another; none means not listed.
-    fn list(
-        &mut self,
-        listing: &Listing,
-        before: Option<&LocalDocument>,
-        after: Option<&LocalDocument>,
-    ) -> Result<(), WriteError> {
-        let side = |document: Option<&LocalDocument>| {
-            document.map(LocalDocument::metadata).map_or((BTreeSet::new(), false, Vec::new()), |metadata| {
-                (labels::of(&metadata), metadata.trashed, labels::folded(&metadata))
-            })
-        };
-        let (old, was_trashed, old_text) = side(before);
-        let (new, is_trashed, new_text) = side(after);
-        let moved = was_trashed != is_trashed;
-        for label in old.iter().filter(|label| moved || !new.contains(label)) {
-            self.unlist_one(listing, label, was_trashed)?;
-        }
-        for label in new.iter().filter(|label| moved || !old.contains(label)) {
-            self.list_one(listing, label, is_trashed)?;
-        }
-        if new_text.is_empty() && !old_text.is_empty() {
-            self.run("DELETE FROM text WHERE number = ?1", [listing.number])?;
-        } else if new_text != old_text {
-            self.run("INSERT OR REPLACE INTO text VALUES (?1, ?2)", (listing.number, new_text))?;
-        }
-        Ok(())
-    }
-
-    fn list_one(&mut self, listing: &Listing, label: &Label, trashed: bool) -> Result<(), WriteError> {
-        let number = self.label_number(label)?;
-        self.run(
-            "INSERT INTO labelled VALUES (?1, ?2, ?3, ?4, ?5)",
-            (number, trashed, signed(listing.timestamp), listing.id.as_bytes(), listing.number),
-        )?;
-        self.counts.push((number, trashed, 1));
-        Ok(())
-    }
-
-    fn unlist_one(&mut self, listing: &Listing, label: &Label, trashed: bool) -> Result<(), WriteError> {
-        let number = self.label_number(label)?;
-        self.run(
-            "DELETE FROM labelled WHERE label = ?1 AND trashed = ?2 AND timestamp = ?3 AND id = ?4",
-            (number, trashed, signed(listing.timestamp), listing.id.as_bytes()),
-        )?;
-        self.counts.push((number, trashed, -1));
-        Ok(())
-    }
-
-    fn label_number(&mut self, label: &Label) -> Result<i64, WriteError> {
-        if let Some(number) = self.numbers.get(label) {
-            return Ok(*number);
-        }
-        let found = self
-            .prepare("SELECT label FROM label WHERE kind = ?1 AND value = ?2")?
-            .query_row((label.0 as i64, &label.1), |row| row.get(0))
-            .optional()
-            .map_err(write)?;
-        let number = match found {
-            Some(number) => number,
-            None => self
-                .prepare("INSERT INTO label (kind, value) VALUES (?1, ?2)")?
-                .insert((label.0 as i64, &label.1))
-                .map_err(write)?,
-        };
-        if self.numbers.len() >= LABELS_KEPT {
-            self.numbers.clear();
-        }
-        self.numbers.insert(label.clone(), number);
-        Ok(number)
-    }
-
-    fn write_counts(&mut self) -> rusqlite::Result<()> {
-        let mut changed: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
-        for (label, trashed, by) in self.counts.drain(..) {
-            let sums = changed.entry(label).or_default();
-            *(if trashed { &mut sums.1 } else { &mut sums.0 }) += by;
-        }
-        let sql = "UPDATE label SET listed = listed + ?2, trashed = trashed + ?3 WHERE label = ?1";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        for (label, (listed, trashed)) in changed {
-            statement.execute((label, listed, trashed))?;
-        }
-        Ok(())
-    }
-
     fn write_sums(&self) -> rusqlite::Result<()> {
         let Sums { arrival, assets, bytes, missing } = self.sums;
         let mut statement = self.connection.prepare_cached("INSERT OR REPLACE INTO counter VALUES (?1, ?2)")?;
@@ -455,7 +362,7 @@ impl<'a> Index<'a> {
         Ok(())
     }
 
-    fn prepare(&self, sql: &str) -> Result<rusqlite::CachedStatement<'a>, WriteError> {
+    pub(super) fn prepare(&self, sql: &str) -> Result<rusqlite::CachedStatement<'a>, WriteError> {
         self.connection.prepare_cached(sql).map_err(write)
     }
 
@@ -463,17 +370,6 @@ impl<'a> Index<'a> {
         self.connection.prepare_cached(sql)?.execute([])?;
         Ok(())
     }
-}
-
-/// Where an asset stands in every listing.
-struct Listing {
-    number: i64,
-    id: AssetId,
-    timestamp: u64,
-}
-
-fn key_of_listing(record: &Record, number: i64) -> Listing {
-    Listing { number, id: record.key.id, timestamp: record.key.timestamp.as_millis() }
 }
 
 const fn incoming_place(incoming: &Incoming) -> Place {

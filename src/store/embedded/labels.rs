@@ -48,3 +48,9 @@ pub(super) fn folded(metadata: &Metadata) -> Vec<u8> {
     }
     folded
 }
+
+/// The same as text, for the index of it; every piece of a field is in it as it was.
+pub(super) fn readable(folded: &[u8]) -> String {
+    let fields = folded.split(|byte| *byte == BETWEEN);
+    fields.map(String::from_utf8_lossy).collect::<Vec<_>>().join("\n")
+}

@@ -78,9 +78,12 @@ pub(super) fn extension(document: &LocalDocument) -> String {
     }
 }
 
-/// How many bytes are free on the file system of a path, for this user.
+/// How many bytes are free on the file system of a path, for this user; plenty when it does not count them.
 pub(super) fn free_bytes(path: &Path) -> std::io::Result<u64> {
     let free = rustix::fs::statvfs(path)?;
+    if free.f_blocks == 0 {
+        return Ok(u64::MAX);
+    }
     Ok(free.f_bavail.saturating_mul(free.f_frsize))
 }
 

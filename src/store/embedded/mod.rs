@@ -13,14 +13,18 @@ mod attribute;
 mod index;
 mod labels;
 mod layout;
+mod listing;
 mod open;
 mod readers;
 mod reading;
 mod rebuild;
 mod row;
+#[cfg(any(test, feature = "testing"))]
+mod rows;
 mod schema;
 mod search;
 mod store;
+mod text;
 mod verify;
 mod whole;
 mod write_back;

@@ -2,7 +2,8 @@
 //!
 //! The name of a flat file gives timestamp and id, its bytes are hashed whole, its attribute gives the document. What
 //! the old index can still tell is taken too: contents that were not flat files yet, and documents that an attribute
-//! has only in part. The old index is renamed, never deleted.
+//! has only in part, and assets whose content was missing or is not found now, which are missing in the new index, so
+//! that they are not forgotten. The old index is renamed, never deleted.
 
 use std::fs::File;
 use std::io;
@@ -46,6 +47,8 @@ pub struct Rebuilt {
     pub assets: u64,
     /// Bytes of their contents.
     pub bytes: u64,
+    /// Assets that the old index knew and whose content is not here; the new one knows them as missing.
+    pub missing: u64,
     /// Where the old index is now; `None` when there was none.
     pub old_index: Option<PathBuf>,
     /// What could not be recovered, or not whole.
@@ -140,6 +143,12 @@ pub fn rebuild(storage_root: &Path, disk: &Disk, mut progress: impl FnMut(u64)) 
         }
     }
     write(&connection, &mut labels, &mut batch, &mut rebuilt).map_err(at_new)?;
+    let mut after = 0;
+    while let Some((last, missing)) = old.not_in(&connection, after).map_err(at_new)? {
+        after = last;
+        batch = missing;
+        write(&connection, &mut labels, &mut batch, &mut rebuilt).map_err(at_new)?;
+    }
     progress(rebuilt.assets);
     // The log goes into the index, so that one file is the whole of it.
     connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(())).map_err(at_new)?;
@@ -208,7 +217,12 @@ fn write(
     let sums = Sums::load(connection)?;
     let mut index = Index::new(connection, sums, labels);
     let written = index.write_all(std::iter::once(|index: &mut Index<'_>| {
-        refused = batch.drain(..).try_for_each(|(record, extension)| index.adopt(record, &extension)).err();
+        let rows = batch.len();
+        let mut adopted = batch.drain(..).try_for_each(|(record, extension)| index.adopt(record, &extension));
+        if adopted.is_ok() {
+            adopted = index.index_texts(rows);
+        }
+        refused = adopted.err();
         refused.is_none()
     }));
     if let Some(WriteError::Index(cause)) = refused {
@@ -220,6 +234,7 @@ fn write(
     let sums = index.committed();
     rebuilt.assets = sums.assets;
     rebuilt.bytes = sums.bytes;
+    rebuilt.missing = sums.missing;
     Ok(())
 }
 
@@ -236,6 +251,26 @@ impl Old {
 
     fn record(&self, id: &AssetId) -> Option<Record> {
         row::by_id(self.0.as_ref()?, id).ok()??.record().ok()
+    }
+
+    /// Reads on behind a row, and returns as missing what the new index does not know; none at the end, or where the
+    /// old index cannot be read any further.
+    fn not_in(&self, new: &Connection, after: i64) -> rusqlite::Result<Option<(i64, Vec<(Record, String)>)>> {
+        let Some(connection) = &self.0 else { return Ok(None) };
+        let rows = row::numbered(connection, after, limits::WRITES_PER_COMMIT).unwrap_or_default();
+        let Some((last, _)) = rows.last() else { return Ok(None) };
+        let last = *last;
+        let mut missing = Vec::new();
+        for (number, id) in rows {
+            if row::by_id(new, &id)?.is_some() {
+                continue;
+            }
+            let Ok(Some(stored)) = row::by_number(connection, number) else { continue };
+            if let Ok(record) = stored.record() {
+                missing.push((Record { presence: Presence::Missing, ..record }, stored.extension));
+            }
+        }
+        Ok(Some((last, missing)))
     }
 
     /// Makes flat files of the contents that only the old index has or knows.

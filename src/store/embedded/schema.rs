@@ -7,6 +7,7 @@
 //!   label that all have). `labelled` holds the assets of a label in the order of listing; `label` counts them, so the
 //!   total of a listing by one label costs nothing.
 //! - `text`: what a search for text looks through, in ASCII lower case, fields parted by a byte that no text has.
+//!   `trigram`: an index of it, and `unindexed`: the rows it is behind with (see [`text`](super::text)).
 //! - `small`: contents that are not flat files yet. `whole`: large ones that still have their spool name.
 //!   `stale`: assets whose file attribute is behind their document. `doomed`: files to be removed. These four are the
 //!   journal of the write-back; after a crash it goes on from them, so nobody ever searches the storage root.
@@ -16,6 +17,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use crate::database;
 use crate::limits;
 
 /// Version of the tables, kept in `user_version`. A later one is refused.
@@ -53,7 +55,11 @@ CREATE TABLE labelled (
     number INTEGER NOT NULL,
     PRIMARY KEY (label, trashed, timestamp, id)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE text (number INTEGER PRIMARY KEY, folded BLOB NOT NULL) STRICT;
+CREATE TABLE text (number INTEGER PRIMARY KEY, trashed INTEGER NOT NULL, folded BLOB NOT NULL) STRICT;
+CREATE VIRTUAL TABLE trigram USING fts5 (
+    folded, content = '', contentless_delete = 1, detail = none, tokenize = 'trigram case_sensitive 1'
+);
+CREATE TABLE unindexed (number INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE small (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 CREATE TABLE whole (number INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
 CREATE TABLE stale (number INTEGER PRIMARY KEY) STRICT;
@@ -76,17 +82,20 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) struct Newer(pub(super) i64);
 
-/// Opens a connection with the settings every connection of the store has.
+/// Opens a connection that writes.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
-    connection.busy_timeout(limits::INDEX_BUSY)?;
-    connection.set_prepared_statement_cache_capacity(limits::STATEMENTS_KEPT);
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    database::prepare(&connection)?;
+    set_up(&connection)?;
     connection.pragma_update(None, "wal_autocheckpoint", limits::WAL_PAGES)?;
     Ok(connection)
+}
+
+/// Gives a connection the settings that are the store's own.
+pub(super) fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(limits::STATEMENTS_KEPT);
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -16 * 1024)
 }
 
 /// Makes the tables when there are none. `first_arrival` is where arrivals begin in a new index.

@@ -26,6 +26,7 @@ use super::reading::Found;
 use super::reading::Source;
 use super::row;
 use super::search;
+use super::search::Totals;
 use super::verify;
 use super::whole::Whole;
 use super::write_back::WriteBack;
@@ -74,6 +75,7 @@ pub(super) struct Inner {
     pub(super) writer: Writer,
     pub(super) write_back: WriteBack,
     pub(super) notice: Notice,
+    totals: Totals,
     closed: AtomicBool,
     lock: Mutex<Option<File>>,
 }
@@ -106,6 +108,7 @@ impl EmbeddedStore {
             layout: opened.layout.clone(),
             disk: options.disk.clone(),
             notice: Arc::clone(&options.notice),
+            totals: Totals::default(),
             closed: AtomicBool::new(false),
             lock: Mutex::new(Some(opened.lock)),
         });
@@ -205,8 +208,8 @@ impl Store for EmbeddedStore {
     }
 
     async fn page(&self, query: &Query) -> Result<Page, ReadError> {
-        let query = query.clone();
-        self.read(move |connection| search::page(connection, &query)).await
+        let (query, inner) = (query.clone(), Arc::clone(&self.inner));
+        self.read(move |connection| search::page(connection, &query, &inner.totals)).await
     }
 
     async fn arrivals(&self, after: Arrival, limit: usize) -> Result<Vec<Record>, ReadError> {

@@ -335,6 +335,83 @@ async fn a_rebuild_takes_what_the_old_index_still_has_and_keeps_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_does_not_forget_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let mut records = Vec::new();
+    for n in 0..5 {
+        let changes = Changes::new().set(names::PATH, format!("folder {n}")).add_tag("t");
+        records.push(put(&store, &content(100_000, n), u64::from(n), changes).await);
+    }
+    store.close().await;
+    // Known as missing, known as damaged, gone unnoticed, damaged unnoticed, and sound.
+    std::fs::remove_file(dir.path().join(layout::flat_name(&records[0].key, ""))).unwrap();
+    damage(dir.path(), &records[1]);
+    let store = open(dir.path()).await;
+    store.verify_all(Part::ALL, |_| true).await.unwrap();
+    store.close().await;
+    std::fs::remove_file(dir.path().join(layout::flat_name(&records[2].key, ""))).unwrap();
+    damage(dir.path(), &records[3]);
+
+    let rebuilt = rebuild(dir.path(), &Disk::default(), |_| {}).unwrap();
+    assert_eq!((rebuilt.assets, rebuilt.missing, rebuilt.unrecovered.len()), (1, 4, 1));
+    let store = open(dir.path()).await;
+    for record in &records[..4] {
+        let now = store.record(&record.key.id).await.unwrap().unwrap();
+        assert_eq!((now.presence, &now.document), (Presence::Missing, &record.document));
+        assert!(now.arrival > record.arrival, "whoever follows the store learns of it");
+    }
+    assert_eq!(store.health().await.unwrap().missing, 4);
+    assert_eq!(store.page(&Query::default()).await.unwrap().total, 1);
+    for n in 0..4 {
+        put(&store, &content(100_000, n), u64::from(n), Changes::new()).await;
+    }
+    assert_eq!(store.page(&Query { text: Some("folder 3".into()), ..Query::default() }).await.unwrap().total, 1);
+    store.close().await;
+    let store = open(dir.path()).await;
+    for (n, record) in (0..).zip(&records) {
+        assert!(get(&store, &record.key.id).await.unwrap() == content(100_000, n));
+    }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_is_indexed_in_the_background_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let behind = async |store: &EmbeddedStore| {
+        store.inner.read(|connection| text::is_behind(connection).map_err(readers::index)).await.unwrap()
+    };
+    let caught_up = async |store: &EmbeddedStore| {
+        let wait = async {
+            while behind(store).await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), wait).await.unwrap();
+    };
+    let total = async |store: &EmbeddedStore, text: &str| {
+        store.page(&Query { text: Some(text.into()), ..Query::default() }).await.unwrap().total
+    };
+    let store = open(dir.path()).await;
+    let record = put(&store, b"a", 1, Changes::new().set(names::FILE_NAME, "Holiday in Rome")).await;
+    assert_eq!(total(&store, "y in r").await, 1);
+    caught_up(&store).await;
+    assert_eq!(total(&store, "y in r").await, 1);
+    store.edit(&record.key.id, seen(Changes::new().set(names::DESCRIPTION, "with ann"))).await.unwrap();
+    let other = put(&store, b"b", 2, Changes::new().set(names::FILE_NAME, "with nobody")).await;
+    assert_eq!(total(&store, "with").await, 2);
+    store.close().await;
+    let store = open(dir.path()).await;
+    caught_up(&store).await;
+    assert_eq!(total(&store, "with").await, 2);
+    assert!(store.purge(&other.key.id).await.unwrap());
+    assert_eq!(total(&store, "with").await, 1, "a remembered total is not used after a purge");
+    caught_up(&store).await;
+    assert_eq!(total(&store, "with").await, 1);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn verification_of_everything_finds_what_is_wrong_and_tells() {
     let dir = tempfile::tempdir().unwrap();
     let told: Arc<Mutex<Vec<Event>>> = Arc::default();

@@ -3,6 +3,7 @@
 //! It makes flat files of small contents, gives large ones their final name, writes attributes and removes purged
 //! files; everything of a batch is covered by one flush of the file system, and only when that returned without error
 //! does the index let go of it. A batch that fails leaves all as it was, and is tried again after a pause.
+//! When the files are done it brings the index of text up to date, as long as no write waits.
 //! Woken by the store after each write; reads through the readers, writes through the writer.
 
 use std::io;
@@ -23,7 +24,9 @@ use super::readers::index;
 use super::row;
 use super::row::Stored;
 use super::row::signed;
+use super::schema;
 use super::store::Inner;
+use super::text;
 use super::verify;
 use crate::asset::ContentDigest;
 use crate::limits;
@@ -163,8 +166,14 @@ fn run(inner: &Arc<Inner>) {
             return;
         }
         let drained = drain(inner);
+        match index_texts(inner) {
+            Ok(true) => {}
+            // It waits for a quiet moment again.
+            Ok(false) => this.state().woken = true,
+            Err(error) => tracing::warn!(%error, "the index of text is behind, searches are slower"),
+        }
         // While it is quiet the log goes into the index for nothing; later it would hold up a commit.
-        if let Err(error) = inner.readers.run_outside(checkpoint) {
+        if let Err(error) = checkpoint(&inner.layout.index) {
             tracing::debug!(%error, "the log of the index was not copied");
         }
         match drained {
@@ -186,8 +195,9 @@ fn run(inner: &Arc<Inner>) {
     }
 }
 
-fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+fn checkpoint(index: &Path) -> rusqlite::Result<()> {
+    // Those of the readers may not write.
+    schema::connect(index)?.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
 /// Does batches until nothing waits.
@@ -202,6 +212,23 @@ fn drain(inner: &Arc<Inner>) -> Result<(), BatchError> {
             return Ok(());
         }
         do_batch(inner, batch)?;
+    }
+}
+
+/// Brings the index of text up to date, in small batches and only while no write waits; tells whether it is.
+fn index_texts(inner: &Inner) -> Result<bool, BatchError> {
+    loop {
+        if inner.write_back.state().stop.is_some() {
+            // The next start goes on with it.
+            return Ok(true);
+        }
+        if !inner.readers.run_here(|connection| text::is_behind(connection).map_err(index))? {
+            return Ok(true);
+        }
+        if !inner.writer.is_idle() {
+            return Ok(false);
+        }
+        inner.writer.run_blocking(0, |index| index.index_texts(limits::TEXT_BATCH_ROWS))?;
     }
 }
 

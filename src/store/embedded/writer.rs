@@ -130,6 +130,11 @@ impl Writer {
         self.commits.load(Ordering::Relaxed)
     }
 
+    /// Tells whether no write waits, so that one that is not urgent holds up nobody.
+    pub(super) fn is_idle(&self) -> bool {
+        self.sender().is_ok_and(|sender| sender.capacity() == sender.max_capacity())
+    }
+
     /// Has a write done; `bytes` is about how much it puts into the index.
     pub(super) async fn run<T, F>(&self, bytes: usize, write: F) -> Result<T, WriteError>
     where
