@@ -23,6 +23,7 @@ pub mod http;
 pub mod library;
 pub mod limits;
 pub mod net;
+pub mod node;
 pub mod proto;
 pub mod state;
 pub mod store;

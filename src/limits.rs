@@ -97,6 +97,15 @@ pub const WRITE_BACK_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Dura
 /// Pages of 4 KiB in the write-ahead log of the index after which a commit copies them into the index.
 pub const WAL_PAGES: u32 = 16 * 1024;
 
+/// The same when less than [`DISK_LOW_BYTES`] are free, so that the log does not take up what is left.
+pub const WAL_PAGES_LOW: u32 = 64;
+
+/// Free bytes under which a disk counts as nearly full.
+pub const DISK_LOW_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Free bytes a put leaves alone, so that assets can still be purged when the disk is full. Below, a put is refused.
+pub const DISK_RESERVE_BYTES: u64 = 1024 * 1024;
+
 /// How long a statement waits for a lock on the index that another connection of this store holds.
 pub const INDEX_BUSY: Duration = Duration::from_secs(10);
 
@@ -402,3 +411,14 @@ pub const CROSSED_DIALS: Duration = Duration::from_secs(5);
 
 /// Difference of two hosts' clocks from which on it is said, in milliseconds.
 pub const CLOCK_APART_MS: u64 = 60_000;
+
+// ── node ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Happenings kept for a listener that is behind. It misses older ones and is told so.
+pub const EVENTS_QUEUED: usize = 1024;
+
+/// How often ticket files are looked at, and one's own addresses compared with what was written.
+pub const TICKET_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
+
+/// Time in which everything must have stopped. What hangs is left behind.
+pub const STOP_TIME: Duration = Duration::from_secs(9);

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::config::InitError;
+use crate::node::DataFolderError;
+use crate::store::embedded::OpenError;
 use crate::telemetry::LoggingError;
 
 /// How the program ends. The numbers are part of its interface.
@@ -17,8 +19,12 @@ pub(super) enum Exit {
     Failure = 1,
     /// The configuration or the arguments are refused.
     Refused = 2,
+    /// Another host has the data folder or the storage root.
+    FolderInUse = 3,
     /// Something else listens at a configured address.
     PortInUse = 4,
+    /// A second signal ended it at once.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {
@@ -40,6 +46,11 @@ pub(super) fn of(error: &anyhow::Error) -> Exit {
         }
         if matches!(cause.downcast_ref(), Some(InitError::Exists { .. })) {
             return Exit::Refused;
+        }
+        if matches!(cause.downcast_ref(), Some(DataFolderError::InUse(_)))
+            || matches!(cause.downcast_ref(), Some(OpenError::Locked(_)))
+        {
+            return Exit::FolderInUse;
         }
         if cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse) {
             return Exit::PortInUse;

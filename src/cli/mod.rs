@@ -13,6 +13,7 @@ mod exit;
 mod flags;
 mod format;
 mod printer;
+mod runtime;
 
 use std::ffi::OsString;
 use std::path::Path;

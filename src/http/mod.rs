@@ -8,6 +8,7 @@ mod body;
 pub mod can;
 mod envelope;
 mod guard;
+pub mod host;
 mod secret;
 mod server;
 

@@ -19,6 +19,7 @@ use iroh::endpoint::VarInt;
 use iroh::endpoint::presets;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 use super::proof;
 use super::proof::Link;
@@ -62,7 +63,7 @@ pub enum Relay {
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The host's key.
-    pub key: SecretKey,
+    pub key: Zeroizing<[u8; 32]>,
     /// Socket to bind; `None` for a free port on every interface.
     pub bind_addr: Option<SocketAddr>,
     /// Port to take if it is free and `bind_addr` names none: the one of the last run.
@@ -155,7 +156,7 @@ impl Net {
                 Some(mode) => Endpoint::builder(presets::Minimal).relay_mode(mode.clone()),
             };
             let builder = builder
-                .secret_key(options.key.clone())
+                .secret_key(SecretKey::from_bytes(&options.key))
                 .transport_config(transport())
                 .alpns(vec![Purpose::Control.alpn().to_vec(), Purpose::Bulk.alpn().to_vec()]);
             match addr {

@@ -10,7 +10,6 @@ mod codec;
 mod control;
 mod endpoint;
 mod frame;
-mod identity;
 mod proof;
 
 pub use bulk::{BulkServer, Head, Piece, Records, ServedLane, WantReader, WantWriter, Wants};
@@ -18,5 +17,4 @@ pub use codec::CodecError;
 pub use control::{Control, ControlReader, ControlWriter, Greeting, Line};
 pub use endpoint::{Accepted, BindError, DialError, Net, Options, Path, Purpose, Relay};
 pub use frame::FrameError;
-pub use identity::{IdentityError, load_or_make};
 pub use proof::{Link, Membership, ProofError};

@@ -275,7 +275,7 @@ impl Store for MemoryStore {
         let mut verifier = Verifier::new(asset.record.key.timestamp);
         verifier.update(content);
         match verifier.finish(id) {
-            Ok(verified) => Ok(Some(Verification::Sound { bytes: verified.key().size })),
+            Ok(proof) => Ok(Some(Verification::Sound { bytes: proof.key().size })),
             Err(mismatch) => {
                 asset.content = None;
                 asset.record.presence = Presence::Quarantined;

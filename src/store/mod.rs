@@ -4,7 +4,7 @@
 //! only when it is on stable storage. It knows no peer, no plugin and no library: what is shared with whom is decided
 //! by the engine, which follows a store through its [arrivals](Store::arrivals).
 //!
-//! Called by `engine`, `node` and the faces. Backends: [`embedded`] (SQLite and flat files), [`can_service`] (HTTP), and
+//! Called by `engine`, `node` and the faces. Backends: [`embedded`] (`SQLite` and flat files), [`can_service`] (HTTP), and
 //! [`memory`] for tests.
 
 pub mod can_service;

@@ -19,6 +19,7 @@ use crate::cli::client::Asset;
 use crate::cli::client::CanApi;
 use crate::cli::context::Context;
 use crate::cli::exit::Misused;
+use crate::cli::printer::Printer;
 use crate::cli::printer::Unit;
 use crate::limits;
 
@@ -62,7 +63,9 @@ impl Args {
         }
         let (api, printer) = (context.can_api()?, context.printer());
         for path in &self.files {
-            let answer = self.add(context, &api, path).await;
+            let own_name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            let name = self.name.clone().or(own_name).unwrap_or_default();
+            let answer = upload(&api, printer, path, &name, self.fields(&name)).await;
             let answer = answer.with_context(|| format!("{} was not added", path.display()))?;
             if printer.is_json() {
                 printer.json(&answer)?;
@@ -72,24 +75,6 @@ impl Args {
             }
         }
         Ok(())
-    }
-
-    async fn add(&self, context: &Context, api: &CanApi, path: &Path) -> anyhow::Result<Value> {
-        let file = File::open(path).await.context("cannot open it")?;
-        let metadata = file.metadata().await.context("cannot read it")?;
-        if !metadata.is_file() {
-            bail!("it is not a file");
-        }
-        let own_name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = self.name.clone().or(own_name).unwrap_or_default();
-        let progress = context.printer().progress(&name, Some(metadata.len()), Unit::Bytes);
-        let pieces = ReaderStream::with_capacity(file, limits::CONTENT_CHUNK_BYTES);
-        let watched = pieces.inspect(move |piece| progress.add(piece.as_ref().map_or(0, |piece| piece.len() as u64)));
-        let part = Part::stream_with_length(Body::wrap_stream(watched), metadata.len());
-        // The fields go first, so that what is not allowed is told before the content travels.
-        let form = self.fields(&name).into_iter().fold(Form::new(), |form, (field, text)| form.text(field, text));
-        let form = form.part("file", part.file_name(name));
-        Ok(api.data(api.request(Method::POST, "/ingest", &[]).multipart(form)).await?)
     }
 
     /// Returns the fields that have a text.
@@ -106,4 +91,27 @@ impl Args {
         ];
         fields.into_iter().filter_map(|(field, text)| Some((field, text.filter(|text| !text.is_empty())?))).collect()
     }
+}
+
+/// Ingests a file with the fields given, showing how much of it is sent; returns the asset as the host tells it.
+pub(super) async fn upload(
+    api: &CanApi,
+    printer: &Printer,
+    path: &Path,
+    name: &str,
+    fields: Vec<(&'static str, String)>,
+) -> anyhow::Result<Value> {
+    let file = File::open(path).await.context("cannot open it")?;
+    let metadata = file.metadata().await.context("cannot read it")?;
+    if !metadata.is_file() {
+        bail!("it is not a file");
+    }
+    let progress = printer.progress(name, Some(metadata.len()), Unit::Bytes);
+    let pieces = ReaderStream::with_capacity(file, limits::CONTENT_CHUNK_BYTES);
+    let watched = pieces.inspect(move |piece| progress.add(piece.as_ref().map_or(0, |piece| piece.len() as u64)));
+    let part = Part::stream_with_length(Body::wrap_stream(watched), metadata.len());
+    // The fields go first, so that what is not allowed is told before the content travels.
+    let form = fields.into_iter().fold(Form::new(), |form, (field, text)| form.text(field, text));
+    let form = form.part("file", part.file_name(name.to_owned()));
+    Ok(api.data(api.request(Method::POST, "/ingest", &[]).multipart(form)).await?)
 }

@@ -5,11 +5,14 @@
 mod add;
 mod completions;
 mod config;
+mod demo;
 mod get;
 mod init;
 mod ls;
 mod restore;
+mod run;
 mod status;
+mod store;
 mod tag;
 mod trash;
 mod verify;
@@ -23,6 +26,8 @@ use super::context::block_on;
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Init(init::Args),
+    Run(run::Args),
+    Demo(demo::Args),
     Add(add::Args),
     Ls(ls::Args),
     Get(get::Args),
@@ -31,6 +36,7 @@ pub(super) enum Command {
     Restore(restore::Args),
     Status(status::Args),
     Verify(verify::Args),
+    Store(store::Args),
     Config(config::Args),
     Completions(completions::Args),
 }
@@ -40,6 +46,8 @@ impl Command {
     pub(super) fn execute(self, context: &Context) -> anyhow::Result<()> {
         match self {
             Self::Init(args) => args.execute(context),
+            Self::Run(args) => args.execute(context),
+            Self::Demo(args) => args.execute(context),
             Self::Add(args) => block_on(args.execute(context)),
             Self::Ls(args) => block_on(args.execute(context)),
             Self::Get(args) => block_on(args.execute(context)),
@@ -48,6 +56,7 @@ impl Command {
             Self::Restore(args) => block_on(args.execute(context)),
             Self::Status(args) => block_on(args.execute(context)),
             Self::Verify(args) => block_on(args.execute(context)),
+            Self::Store(args) => args.execute(context),
             Self::Config(args) => args.execute(context),
             Self::Completions(args) => args.execute(context),
         }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use iroh::SecretKey;
 use tokio::sync::broadcast;
 
 use crate::asset::AssetId;
@@ -97,7 +96,7 @@ impl Parts {
     pub(super) async fn again(self) -> Host {
         let key = Keys::derive(&LibrarySecret::from_bytes(self.secret)).proof;
         let net = Net::bind(net::Options {
-            key: SecretKey::from_bytes(&[self.seed; 32]),
+            key: [self.seed; 32].into(),
             bind_addr: Some("127.0.0.1:0".parse().unwrap()),
             last_port: None,
             relay: Relay::Off,

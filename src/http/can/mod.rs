@@ -18,6 +18,7 @@ mod upload;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::extract::FromRequestParts;
 use axum::extract::Path;
 use axum::http::request::Parts;
@@ -84,6 +85,8 @@ pub fn router(options: Options) -> Router {
         .route("/sync/events", get(events::sync))
         .fallback(any(|| async { Failure::not_found("there is nothing at this path") }))
         .method_not_allowed_fallback(|| async { Failure::method() })
+        // Contents have any size and are streamed; JSON bodies are capped where they are read.
+        .layer(DefaultBodyLimit::disable())
         .with_state(Arc::new(api))
 }
 

@@ -32,7 +32,7 @@ use crate::asset::Timestamp;
 use crate::asset::Verifier;
 
 /// Time one case may take before it counts as hanging.
-const CASE_TIME: Duration = Duration::from_secs(120);
+const CASE_TIME: Duration = Duration::from_mins(2);
 
 /// Flips a bit of a stored content behind the back of the store.
 type Damage = Box<dyn Fn(&Record) + Send + Sync>;
@@ -42,12 +42,15 @@ pub struct Fixture {
     store: Arc<dyn Store>,
     damage: Option<Damage>,
     /// Folders and servers that must live as long as the store.
-    _keep: Option<Box<dyn Any + Send + Sync>>,
+    kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl std::fmt::Debug for Fixture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fixture").field("store", &self.store.kind()).finish_non_exhaustive()
+        f.debug_struct("Fixture")
+            .field("store", &self.store.kind())
+            .field("keeps", &self.kept.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,7 +58,7 @@ impl Fixture {
     /// Takes a fresh, empty store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, damage: None, _keep: None }
+        Self { store, damage: None, kept: None }
     }
 
     /// Adds a hand that flips a bit of a stored content.
@@ -68,7 +71,7 @@ impl Fixture {
     /// Keeps something alive as long as the store: a folder, a server.
     #[must_use]
     pub fn keeping(mut self, kept: impl Any + Send + Sync) -> Self {
-        self._keep = Some(Box::new(kept));
+        self.kept = Some(Box::new(kept));
         self
     }
 }
@@ -137,7 +140,8 @@ fn timestamp(n: u64) -> Timestamp {
 
 /// Bytes that do not repeat at any piece's length, different for every `salt`.
 fn bytes(size: usize, salt: u8) -> Vec<u8> {
-    (0..size).map(|n| (n % 251) as u8 ^ (n / 251 % 256) as u8 ^ salt).collect()
+    let byte = |n: usize| u8::try_from(n % 256).expect("it is below 256");
+    (0..size).map(|n| byte(n % 251) ^ byte(n / 251) ^ salt).collect()
 }
 
 /// The key of a content.

@@ -154,7 +154,7 @@ impl<'a> Index<'a> {
             if stored.presence.is_here() {
                 return self.change(&stored, edit);
             }
-            return self.bring_back(stored, incoming, edit);
+            return self.bring_back(&stored, incoming, edit);
         }
         let mut document = LocalDocument::default();
         edit(&mut document);
@@ -291,7 +291,7 @@ impl<'a> Index<'a> {
         Ok(())
     }
 
-    fn bring_back(&mut self, stored: Stored, incoming: Incoming, edit: Edit) -> Result<Record, WriteError> {
+    fn bring_back(&mut self, stored: &Stored, incoming: Incoming, edit: Edit) -> Result<Record, WriteError> {
         let mut record = stored.record()?;
         edit(&mut record.document);
         record.arrival = self.next_arrival();

@@ -78,6 +78,12 @@ pub(super) fn extension(document: &LocalDocument) -> String {
     }
 }
 
+/// How many bytes are free on the file system of a path, for this user.
+pub(super) fn free_bytes(path: &Path) -> std::io::Result<u64> {
+    let free = rustix::fs::statvfs(path)?;
+    Ok(free.f_bavail.saturating_mul(free.f_frsize))
+}
+
 /// Eight random bytes in hex, so that two files never share a name.
 pub(super) fn random_suffix() -> String {
     let mut name = [0; 8];

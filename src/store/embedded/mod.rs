@@ -1,4 +1,4 @@
-//! The store that `can-sync` brings itself: a SQLite index and one flat file per asset.
+//! The store that `can-sync` brings itself: a `SQLite` index and one flat file per asset.
 //!
 //! A small content is made durable inside the index, in the transaction of its row, and becomes a flat file a moment
 //! later, in batches with one flush. A large one is flushed in the spool folder before its row is written, and gets its

@@ -121,7 +121,9 @@ pub fn rebuild(storage_root: &Path, disk: &Disk, mut progress: impl FnMut(u64)) 
 
     let mut connection = schema::connect(&new).map_err(at_new)?;
     let prepared = schema::prepare(&mut connection, task::now_ms()).map_err(at_new)?;
-    assert!(prepared.is_ok(), "an index made here has the version made here");
+    if let Err(schema::Newer(found)) = prepared {
+        return Err(OpenError::Newer { path: new, found, known: schema::VERSION }.into());
+    }
     let mut labels = LabelNumbers::new();
     let mut batch = Vec::new();
     for entry in std::fs::read_dir(storage_root).map_err(at(storage_root))? {
@@ -171,8 +173,8 @@ fn swap(layout: &Layout, disk: &Disk, new: &Path) -> Result<Option<PathBuf>, Reb
 fn examine(path: &Path, timestamp: Timestamp, id: AssetId) -> io::Result<Result<(AssetKey, ContentDigest), String>> {
     let mut verifier = Verifier::new(timestamp);
     verify::read_into(&mut verifier, &mut File::open(path)?)?;
-    let verified = verifier.finish(&id);
-    Ok(verified.map(|verified| (verified.key(), verified.content())).map_err(|mismatch| mismatch.to_string()))
+    let proof = verifier.finish(&id);
+    Ok(proof.map(|proof| (proof.key(), proof.content())).map_err(|mismatch| mismatch.to_string()))
 }
 
 /// Finds the document of a sound content.
@@ -212,7 +214,7 @@ fn write(
     if let Some(WriteError::Index(cause)) = refused {
         return Err(cause
             .downcast::<rusqlite::Error>()
-            .map_or_else(|other| rusqlite::Error::ToSqlConversionFailure(other), |error| *error));
+            .map_or_else(rusqlite::Error::ToSqlConversionFailure, |error| *error));
     }
     written?;
     let sums = index.committed();

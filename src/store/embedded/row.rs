@@ -154,7 +154,7 @@ fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     u64::try_from(value).map_err(|_| strange(column, value))
 }
 
-/// A number as SQLite holds it; what does not fit is beyond anything stored.
+/// A number as `SQLite` holds it; what does not fit is beyond anything stored.
 pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -94,7 +94,7 @@ fn numbers(connection: &Connection, query: &Query, labels: &[Wanted], limit: usi
         Order::Oldest => ("ASC", ">"),
     };
     if let Some(after) = query.after {
-        condition += &format!(" AND (l.timestamp, l.id) {behind} (?, ?)");
+        condition.extend([" AND (l.timestamp, l.id) ", behind, " (?, ?)"]);
         values.push(Value::Integer(signed(after.timestamp.as_millis())));
         values.push(Value::Blob(after.id.as_bytes().to_vec()));
     }
@@ -115,7 +115,7 @@ fn condition(query: &Query, labels: &[Wanted]) -> (String, Vec<Value>) {
     let mut values = vec![Value::Integer(labels[0].label), Value::Integer(i64::from(query.trashed))];
     for (bound, sign) in [(query.from, ">="), (query.to, "<=")] {
         if let Some(bound) = bound {
-            sql += &format!(" AND l.timestamp {sign} ?");
+            sql.extend([" AND l.timestamp ", sign, " ?"]);
             values.push(Value::Integer(signed(bound)));
         }
     }

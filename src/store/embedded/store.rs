@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::index::Incoming;
 use super::index::Sums;
+use super::layout;
 use super::layout::Layout;
 use super::open;
 use super::open::Notice;
@@ -151,6 +152,16 @@ impl Inner {
         if self.is_closed() { Err(WriteError::Closed) } else { Ok(()) }
     }
 
+    fn check_space(&self) -> Result<(), WriteError> {
+        let path = &self.layout.root;
+        let full = match layout::free_bytes(path) {
+            Ok(free) if free >= limits::DISK_RESERVE_BYTES => return Ok(()),
+            Ok(_) => std::io::ErrorKind::StorageFull.into(),
+            Err(error) => error,
+        };
+        Err(WriteError::File { path: path.clone(), source: full })
+    }
+
     /// Notes that the file of an asset is gone, unless the asset has changed since that was seen.
     async fn note_lost(&self, id: AssetId, seen: Arrival) {
         let noted = self.writer.run(ROW_BYTES, move |index| match index.find(&id)? {
@@ -251,6 +262,7 @@ impl Store for EmbeddedStore {
 
     async fn put(&self, spooled: Spooled, origin: Origin, edit: Edit) -> Result<Record, WriteError> {
         self.inner.check_open()?;
+        self.inner.check_space()?;
         let (verified, bytes) = spooled.into_parts();
         let (incoming, bytes) = match bytes {
             SpooledBytes::Memory(content) => {

@@ -36,7 +36,7 @@ fn timestamp(n: u64) -> Timestamp {
 }
 
 fn content(size: usize, salt: u8) -> Vec<u8> {
-    (0..size).map(|n| (n % 251) as u8 ^ salt).collect()
+    (0..size).map(|n| u8::try_from(n % 251).unwrap() ^ salt).collect()
 }
 
 fn seen(changes: Changes) -> Edit {
@@ -227,10 +227,10 @@ async fn a_failed_write_back_keeps_the_contents_says_so_and_is_tried_again() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), wait(true)).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), wait(true)).await.unwrap();
     assert!(store.health().await.unwrap().trouble.unwrap().contains("injected"));
     assert_eq!(get(&store, &record.key.id).await.unwrap(), b"small");
-    tokio::time::timeout(Duration::from_secs(60), wait(false)).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), wait(false)).await.unwrap();
     assert_eq!(files(dir.path()).len(), 1);
     store.close().await;
 }
@@ -378,7 +378,7 @@ async fn the_background_verifier_finds_damage_by_itself() {
     let notice: Notice = Arc::new(move |event| drop(told.try_send(event)));
     let options = Options { notice, verify_interval: Some(Duration::from_millis(10)), ..Options::new(dir.path()) };
     let store = EmbeddedStore::open(options).await.unwrap();
-    let event = tokio::time::timeout(Duration::from_secs(60), events.recv()).await.unwrap().unwrap();
+    let event = tokio::time::timeout(Duration::from_mins(1), events.recv()).await.unwrap().unwrap();
     assert!(matches!(event, Event::AssetQuarantined { id, .. } if id == record.key.id));
     assert_eq!(store.verify(&record.key.id).await.unwrap(), Some(Verification::Missing));
     store.close().await;

@@ -169,7 +169,8 @@ async fn walk(inner: &Arc<Inner>, after: &mut i64, bytes_per_sec: u64) -> Result
                 _ => 0,
             };
             *after = number;
-            tokio::time::sleep(Duration::from_secs_f64(bytes as f64 / bytes_per_sec.max(1) as f64)).await;
+            let millis = bytes.saturating_mul(1000) / bytes_per_sec.max(1);
+            tokio::time::sleep(Duration::from_millis(millis)).await;
         }
         let (at, now) = (if ended { 0 } else { *after }, signed(task::now_ms()));
         let noted = inner.writer.run(0, move |index| {

@@ -162,14 +162,15 @@ fn run(inner: &Arc<Inner>) {
         if stop == Some(Stop::Now) {
             return;
         }
-        match drain(inner) {
+        let drained = drain(inner);
+        // While it is quiet the log goes into the index for nothing; later it would hold up a commit.
+        if let Err(error) = inner.readers.run_outside(checkpoint) {
+            tracing::debug!(%error, "the log of the index was not copied");
+        }
+        match drained {
             Ok(()) => {
                 this.state().trouble = None;
                 backoff.reset();
-                // While it is quiet the log goes into the index for nothing; later it would hold up a commit.
-                if let Err(error) = inner.readers.run_outside(|connection| checkpoint(connection)) {
-                    tracing::debug!(%error, "the log of the index was not copied");
-                }
             }
             Err(error) => {
                 tracing::warn!(%error, "contents stay in the index, their files cannot be written");

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use super::index::Index;
 use super::index::Sums;
+use super::layout;
 use super::schema;
 use crate::limits;
 use crate::store::Arrival;
@@ -114,6 +115,7 @@ impl Writer {
             labels: std::collections::HashMap::new(),
             latest: latest.clone(),
             commits: Arc::clone(&commits),
+            is_low: false,
         };
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || desk.run(jobs))?;
         Ok(Self { sender: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), latest, commits })
@@ -179,6 +181,8 @@ struct Desk {
     labels: super::index::LabelNumbers,
     latest: watch::Sender<Arrival>,
     commits: Arc<AtomicU64>,
+    /// The disk is nearly full.
+    is_low: bool,
 }
 
 impl Desk {
@@ -204,6 +208,12 @@ impl Desk {
             self.connection = Some(self.reopen()?);
         }
         let connection = self.connection.as_ref().expect("it was opened above");
+        let is_low = layout::free_bytes(&self.path).is_ok_and(|free| free < limits::DISK_LOW_BYTES);
+        if is_low != self.is_low {
+            self.is_low = is_low;
+            let pages = if is_low { limits::WAL_PAGES_LOW } else { limits::WAL_PAGES };
+            connection.pragma_update(None, "wal_autocheckpoint", pages)?;
+        }
         let mut index = Index::new(connection, self.sums, &mut self.labels);
         match index.write_all(batch.iter_mut().map(|job| |index: &mut Index<'_>| job.apply(index))) {
             Ok(()) => {
@@ -237,11 +247,14 @@ impl Desk {
     /// Opens the index again and commits a little, which overwrites in the log what a failed commit may have left.
     fn reopen(&mut self) -> rusqlite::Result<Connection> {
         let connection = schema::connect(&self.path)?;
+        // On a full disk this makes room in the log.
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         let last = self.sums.arrival + limits::WRITES_PER_COMMIT as u64;
         let settle = "INSERT INTO counter VALUES ('arrival', ?1) \
                       ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)";
         connection.execute(settle, [super::row::signed(last)])?;
         self.sums = Sums::load(&connection)?;
+        self.is_low = false;
         Ok(connection)
     }
 }

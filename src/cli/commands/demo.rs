@@ -1,0 +1,227 @@
+//! `can-sync demo`: two hosts on this machine that mirror each other, to see it work before setting anything up.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use anyhow::anyhow;
+use anyhow::bail;
+use futures_util::StreamExt;
+use zeroize::Zeroizing;
+
+use super::add::upload;
+use crate::auth::ENTROPY_BYTES;
+use crate::auth::Phrase;
+use crate::cli::client::CanApi;
+use crate::cli::context::Context;
+use crate::cli::format;
+use crate::cli::printer::Align;
+use crate::cli::printer::Printer;
+use crate::cli::printer::Unit;
+use crate::cli::runtime;
+use crate::cli::runtime::Running;
+use crate::config::Relay;
+use crate::config::Settings;
+use crate::http::can::PREFIX;
+use crate::node::NodeStatus;
+use crate::node::VerifyStep;
+use crate::node::Which;
+use crate::store::Verification;
+
+/// Files that are ingested into both hosts together, at most.
+const FILES: usize = 60;
+
+/// Files above this are left out: it is a demonstration.
+const FILE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Time in which two hosts on one machine must have become equal.
+const PATIENCE: Duration = Duration::from_secs(50);
+
+/// Watch two hosts on this machine mirror each other
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// End when both are equal, instead of staying up
+    #[arg(long)]
+    exit: bool,
+}
+
+impl Args {
+    pub(in crate::cli) fn execute(self, context: &Context) -> anyhow::Result<()> {
+        let runtime = runtime::runtime()?;
+        let done = runtime.block_on(self.run(context.printer()));
+        runtime.shutdown_background();
+        done
+    }
+
+    async fn run(self, printer: &Printer) -> anyhow::Result<()> {
+        let folder = TemporaryFolder::make()?;
+        let mut random = Zeroizing::new([0; ENTROPY_BYTES]);
+        getrandom::fill(random.as_mut_slice())
+            .map_err(|error| anyhow!("the system has no random bytes for a secret: {error}"))?;
+        let phrase = Phrase::generate(*random);
+        printer.say(&format!("Two hosts with one secret, in {}", folder.0.display()));
+        let mut hosts = Vec::new();
+        for name in ["A", "B"] {
+            let mut settings = settings(&folder.0, name, phrase.clone());
+            let running = runtime::start(&settings).await?;
+            settings.can_listen_addr = running.can_api;
+            printer.say(&format!(
+                "{name}: {}, CAN API http://{}{PREFIX}",
+                running.node.id().fmt_short(),
+                running.can_api
+            ));
+            hosts.push((running, settings));
+        }
+        let [(a, at_a), (b, at_b)] = hosts.try_into().map_err(|_| anyhow!("two hosts were started"))?;
+        let shown = show(printer, (&a, &at_a), (&b, &at_b)).await;
+        if shown.is_ok() && !self.exit {
+            printer.say("\nBoth stay up. Ctrl-C ends them.");
+            runtime::interrupted().await?;
+            printer.say("stopping");
+        }
+        a.stop().await;
+        b.stop().await;
+        shown
+    }
+}
+
+/// Ingests, connects, waits, proves.
+async fn show(printer: &Printer, a: (&Running, &Settings), b: (&Running, &Settings)) -> anyhow::Result<()> {
+    let files = files()?;
+    for (at, (_, settings)) in [a, b].into_iter().enumerate() {
+        let api = CanApi::new(settings)?;
+        let mine: Vec<&PathBuf> = files.iter().skip(at).step_by(2).collect();
+        for path in &mine {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let fields = vec![("tags", "demo".to_owned()), ("application", "can-sync demo".to_owned())];
+            upload(&api, printer, path, &name, fields).await.with_context(|| path.display().to_string())?;
+        }
+        printer.say(&format!("{}: {} ingested", settings.device_name, format::count(mine.len() as u64, "file")));
+    }
+    let (a, b) = (a.0, b.0);
+    let began = Instant::now();
+    b.node.connect(a.node.ticket()).await;
+    let progress = printer.progress("mirroring", Some(2 * files.len() as u64), Unit::Assets);
+    let (at_a, at_b) = loop {
+        let (at_a, at_b) = (a.node.status().await?, b.node.status().await?);
+        progress.set(at_a.store.assets + at_b.store.assets, 2 * files.len() as u64);
+        if equal(&at_a, &at_b) && at_a.store.assets as usize == files.len() {
+            break (at_a, at_b);
+        }
+        if began.elapsed() > PATIENCE {
+            bail!("the hosts did not become equal within {} s; please report what `-vv` shows", PATIENCE.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    progress.end();
+    printer.say(&format!("equal after {} ms", began.elapsed().as_millis()));
+    let mut rows = Vec::new();
+    for (host, status) in [(a, &at_a), (b, &at_b)] {
+        let (sound, bytes) = rehash(printer, host).await?;
+        let library = &status.replication.library;
+        rows.push(vec![
+            status.name.clone(),
+            library.summary.count.to_string(),
+            data_encoding::HEXLOWER.encode(&library.summary.fingerprint),
+            format!("{sound} sound, {}", format::bytes(bytes)),
+        ]);
+    }
+    let columns =
+        [("HOST", Align::Left), ("ASSETS", Align::Right), ("FINGERPRINT", Align::Left), ("RE-HASHED", Align::Left)];
+    printer.table(&columns, &rows)?;
+    printer.line("")?;
+    printer.line("Ingest a file here, and read it there by the hash in the answer:")?;
+    printer.line(&format!("  curl -F file=@Cargo.toml http://{}{PREFIX}/ingest", a.can_api))?;
+    printer.line(&format!("  curl http://{}{PREFIX}/asset/HASH", b.can_api))?;
+    Ok(())
+}
+
+/// Tells whether both say that they are in sync, with the same set.
+fn equal(a: &NodeStatus, b: &NodeStatus) -> bool {
+    let (of_a, of_b) = (&a.replication.library, &b.replication.library);
+    of_a.in_sync && of_b.in_sync && of_a.summary == of_b.summary && a.store.assets == b.store.assets
+}
+
+/// Hashes every byte of a host again.
+async fn rehash(printer: &Printer, host: &Running) -> anyhow::Result<(u64, u64)> {
+    let mut steps = std::pin::pin!(host.node.verify(Which::All).await?);
+    let progress = printer.progress("re-hashing", None, Unit::Assets);
+    let (mut sound, mut hashed, mut total) = (0, 0, 0);
+    while let Some(step) = steps.next().await {
+        match step? {
+            VerifyStep::Total(all) => total = all,
+            VerifyStep::Verified(verified) => match verified.found {
+                Verification::Sound { bytes } => {
+                    sound += 1;
+                    hashed += bytes;
+                }
+                other => bail!("asset {} is not sound: {other:?}", verified.id),
+            },
+        }
+        progress.set(sound, total);
+    }
+    Ok((sound, hashed))
+}
+
+/// Returns files of the current folder (the repository's own, most likely); where there are none, this program itself.
+fn files() -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = BTreeSet::new();
+    let mut folders = vec![PathBuf::from(".")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?.flatten()
+        {
+            let name = entry.file_name();
+            let hidden = name.to_string_lossy().starts_with('.') || name == "target" || name == "can_data";
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() && !hidden && files.len() < FILES {
+                folders.push(entry.path());
+            } else if kind.is_file() && !hidden && entry.metadata().is_ok_and(|metadata| metadata.len() <= FILE_BYTES) {
+                files.insert(entry.path());
+            }
+        }
+    }
+    let mut files: Vec<PathBuf> = files.into_iter().take(FILES).collect();
+    // A large one, so that there is something to see.
+    files.push(std::env::current_exe().context("cannot find this program's own file")?);
+    Ok(files)
+}
+
+fn settings(folder: &Path, name: &str, phrase: Phrase) -> Settings {
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Settings {
+        sync_passphrase: Some(phrase),
+        device_name: name.to_owned(),
+        data_dir: folder.join(name).join("can_sync_data"),
+        storage_root: folder.join(name).join("can_data"),
+        relay: Relay::Off,
+        bind_addr: Some(any_port),
+        listen_addr: any_port,
+        can_listen_addr: any_port,
+        ..Settings::default()
+    }
+}
+
+/// A folder of one's own that goes when the demonstration ends.
+struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    fn make() -> anyhow::Result<Self> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(|error| anyhow!("the system has no random bytes: {error}"))?;
+        let path = std::env::temp_dir().join(format!("can-sync-demo-{}", data_encoding::HEXLOWER.encode(&random)));
+        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // What cannot be removed lies in the system's temporary folder, where it is cleaned up.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

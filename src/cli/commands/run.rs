@@ -1,0 +1,37 @@
+//! `can-sync run`: one host, until it is told to stop.
+
+use std::path::PathBuf;
+
+use crate::cli::context::Context;
+use crate::cli::runtime;
+
+/// Run a host until it is interrupted
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The configuration [default: as for every command]
+    file: Option<PathBuf>,
+}
+
+impl Args {
+    pub(in crate::cli) fn execute(self, context: &Context) -> anyhow::Result<()> {
+        let settings = context.resolve(self.file.as_deref())?.settings;
+        let printer = context.printer();
+        let runtime = runtime::runtime()?;
+        let done = runtime.block_on(async {
+            let running = runtime::start(&settings).await?;
+            printer.say(&format!("{} runs as {}", settings.device_name, running.node.id()));
+            printer.say(&format!("CAN API   http://{}{}", running.can_api, crate::http::can::PREFIX));
+            printer.say(&format!("host API  http://{}  (token in {})", running.host_api, settings.data_dir.display()));
+            if let Some(path) = &settings.ticket_file {
+                printer.say(&format!("ticket    {}", path.display()));
+            }
+            runtime::interrupted().await?;
+            printer.say("stopping");
+            running.stop().await;
+            Ok(())
+        });
+        // Reads of the blocking pool that hang must not hold the process.
+        runtime.shutdown_background();
+        done
+    }
+}

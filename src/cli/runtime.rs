@@ -1,0 +1,99 @@
+//! Running a host from the command line: settings to options, faces to services, signals to an end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::config;
+use crate::config::Settings;
+use crate::hook::NoHooks;
+use crate::http;
+use crate::http::Listener;
+use crate::http::Secret;
+use crate::net;
+use crate::node;
+use crate::node::Node;
+use crate::node::StoreOptions;
+
+/// A host that runs, and the addresses of its faces.
+pub(super) struct Running {
+    pub(super) node: Arc<Node>,
+    pub(super) can_api: SocketAddr,
+    pub(super) host_api: SocketAddr,
+}
+
+/// Starts the runtime that a host needs.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    // Every HTTPS client of the process shares this provider; a second call changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+}
+
+/// Starts a host with its faces. The listeners are bound first: a port in use costs nothing then.
+pub(super) async fn start(settings: &Settings) -> anyhow::Result<Running> {
+    let phrase = settings.secret()?.clone();
+    let host_listener = Listener::bind(&settings.listen_addr.to_string()).await?;
+    let can_listener = Listener::bind(&settings.can_listen_addr.to_string()).await?;
+    let options = node::Options {
+        data_dir: settings.data_dir.clone(),
+        store: StoreOptions::Embedded {
+            storage_root: settings.storage_root.clone(),
+            verify_interval: settings.verify_interval,
+        },
+        phrase,
+        name: settings.device_name.clone(),
+        bind_addr: settings.bind_addr,
+        relay: match &settings.relay {
+            config::Relay::Public => net::Relay::Public,
+            config::Relay::Off => net::Relay::Off,
+            config::Relay::At(url) => net::Relay::Own(url.clone()),
+        },
+        poll_interval: settings.poll_interval,
+        ticket_file: settings.ticket_file.clone(),
+        connect_ticket_file: settings.connect_ticket_file.clone(),
+        hooks: Arc::new(NoHooks),
+    };
+    let node = Arc::new(Node::start(options).await?);
+    let token = Secret::new(&node.api_token()?);
+    let (host_api, can_api) = (host_listener.address(), can_listener.address());
+    let can = http::can::router(http::can::Options {
+        store: node.store(),
+        host: node.id(),
+        sync_api_key: settings.sync_api_key.as_ref().map(|key| Secret::new(key.expose())),
+    });
+    node.serve(vec![host_listener.served(http::host::router(Arc::clone(&node), token)), can_listener.served(can)]);
+    Ok(Running { node, can_api, host_api })
+}
+
+impl Running {
+    /// Stops the host in order.
+    pub(super) async fn stop(self) {
+        self.node.stop().await;
+    }
+}
+
+/// Waits for SIGINT or SIGTERM. From the first one on, a second ends the process at once.
+pub(super) async fn interrupted() -> anyhow::Result<()> {
+    use tokio::signal::unix::SignalKind;
+    use tokio::signal::unix::signal;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        if let Ok(runtime) = runtime {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            });
+            std::process::exit(super::exit::Exit::Interrupted as i32);
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! The host API: how this host is, and work it can be asked for.
+//!
+//! Every path but `/health` wants the bearer token from the data folder. It calls `node` and nothing below it.
+
+mod status;
+mod verify;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::middleware;
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use axum::routing::any;
+use axum::routing::get;
+use axum::routing::post;
+use serde_json::json;
+
+use super::Failure;
+use super::Secret;
+use super::success;
+use crate::limits;
+use crate::node::Node;
+
+/// What all handlers share.
+#[derive(Clone)]
+struct Api {
+    node: Arc<Node>,
+    token: Secret,
+}
+
+/// Builds the API of a host; `token` is what requests must show.
+#[must_use]
+pub fn router(node: Arc<Node>, token: Secret) -> Router {
+    let api = Api { node, token };
+    Router::new()
+        .route("/status", get(status::status))
+        .route("/verify", post(verify::verify))
+        .layer(middleware::from_fn_with_state(api.clone(), check_token))
+        .route("/health", get(|| async { success(json!({})) }))
+        .fallback(any(|| async { Failure::not_found("there is nothing at this path") }))
+        .method_not_allowed_fallback(|| async { Failure::method() })
+        .layer(DefaultBodyLimit::max(limits::JSON_BODY_BYTES))
+        .with_state(api)
+}
+
+async fn check_token(State(api): State<Api>, request: Request, next: Next) -> Response {
+    if api.token.is_borne(request.headers()) {
+        return next.run(request).await;
+    }
+    let text = "this needs `Authorization: Bearer …` with the line of `api_token` in the host's `data_dir`";
+    Failure::unauthorized(text).into_response()
+}

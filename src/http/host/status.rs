@@ -1,0 +1,147 @@
+//! `GET /status`.
+
+use axum::extract::State;
+use axum::response::Response;
+use data_encoding::HEXLOWER;
+use serde::Serialize;
+
+use super::Api;
+use crate::engine;
+use crate::http::Failure;
+use crate::http::success;
+use crate::node::NodeStatus;
+
+/// How the host is, in JSON.
+#[derive(Debug, Serialize)]
+struct Status {
+    host_id: String,
+    name: String,
+    version: &'static str,
+    uptime_secs: u64,
+    store: Store,
+    libraries: Vec<Library>,
+    peers: Vec<Peer>,
+    transfers: Vec<Transfer>,
+    /// Assets that wait for a decision.
+    held: u64,
+    /// Assets that are kept back or declined.
+    declined: u64,
+    /// Connections without proof of membership since the start.
+    refused: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Store {
+    kind: &'static str,
+    healthy: bool,
+    trouble: Option<String>,
+    assets: u64,
+    bytes: u64,
+    missing: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Library {
+    name: String,
+    count: u64,
+    fingerprint: String,
+    in_sync: bool,
+    /// Assets that are still wanted.
+    behind: u64,
+    /// Peers that are connected.
+    peers: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Peer {
+    id: String,
+    name: String,
+    connected: bool,
+    /// `direct` or `relay`.
+    path: Option<&'static str>,
+    rtt_ms: Option<f64>,
+    in_sync: bool,
+    /// Assets of `of` that the peer says it has stored.
+    kept: u64,
+    of: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    last_seen_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Transfer {
+    hash: String,
+    peer: String,
+    size: u64,
+    done: u64,
+}
+
+pub(super) async fn status(State(api): State<Api>) -> Result<Response, Failure> {
+    let status = api.node.status().await.map_err(|error| Failure::internal(&error))?;
+    Ok(success(Status::from(status)))
+}
+
+impl From<NodeStatus> for Status {
+    fn from(node: NodeStatus) -> Self {
+        let NodeStatus { id, name, version, uptime, store, replication } = node;
+        let engine::Status { library, peers, transfers, held, declined, refused } = replication;
+        let connected = peers.iter().filter(|peer| peer.connected).count() as u64;
+        Self {
+            host_id: id.to_string(),
+            name,
+            version,
+            uptime_secs: uptime.as_secs(),
+            store: Store {
+                kind: store.kind,
+                healthy: store.trouble.is_none(),
+                trouble: store.trouble,
+                assets: store.assets,
+                bytes: store.bytes,
+                missing: store.missing,
+            },
+            libraries: vec![Library {
+                name: library.name,
+                count: library.summary.count,
+                fingerprint: HEXLOWER.encode(&library.summary.fingerprint),
+                in_sync: library.in_sync,
+                behind: library.behind,
+                peers: connected,
+            }],
+            peers: peers.into_iter().map(Peer::from).collect(),
+            transfers: transfers.into_iter().map(Transfer::from).collect(),
+            held,
+            declined,
+            refused,
+        }
+    }
+}
+
+impl From<engine::PeerStatus> for Peer {
+    fn from(peer: engine::PeerStatus) -> Self {
+        Self {
+            id: peer.id.to_string(),
+            name: peer.name,
+            connected: peer.connected,
+            path: peer.direct.map(|direct| if direct { "direct" } else { "relay" }),
+            rtt_ms: peer.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+            in_sync: peer.in_sync,
+            kept: peer.kept.0,
+            of: peer.kept.1,
+            bytes_in: peer.bytes_in,
+            bytes_out: peer.bytes_out,
+            last_seen_ms: peer.last_seen_ms,
+        }
+    }
+}
+
+impl From<engine::TransferStatus> for Transfer {
+    fn from(transfer: engine::TransferStatus) -> Self {
+        Self {
+            hash: transfer.key.id.to_string(),
+            peer: transfer.peer.to_string(),
+            size: transfer.key.size,
+            done: transfer.done,
+        }
+    }
+}

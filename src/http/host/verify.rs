@@ -1,0 +1,110 @@
+//! `POST /verify`: hashes contents again and tells what it finds, in JSON lines as it goes.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use futures_util::StreamExt;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::json;
+
+use super::Api;
+use crate::asset::AssetId;
+use crate::http::Failure;
+use crate::node::VerifyStep;
+use crate::node::Which;
+use crate::store::Verification;
+
+/// How often progress is told at most.
+const TOLD_EVERY: Duration = Duration::from_millis(200);
+
+/// `{"all": true}`, or `{"hashes": ["…", …]}`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    #[serde(default)]
+    all: bool,
+    #[serde(default)]
+    hashes: Vec<String>,
+}
+
+/// What was found up to now.
+#[derive(Debug, Default)]
+struct Sum {
+    total: u64,
+    sound: u64,
+    damaged: u64,
+    missing: u64,
+    bytes: u64,
+    told: Option<Instant>,
+}
+
+pub(super) async fn verify(State(api): State<Api>, body: Bytes) -> Result<Response, Failure> {
+    let wish: Wish = serde_json::from_slice(&body).map_err(|error| {
+        Failure::bad_request(format!("the body is `{{\"all\": true}}` or `{{\"hashes\": [\"…\"]}}`: {error}"))
+    })?;
+    let which = match (wish.all, wish.hashes.is_empty()) {
+        (true, true) => Which::All,
+        (false, false) => {
+            let ids: Result<Vec<AssetId>, _> = wish.hashes.iter().map(|hash| hash.parse()).collect();
+            Which::Some(ids.map_err(|error| Failure::bad_request(error.to_string()))?)
+        }
+        _ => return Err(Failure::bad_request("give either `all` or some `hashes`")),
+    };
+    let steps = api.node.verify(which).await.map_err(|error| Failure::internal(&error))?;
+    let lines = steps.map(Some).chain(futures_util::stream::iter([None])).scan(Sum::default(), |sum, step| {
+        let lines = match step {
+            Some(Ok(step)) => sum.take(step),
+            // A walk that broke has no last line.
+            Some(Err(error)) => {
+                tracing::error!(error = %crate::telemetry::causes(&error), "verification broke off");
+                return std::future::ready(None);
+            }
+            None => vec![sum.end()],
+        };
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        std::future::ready(Some(Ok::<_, std::convert::Infallible>(text)))
+    });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
+}
+
+impl Sum {
+    /// Counts a step; returns the lines that tell of it.
+    fn take(&mut self, step: VerifyStep) -> Vec<Value> {
+        let mut lines = Vec::new();
+        match step {
+            VerifyStep::Total(total) => self.total = total,
+            VerifyStep::Verified(verified) => match verified.found {
+                Verification::Sound { bytes } => {
+                    self.sound += 1;
+                    self.bytes += bytes;
+                }
+                Verification::Quarantined { reason } => {
+                    self.damaged += 1;
+                    lines.push(json!({ "kind": "damaged", "hash": verified.id.to_string(), "reason": reason }));
+                }
+                Verification::Missing => {
+                    self.missing += 1;
+                    lines.push(json!({ "kind": "missing", "hash": verified.id.to_string() }));
+                }
+            },
+        }
+        if self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            self.told = Some(Instant::now());
+            let done = self.sound + self.damaged + self.missing;
+            lines.push(json!({ "kind": "progress", "done": done, "total": self.total.max(done) }));
+        }
+        lines
+    }
+
+    fn end(&self) -> Value {
+        let Self { sound, damaged, missing, bytes, .. } = self;
+        json!({ "kind": "end", "sound": sound, "damaged": damaged, "missing": missing, "bytes": bytes })
+    }
+}

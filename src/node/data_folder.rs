@@ -1,0 +1,270 @@
+//! The data folder: locked by one host at a time, and home of its private files.
+
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+
+use data_encoding::HEXLOWER;
+use rustix::fs::FlockOperation;
+use zeroize::Zeroizing;
+
+use crate::auth::LibrarySecret;
+use crate::auth::Phrase;
+use crate::auth::PhraseCheck;
+
+/// The key by which this host is known.
+const HOST_KEY: &str = "host_key";
+
+/// The stretched secret of the library, with the check of its phrase.
+const LIBRARY_SECRET: &str = "library_secret";
+
+/// The token of the host API.
+const API_TOKEN: &str = "api_token";
+
+/// The port peers reached this host at last.
+const LAST_PORT: &str = "last_port";
+
+/// The data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataFolderError {
+    /// A file or the folder itself could not be used.
+    #[error("cannot use {path}; `data_dir` must be a folder this user may write")]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another host runs on it.
+    #[error("{0} is in use by another can-sync; stop it, or give this one a `data_dir` of its own")]
+    InUse(PathBuf),
+    /// A private file holds something else than it should.
+    #[error("{path} is damaged: {length} bytes and not {expected}; restore it, or remove it to have a new one made")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// How long it is.
+        length: usize,
+        /// How long it should be.
+        expected: usize,
+    },
+    /// Others can read a private file.
+    #[error("{path} can be read by others (mode {mode:o}); run `chmod 600 {path}`")]
+    Exposed {
+        /// Which file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The system gives no randomness.
+    #[error("the system has no random bytes for {path}: {reason}")]
+    NoRandomness {
+        /// For which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An open, locked data folder. The lock ends with it, also when the process is killed.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Makes the folder (mode 0700) when it is missing, and locks it. Blocks.
+    ///
+    /// # Errors
+    /// [`DataFolderError::InUse`] when another host has it, [`DataFolderError::File`] when it cannot be used.
+    pub fn open(path: &Path) -> Result<Self, DataFolderError> {
+        let error = |source| DataFolderError::File { path: path.to_owned(), source };
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path).map_err(error)?;
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock")).map_err(error)?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(DataFolderError::InUse(path.to_owned())),
+            Err(errno) => Err(error(errno.into())),
+        }
+    }
+
+    /// Returns the path of a file in the folder.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Returns the key by which this host is known; made at the first start.
+    ///
+    /// # Errors
+    /// [`DataFolderError`] when it cannot be read or made.
+    pub fn host_key(&self) -> Result<Zeroizing<[u8; 32]>, DataFolderError> {
+        match self.load::<32>(HOST_KEY)? {
+            Some(key) => Ok(key),
+            None => self.make(HOST_KEY, |key| key.to_vec()),
+        }
+    }
+
+    /// Returns the token of the host API, 64 hex characters; made at the first start.
+    ///
+    /// # Errors
+    /// [`DataFolderError`] when it cannot be read or made.
+    pub fn api_token(&self) -> Result<Zeroizing<String>, DataFolderError> {
+        let line = self.load::<65>(API_TOKEN)?.and_then(|line| String::from_utf8(line[..64].to_vec()).ok());
+        if let Some(token) = line {
+            return Ok(Zeroizing::new(token));
+        }
+        let token = self.make(API_TOKEN, |key| format!("{}\n", HEXLOWER.encode(key)).into_bytes())?;
+        Ok(Zeroizing::new(HEXLOWER.encode(token.as_ref())))
+    }
+
+    /// Returns the secret of the library: the one that was kept, if it came from this phrase; else it is stretched
+    /// anew, which takes most of a second.
+    ///
+    /// # Errors
+    /// [`DataFolderError`] when it cannot be read or kept.
+    pub fn library_secret(&self, phrase: &Phrase, library: &str) -> Result<LibrarySecret, DataFolderError> {
+        if let Some(kept) = self.load::<64>(LIBRARY_SECRET)? {
+            let (secret, check) = kept.split_at(32);
+            let fixed = |half: &[u8]| <[u8; 32]>::try_from(half).expect("half of 64 bytes");
+            let secret = LibrarySecret::from_bytes(fixed(secret));
+            if secret.is_from(phrase, &PhraseCheck::from_bytes(fixed(check))) {
+                return Ok(secret);
+            }
+            tracing::info!("the phrase has changed; stretching it");
+        }
+        let secret = LibrarySecret::stretch(phrase, library);
+        let kept = Zeroizing::new([*secret.expose(), *secret.check(phrase).as_bytes()].concat());
+        self.save(LIBRARY_SECRET, &kept)?;
+        Ok(secret)
+    }
+
+    /// Returns the port peers reached this host at last.
+    #[must_use]
+    pub fn last_port(&self) -> Option<u16> {
+        std::fs::read_to_string(self.file(LAST_PORT)).ok()?.trim().parse().ok()
+    }
+
+    /// Remembers the port at which peers reach this host.
+    ///
+    /// # Errors
+    /// [`DataFolderError`] when it cannot be written.
+    pub fn keep_port(&self, port: u16) -> Result<(), DataFolderError> {
+        self.save(LAST_PORT, format!("{port}\n").as_bytes())
+    }
+
+    /// Makes a private file of 32 random bytes, in the form that `form` gives them.
+    fn make(&self, name: &str, form: impl Fn(&[u8; 32]) -> Vec<u8>) -> Result<Zeroizing<[u8; 32]>, DataFolderError> {
+        let mut random = Zeroizing::new([0; 32]);
+        getrandom::fill(random.as_mut())
+            .map_err(|error| DataFolderError::NoRandomness { path: self.file(name), reason: error.to_string() })?;
+        self.save(name, &Zeroizing::new(form(&random)))?;
+        Ok(random)
+    }
+
+    /// Reads a private file of a fixed length; `None` when there is none.
+    fn load<const N: usize>(&self, name: &str) -> Result<Option<Zeroizing<[u8; N]>>, DataFolderError> {
+        let path = self.file(name);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => Zeroizing::new(bytes),
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(DataFolderError::File { path, source }),
+        };
+        check_mode(&path)?;
+        match bytes.as_slice().try_into() {
+            Ok(fixed) => Ok(Some(Zeroizing::new(fixed))),
+            Err(_) => Err(DataFolderError::Damaged { path, length: bytes.len(), expected: N }),
+        }
+    }
+
+    /// Writes a private file (mode 0600): whole or not at all, and durable.
+    fn save(&self, name: &str, bytes: &[u8]) -> Result<(), DataFolderError> {
+        let path = self.file(name);
+        let write = || {
+            let new = path.with_extension("new");
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            let mut file = options.open(&new)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&new, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().map_err(|source| DataFolderError::File { path: path.clone(), source })
+    }
+}
+
+#[cfg(unix)]
+fn check_mode(path: &Path) -> Result<(), DataFolderError> {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = std::fs::metadata(path).map_err(|source| DataFolderError::File { path: path.to_owned(), source })?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 { Ok(()) } else { Err(DataFolderError::Exposed { path: path.to_owned(), mode }) }
+}
+
+#[cfg(not(unix))]
+fn check_mode(_: &Path) -> Result<(), DataFolderError> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phrase(text: &str) -> Phrase {
+        Phrase::parse(text).unwrap()
+    }
+
+    #[test]
+    fn one_host_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(dir.path()).unwrap();
+        let message = DataFolder::open(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("in use"), "{message}");
+        drop(folder);
+        DataFolder::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn key_and_token_stay_the_same_and_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(dir.path()).unwrap();
+        assert_eq!(folder.host_key().unwrap(), folder.host_key().unwrap());
+        let token = folder.api_token().unwrap();
+        assert_eq!(folder.api_token().unwrap(), token);
+        assert_eq!(std::fs::read_to_string(folder.file(API_TOKEN)).unwrap(), format!("{}\n", *token));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let path = folder.file(HOST_KEY);
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+            assert!(matches!(folder.host_key(), Err(DataFolderError::Exposed { .. })));
+        }
+        std::fs::write(folder.file(API_TOKEN), b"short").unwrap();
+        assert!(matches!(folder.api_token(), Err(DataFolderError::Damaged { length: 5, .. })));
+    }
+
+    #[test]
+    fn only_another_phrase_is_stretched_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(dir.path()).unwrap();
+        let first = folder.library_secret(&phrase("one phrase"), "mirror").unwrap();
+        let kept = std::fs::read(folder.file(LIBRARY_SECRET)).unwrap();
+        assert_eq!(folder.library_secret(&phrase("one phrase"), "mirror").unwrap().expose(), first.expose());
+        assert_eq!(std::fs::read(folder.file(LIBRARY_SECRET)).unwrap(), kept);
+        assert_ne!(folder.library_secret(&phrase("another phrase"), "mirror").unwrap().expose(), first.expose());
+    }
+}

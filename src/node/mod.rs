@@ -1,0 +1,16 @@
+//! A host as a whole: builds everything, stops everything, and answers the plain requests of the faces.
+//!
+//! It names no face: HTTP services are handed to it boxed, and it starts and stops them with the rest. Called by `cli`
+//! and `http`. `start` is the order of construction, `stop` the order of the end; both are meant to be read.
+
+mod data_folder;
+mod start;
+mod status;
+mod stop;
+mod ticket_files;
+mod verify;
+
+pub use data_folder::{DataFolder, DataFolderError};
+pub use start::{Node, Options, Service, StartError, StoreOptions};
+pub use status::{NodeStatus, StoreStatus};
+pub use verify::{Verified, VerifyStep, Which};

@@ -1,0 +1,264 @@
+//! The order of construction.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::broadcast;
+use zeroize::Zeroizing;
+
+use super::data_folder::DataFolder;
+use super::data_folder::DataFolderError;
+use super::ticket_files;
+use crate::asset::HostId;
+use crate::auth::Keys;
+use crate::auth::Phrase;
+use crate::database;
+use crate::engine;
+use crate::engine::Engine;
+use crate::event::Event;
+use crate::hook::Hooks;
+use crate::library::Library;
+use crate::library::Ticket;
+use crate::limits;
+use crate::net;
+use crate::net::Membership;
+use crate::net::Net;
+use crate::state::State;
+use crate::store::Store;
+use crate::store::embedded;
+use crate::store::embedded::EmbeddedStore;
+use crate::task::Group;
+
+/// A face that serves until its group is cancelled.
+pub type Service = Box<dyn FnOnce(Group) -> BoxFuture<'static, ()> + Send>;
+
+/// What a host is made of.
+pub struct Options {
+    /// Folder of what it remembers.
+    pub data_dir: PathBuf,
+    /// Where its assets lie.
+    pub store: StoreOptions,
+    /// The phrase that all members share.
+    pub phrase: Phrase,
+    /// Its name, for people.
+    pub name: String,
+    /// Socket for peers; `None` for every interface and a port that is kept.
+    pub bind_addr: Option<SocketAddr>,
+    /// Relays.
+    pub relay: net::Relay,
+    /// How often sets are compared with peers when nothing happens.
+    pub poll_interval: Duration,
+    /// Where its ticket is written.
+    pub ticket_file: Option<PathBuf>,
+    /// Where the ticket of another host is read.
+    pub connect_ticket_file: Option<PathBuf>,
+    /// What plugins say.
+    pub hooks: Arc<dyn Hooks>,
+}
+
+/// Where the assets lie.
+#[derive(Debug, Clone)]
+pub enum StoreOptions {
+    /// In the store that the program brings itself.
+    Embedded {
+        /// Its folder.
+        storage_root: PathBuf,
+        /// Time in which every content is hashed once.
+        verify_interval: Duration,
+    },
+}
+
+/// A host could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
+    /// The state cannot be opened.
+    #[error(transparent)]
+    State(#[from] database::OpenError),
+    /// The embedded store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] embedded::OpenError),
+    /// The endpoint cannot be bound.
+    #[error(transparent)]
+    Net(#[from] net::BindError),
+    /// The engine cannot start.
+    #[error(transparent)]
+    Engine(#[from] engine::StartError),
+}
+
+/// A running host.
+pub struct Node {
+    pub(super) folder: DataFolder,
+    pub(super) name: String,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) state: State,
+    pub(super) net: Net,
+    pub(super) engine: Engine,
+    pub(super) events: broadcast::Sender<Event>,
+    pub(super) faces: Group,
+    pub(super) background: Group,
+    pub(super) replication: Group,
+    pub(super) ticket_file: Option<PathBuf>,
+    pub(super) connect_ticket_file: Option<PathBuf>,
+    pub(super) began: Instant,
+}
+
+impl Node {
+    /// Builds a host, in this order: data folder, secret, store, state, endpoint, engine. Nothing is served and nobody
+    /// is dialled before [`serve`](Self::serve).
+    ///
+    /// # Errors
+    /// [`StartError`] names what cannot be used; what was built before is given back.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let began = Instant::now();
+        let library = Library::mirror();
+        let (folder, key, secret) = {
+            let (data_dir, phrase, name) = (options.data_dir, options.phrase, library.name.clone());
+            // Stretching a phrase takes 64 MiB and most of a second, before anything else large is made.
+            blocking(move || {
+                let folder = DataFolder::open(&data_dir)?;
+                let key = folder.host_key()?;
+                let secret = folder.library_secret(&phrase, &name)?;
+                Ok::<_, DataFolderError>((folder, key, secret))
+            })
+            .await?
+        };
+        let (events, _) = broadcast::channel(limits::EVENTS_QUEUED);
+        let store = open_store(options.store, events.clone()).await?;
+        let state = {
+            let (path, name) = (folder.file("state.db"), library.name.clone());
+            blocking(move || State::open(&path, &name)).await?
+        };
+        let membership =
+            Membership { key: Keys::derive(&secret).proof, library: library.name.clone(), epoch: library.epoch };
+        let net = Net::bind(net::Options {
+            key,
+            bind_addr: options.bind_addr,
+            last_port: folder.last_port(),
+            relay: options.relay,
+            membership,
+        });
+        let net = net.await?;
+        if let Some(port) = net.port() {
+            folder.keep_port(port)?;
+        }
+        let whole = Group::new("host", on_panic(events.clone()));
+        let replication = whole.child("replication");
+        let engine = Engine::start(
+            engine::Options {
+                store: Arc::clone(&store),
+                state: state.clone(),
+                net: net.clone(),
+                hooks: options.hooks,
+                library,
+                name: options.name.clone(),
+                poll_interval: options.poll_interval,
+                events: events.clone(),
+            },
+            replication.clone(),
+        );
+        let engine = engine.await?;
+        Ok(Self {
+            folder,
+            name: options.name,
+            store,
+            state,
+            net,
+            engine,
+            events,
+            faces: whole.child("faces"),
+            background: whole.child("background"),
+            replication,
+            ticket_file: options.ticket_file,
+            connect_ticket_file: options.connect_ticket_file,
+            began,
+        })
+    }
+
+    /// Serves the faces, accepts peers, writes the ticket and reads that of the other host.
+    pub fn serve(&self, faces: Vec<Service>) {
+        for face in faces {
+            let serving = face(self.faces.child("face"));
+            self.faces.spawn("face", serving);
+        }
+        let engine = self.engine.clone();
+        self.replication.spawn("accept", async move { engine.accept().await });
+        if let Some(path) = self.ticket_file.clone() {
+            let writing = ticket_files::write(self.net.clone(), path);
+            self.background.spawn_until_cancelled("ticket", writing);
+        }
+        if let Some(path) = self.connect_ticket_file.clone() {
+            let reading = ticket_files::read(self.engine.clone(), path);
+            self.background.spawn_until_cancelled("connect ticket", reading);
+        }
+    }
+
+    /// Keeps a connection to another host.
+    pub async fn connect(&self, ticket: Ticket) {
+        self.engine.connect(ticket).await;
+    }
+
+    /// Returns where this host can be reached now.
+    #[must_use]
+    pub fn ticket(&self) -> Ticket {
+        self.net.ticket()
+    }
+
+    /// Returns the store.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// Returns the id of this host.
+    #[must_use]
+    pub fn id(&self) -> HostId {
+        self.net.id()
+    }
+
+    /// Returns the token that requests to the host API must show; made at the first start.
+    ///
+    /// # Errors
+    /// [`DataFolderError`] when it cannot be read or made.
+    pub fn api_token(&self) -> Result<Zeroizing<String>, DataFolderError> {
+        self.folder.api_token()
+    }
+
+    /// Follows what happens from now on.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+}
+
+async fn open_store(options: StoreOptions, events: broadcast::Sender<Event>) -> Result<Arc<dyn Store>, StartError> {
+    match options {
+        StoreOptions::Embedded { storage_root, verify_interval } => {
+            let notice = Arc::new(move |event| {
+                let _ = events.send(event);
+            });
+            let verify_interval = Some(verify_interval);
+            let options = embedded::Options { verify_interval, notice, ..embedded::Options::new(storage_root) };
+            Ok(Arc::new(EmbeddedStore::open(options).await?))
+        }
+    }
+}
+
+/// A task that panics is announced and logged, and the rest goes on.
+fn on_panic(events: broadcast::Sender<Event>) -> crate::task::OnPanic {
+    Arc::new(move |group, task, message| {
+        tracing::error!(group, task, message, "a task panicked");
+        let _ = events.send(Event::TaskPanicked { task: format!("{group}/{task}"), message: message.to_owned() });
+    })
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("the work does not panic and is not cancelled")
+}
