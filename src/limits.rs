@@ -180,10 +180,10 @@ pub const BUNDLE_HEAD_BYTES: usize = 4 * 1024 * 1024;
 pub const SERVICE_CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// Time in which the service must have answered a call without content. Later the call has failed.
-pub const SERVICE_CALL_TIME: Duration = Duration::from_secs(60);
+pub const SERVICE_CALL_TIME: Duration = Duration::from_mins(1);
 
 /// Time in which a call that carries content must be over; a gigabyte at 100 KiB a second.
-pub const SERVICE_CONTENT_TIME: Duration = Duration::from_secs(3 * 60 * 60);
+pub const SERVICE_CONTENT_TIME: Duration = Duration::from_hours(3);
 
 /// Time without a byte from the service, after which a call has failed. Above [`EVENT_KEEP_ALIVE`].
 pub const SERVICE_STALL: Duration = Duration::from_secs(40);

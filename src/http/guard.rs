@@ -73,20 +73,21 @@ impl Guard {
         Ok(())
     }
 
-    /// Returns the port an authority has, when its name is one of ours and its port absent or ours.
-    fn port_of(&self, authority: &str) -> Option<Option<u16>> {
+    /// Returns the port an authority stands for (80 when it names none), when its name is one of ours and its port
+    /// absent or ours.
+    fn port_of(&self, authority: &str) -> Option<u16> {
         let (name, port) = match split_port(authority) {
             Some((name, port)) => (name, Some(port.parse().ok()?)),
             None => (authority, None),
         };
         let ours = self.names.iter().any(|own| own.eq_ignore_ascii_case(name));
-        (ours && port.is_none_or(|port| port == self.port)).then_some(port)
+        (ours && port.is_none_or(|port| port == self.port)).then_some(port.unwrap_or(80))
     }
 
     /// Tells whether an origin is this listener's own: a page on another port is foreign.
     fn is_own(&self, origin: &str) -> bool {
         let port = origin.strip_prefix("http://").and_then(|authority| self.port_of(authority));
-        port.is_some_and(|port| port.unwrap_or(80) == self.port)
+        port == Some(self.port)
     }
 }
 

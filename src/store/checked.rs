@@ -44,6 +44,9 @@ impl Checking {
                 Some(Ok(piece)) => {
                     self.hasher.update(&piece);
                     self.seen += piece.len() as u64;
+                    if self.seen > self.content.as_ref()?.key.size {
+                        return self.content.take().map(|content| Err(ReadError::Damaged(content.key.id)));
+                    }
                     if let Some(ready) = self.held.replace(piece) {
                         return Some(Ok(ready));
                     }

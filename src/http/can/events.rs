@@ -106,7 +106,8 @@ impl Following {
                 let mut events = String::new();
                 for record in records.iter().filter(|record| record.presence.is_here()) {
                     let data = serde_json::to_string(&JsonAsset::from(record)).expect("texts and numbers are JSON");
-                    events.push_str(&format!("id: {}\nevent: new_asset\ndata: {data}\n\n", record.arrival.0));
+                    let id = record.arrival.0.to_string();
+                    events.extend(["id: ", &id, "\nevent: new_asset\ndata: ", &data, "\n\n"]);
                 }
                 if !events.is_empty() {
                     return Some(Ok(events.into()));

@@ -79,8 +79,8 @@ async fn receive(api: &Api, field: &mut Field<'_>, ahead: &Ahead) -> Result<Spoo
 /// The body of `POST /ingest/data`. Fields of other names do not count.
 #[derive(Deserialize)]
 struct Data<'a> {
-    #[serde(borrow)]
-    data: &'a RawValue,
+    #[serde(borrow, rename = "data")]
+    content: &'a RawValue,
     tags: Option<Tags>,
     mime_type: Option<String>,
     human_file_name: Option<String>,
@@ -108,7 +108,7 @@ pub(super) async fn data(State(api): State<Arc<Api>>, request: Request) -> Resul
     }
     given.take_tags(&parsed.tags.map(Tags::into_vec).unwrap_or_default());
     let mut upload = Upload::begin(&*api.store, timestamp()?).await?;
-    upload.write(&body.slice_ref(parsed.data.get().as_bytes())).await?;
+    upload.write(&body.slice_ref(parsed.content.get().as_bytes())).await?;
     let spooled = upload.finish(None).await?;
     store(&api, spooled, given, "application/json").await
 }

@@ -20,6 +20,7 @@ use crate::asset::AssetId;
 use crate::asset::Changes;
 use crate::asset::InvalidMetadata;
 use crate::asset::LocalDocument;
+use crate::asset::Value;
 use crate::asset::validate_changes;
 use crate::asset::validate_document;
 use crate::http::Failure;
@@ -128,6 +129,14 @@ fn tags(name: &str, value: Json) -> Result<Vec<String>, Failure> {
     Ok(tags.map_err(wrong)?.into_vec())
 }
 
+/// Checks that every wish came true: a document drops the oldest of too many tags, and a hand should be told.
+fn whole(document: &LocalDocument, changes: &Changes) -> Result<(), InvalidMetadata> {
+    let came_true = |(name, value): (&str, &Value)| document.value(name) == value;
+    let (limit, kept) = (limits::TAG_FIELDS, document.metadata().tags.len());
+    let lost = changes.iter().filter(|wish| !came_true(*wish)).count();
+    if lost == 0 { Ok(()) } else { Err(InvalidMetadata::TooMany { kind: "tags", count: kept + lost, limit }) }
+}
+
 /// Makes changes by hand; `None` when there is no such asset. What breaks a limit changes nothing.
 pub(super) async fn change(api: &Api, id: &AssetId, wish: Wish) -> Result<Option<Record>, Failure> {
     // What the change means is known only inside the store's transaction, so its refusal comes out of there.
@@ -138,7 +147,8 @@ pub(super) async fn change(api: &Api, id: &AssetId, wish: Wish) -> Result<Option
         let changes = wish.changes_to(document);
         let checked = validate_changes(&changes).and_then(|()| {
             document.change(&changes, now_ms, host);
-            if *document == before { Ok(()) } else { validate_document(document.shared()) }
+            let same = *document == before;
+            if same { Ok(()) } else { validate_document(document.shared()).and_then(|()| whole(document, &changes)) }
         });
         if let Err(invalid) = checked {
             *document = before;

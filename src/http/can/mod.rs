@@ -13,6 +13,8 @@ mod listing;
 mod meta;
 mod range;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::sync::Arc;
@@ -59,7 +61,6 @@ struct Api {
 }
 
 /// Builds the API.
-#[must_use]
 pub fn router(options: Options) -> Router {
     let public = Router::new()
         .route("/ingest", post(ingest::form))

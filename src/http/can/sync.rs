@@ -195,7 +195,7 @@ impl Pulling {
 pub(super) async fn push(State(api): State<Arc<Api>>, _: Member, request: Request) -> Result<Response, Failure> {
     let mut reader = bundle::Reader::new(body::pieces(request.into_body()));
     let mut results = Vec::new();
-    while let Some(next) = reader.next().await.map_err(unreadable)? {
+    while let Some(next) = reader.next().await.map_err(|error| unreadable(&error))? {
         let asset = next.asset;
         let size = next.content.ok_or_else(|| Failure::bad_request("an asset of the bundle has no content"))?;
         let key = convert::key(&asset.hash, asset.timestamp, size);
@@ -220,7 +220,7 @@ where
     S: Stream<Item = std::io::Result<Bytes>> + Unpin,
 {
     let mut upload = Upload::begin(&*api.store, key.timestamp).await?;
-    while let Some(piece) = reader.content().await.map_err(unreadable)? {
+    while let Some(piece) = reader.content().await.map_err(|error| unreadable(&error))? {
         upload.write(&piece).await?;
     }
     let spooled = upload.finish(Some(key.id)).await?;
@@ -235,8 +235,8 @@ where
     Ok(known)
 }
 
-fn unreadable(error: BundleError) -> Failure {
-    broken(&error)
+fn unreadable(error: &BundleError) -> Failure {
+    broken(error)
 }
 
 /// `POST /sync/meta`

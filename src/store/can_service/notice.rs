@@ -1,0 +1,358 @@
+//! Taking in what the service shows: new assets, changes by people, assets that are gone.
+
+use super::FollowError;
+use super::ServiceError;
+use super::Shared;
+use super::convert;
+use super::locked;
+use super::table;
+use super::table::Entry;
+use super::view;
+use super::view::Mirror;
+use crate::asset::AssetId;
+use crate::asset::AssetKey;
+use crate::asset::ContentDigest;
+use crate::asset::LocalDocument;
+use crate::asset::Metadata;
+use crate::asset::Verifier;
+use crate::limits;
+use crate::proto::can::v1;
+use crate::store::Arrival;
+use crate::store::Origin;
+use crate::store::Presence;
+use crate::store::Record;
+use crate::task::now_ms;
+
+/// One asset as the service shows it.
+#[derive(Debug, Clone)]
+pub(super) struct Shown {
+    pub(super) key: AssetKey,
+    pub(super) metadata: Metadata,
+    pub(super) version: Vec<u8>,
+}
+
+/// What a sweep came to.
+#[derive(Debug, Default)]
+pub(super) struct Swept {
+    /// Where the next listing begins.
+    pub(super) cursor: u64,
+    /// Assets whose content must be read before they are shown.
+    pub(super) unread: Vec<AssetId>,
+}
+
+/// Contents not worth reading again are remembered up to this many; then all are read once more.
+const UNSOUND: usize = 10_000;
+
+impl Shared {
+    /// Reads the metadata of assets; those that are not there are left out.
+    pub(super) async fn read(&self, ids: &[AssetId]) -> Result<Vec<Shown>, ServiceError> {
+        let reading = async {
+            let mut reader = self.client.pull(ids, true).await?;
+            let mut all = Vec::new();
+            while let Some(head) = reader.next().await? {
+                all.push(shown(head.asset)?);
+            }
+            Ok(all)
+        };
+        self.noted(reading.await)
+    }
+
+    /// Lists everything, and takes in all differences but new contents.
+    pub(super) async fn sweep(&self) -> Result<Swept, FollowError> {
+        let before = self.database.read(table::ids_here).await?;
+        let mut listed = vec![false; before.len()];
+        let mut swept = Swept::default();
+        loop {
+            let page = self.noted(self.client.hashes(swept.cursor).await)?;
+            for held in page.assets.iter().filter(|held| !held.missing) {
+                if let Ok(id) = convert::id(&held.hash)
+                    && let Ok(at) = before.binary_search(&id)
+                {
+                    listed[at] = true;
+                }
+            }
+            swept.unread.extend(self.compare(&page.assets).await?);
+            if !page.more || page.cursor <= swept.cursor {
+                swept.cursor = swept.cursor.max(page.cursor);
+                break;
+            }
+            swept.cursor = page.cursor;
+        }
+        let gone: Vec<AssetId> =
+            before.iter().zip(&listed).filter(|(_, listed)| !**listed).map(|(id, _)| *id).collect();
+        self.look(&gone).await?;
+        Ok(swept)
+    }
+
+    /// Lists what arrived behind a cursor, takes in the differences, and returns the next cursor.
+    pub(super) async fn poll(&self, cursor: u64) -> Result<Swept, FollowError> {
+        let mut swept = Swept { cursor, unread: Vec::new() };
+        loop {
+            let page = self.noted(self.client.hashes(swept.cursor).await)?;
+            if page.latest < swept.cursor {
+                tracing::warn!("the can service was set up anew and is listed from its beginning");
+                return self.sweep().await;
+            }
+            swept.unread.extend(self.compare(&page.assets).await?);
+            let moved = page.cursor > swept.cursor;
+            swept.cursor = swept.cursor.max(page.cursor);
+            if !page.more || !moved {
+                return Ok(swept);
+            }
+        }
+    }
+
+    /// Compares listed assets with what is known, takes in what differs, and returns those to be read.
+    async fn compare(&self, listed: &[v1::Held]) -> Result<Vec<AssetId>, FollowError> {
+        let mut ids = Vec::with_capacity(listed.len());
+        for held in listed {
+            match convert::key(&held.hash, held.timestamp, held.size) {
+                Ok(key) => ids.push((key.id, held.version.to_vec(), held.missing)),
+                Err(error) => tracing::warn!(%error, "the can service lists something that is no asset"),
+            }
+        }
+        let sorted = self.database.read(move |connection| {
+            let (mut stale, mut unread) = (Vec::new(), Vec::new());
+            for (id, version, missing) in ids {
+                match table::get(connection, &id)? {
+                    Some(entry) if entry.record.presence == Presence::Here => {
+                        if missing || version.is_empty() || entry.version != version || entry.waiting {
+                            stale.push(id);
+                        }
+                    }
+                    _ if missing => {}
+                    Some(entry) if entry.record.presence == Presence::Quarantined && entry.version == version => {}
+                    Some(_) => unread.push((id, version)),
+                    None => match table::purged(connection, &id)? {
+                        Some(purged) if purged == version && !version.is_empty() => {}
+                        _ => unread.push((id, version)),
+                    },
+                }
+            }
+            Ok((stale, unread))
+        });
+        let (stale, unread) = sorted.await?;
+        self.look(&stale).await?;
+        let unsound = locked(&self.unsound);
+        let again = |(id, version): &(AssetId, Vec<u8>)| unsound.get(id).is_none_or(|known| known != version);
+        Ok(unread.into_iter().filter(again).map(|(id, _)| id).collect())
+    }
+
+    /// Looks at known assets: takes in changes, writes what waits, notes what is gone. Returns those not known.
+    pub(super) async fn look(&self, ids: &[AssetId]) -> Result<Vec<AssetId>, FollowError> {
+        let mut unknown = Vec::new();
+        for batch in ids.chunks(limits::SERVICE_BATCH) {
+            let there = self.read(batch).await?;
+            for id in batch.iter().filter(|id| !there.iter().any(|shown| shown.key.id == **id)) {
+                let _turn = self.lock(id).await;
+                // It may have come back while we waited.
+                if self.read(&[*id]).await?.is_empty() {
+                    self.gone(id).await?;
+                }
+            }
+            for seen in there {
+                let id = seen.key.id;
+                let _turn = self.lock(&id).await;
+                let known = self.database.read(move |connection| table::get(connection, &id)).await?;
+                match known {
+                    Some(entry) if entry.record.presence.is_here() => {
+                        // What was read before the turn came may be older than what was written since.
+                        let fresh = entry.mirror.shown == seen.metadata && entry.version == seen.version;
+                        if !fresh && let Some(seen) = self.read(&[id]).await?.pop() {
+                            self.take_in(seen, false).await?;
+                        }
+                        self.write_out(&id).await?;
+                    }
+                    _ => unknown.push(id),
+                }
+            }
+        }
+        Ok(unknown)
+    }
+
+    /// Takes in how a known asset is shown now. The caller holds the asset's lock. `finished` says that a write was
+    /// answered, and that this is what it came to.
+    pub(super) async fn take_in(&self, seen: Shown, finished: bool) -> Result<(), FollowError> {
+        let (host, now) = (self.host, now_ms());
+        let id = seen.key.id;
+        let left_out = self.database.write(move |writing| {
+            let Some(mut entry) = table::get(writing.transaction, &seen.key.id)? else { return Ok(Vec::new()) };
+            let before = entry.record.document.clone();
+            let (changes, left_out) = entry.mirror.take_in(seen.metadata, &before, finished);
+            entry.record.document.change(&changes, now, host);
+            entry.version = seen.version;
+            entry.waiting = entry.mirror.settle(&entry.record.document.metadata());
+            if entry.record.document == before {
+                table::put(writing.transaction, &entry)?;
+            } else {
+                table::arrive(writing, &mut entry)?;
+            }
+            Ok(left_out)
+        });
+        for field in left_out.await? {
+            tracing::warn!(asset = %id, field, "too large to be shared; it stays at the can service");
+        }
+        Ok(())
+    }
+
+    /// Notes that a known asset is no longer at the service. The caller holds the asset's lock.
+    pub(super) async fn gone(&self, id: &AssetId) -> Result<(), FollowError> {
+        let id = *id;
+        let lost = self.database.write(move |writing| {
+            let Some(mut entry) = table::get(writing.transaction, &id)? else { return Ok(false) };
+            if !entry.record.presence.is_here() {
+                return Ok(false);
+            }
+            if entry.mirror.shown.trashed {
+                table::remove(writing.transaction, &id)?;
+                // Followers wake and find no record.
+                writing.arrive();
+                return Ok(false);
+            }
+            entry.record.presence = Presence::Missing;
+            table::arrive(writing, &mut entry)?;
+            Ok(true)
+        });
+        if lost.await? {
+            tracing::error!(asset = %id, "the can service has lost an asset that was not in the trash");
+        }
+        Ok(())
+    }
+
+    /// Reads and verifies contents, and shows those assets that are sound. Returns how many were.
+    pub(super) async fn read_contents(&self, ids: &[AssetId]) -> Result<usize, FollowError> {
+        let mut sound = 0;
+        for batch in ids.chunks(limits::SERVICE_BATCH) {
+            let putting = locked(&self.putting).clone();
+            let batch: Vec<AssetId> = batch.iter().filter(|id| !putting.contains(id)).copied().collect();
+            if batch.is_empty() {
+                continue;
+            }
+            let mut reader = self.noted(self.client.pull(&batch, false).await)?;
+            while let Some(head) = self.noted(reader.next().await.map_err(ServiceError::from))? {
+                let seen = self.noted(shown(head.asset))?;
+                let mut verifier = Verifier::new(seen.key.timestamp);
+                while let Some(piece) = self.noted(reader.content().await.map_err(ServiceError::from))? {
+                    verifier = hashed(verifier, piece).await;
+                }
+                let id = seen.key.id;
+                match verifier.finish(&id) {
+                    Ok(proof) => {
+                        locked(&self.unsound).remove(&id);
+                        let seen = Shown { key: proof.key(), ..seen };
+                        self.show(seen, proof.content()).await?;
+                        sound += 1;
+                    }
+                    Err(error) => {
+                        tracing::error!(asset = %id, %error, "the can service holds a content that is not the asset's");
+                        let mut unsound = locked(&self.unsound);
+                        if unsound.len() >= UNSOUND {
+                            unsound.clear();
+                        }
+                        unsound.insert(id, seen.version);
+                    }
+                }
+            }
+        }
+        Ok(sound)
+    }
+
+    /// Shows an asset whose content was verified: a new one, one that came back, or one that was handed over before a
+    /// crash.
+    async fn show(&self, seen: Shown, content: ContentDigest) -> Result<(), FollowError> {
+        let id = seen.key.id;
+        let _turn = self.lock(&id).await;
+        let (host, now) = (self.host, now_ms());
+        let left_out = self.database.write(move |writing| {
+            let connection = writing.transaction;
+            if table::purged(connection, &id)?.is_some() {
+                if seen.metadata.trashed {
+                    table::put_purged(connection, &id, &seen.version)?;
+                    return Ok(Vec::new());
+                }
+                table::remove_purged(connection, &id)?;
+            }
+            let mut left_out = Vec::new();
+            let mut entry = match (table::get(connection, &id)?, table::intent(connection, &id)?) {
+                (Some(mut known), _) => {
+                    if known.record.presence.is_here() {
+                        return Ok(Vec::new());
+                    }
+                    let document = known.record.document.clone();
+                    let (changes, out) = known.mirror.take_in(seen.metadata, &document, false);
+                    known.record.document.change(&changes, now, host);
+                    left_out = out;
+                    known
+                }
+                (None, Some((document, origin))) => {
+                    let told = document.metadata();
+                    entry(
+                        &seen,
+                        content,
+                        document,
+                        origin,
+                        Mirror { told, shown: seen.metadata.clone(), writing: None },
+                    )
+                }
+                (None, None) => {
+                    let wishes = convert::wishes(&seen.metadata);
+                    let (fits, out) = view::fitting(&wishes, &LocalDocument::default());
+                    left_out = out;
+                    let mut document = LocalDocument::default();
+                    document.see(&fits);
+                    let told = document.metadata();
+                    entry(
+                        &seen,
+                        content,
+                        document,
+                        Origin::Here,
+                        Mirror { told, shown: seen.metadata.clone(), writing: None },
+                    )
+                }
+            };
+            table::remove_intent(connection, &id)?;
+            entry.record.presence = Presence::Here;
+            entry.version = seen.version;
+            entry.waiting = entry.mirror.settle(&entry.record.document.metadata());
+            table::arrive(writing, &mut entry)?;
+            Ok(left_out)
+        });
+        for field in left_out.await? {
+            tracing::warn!(asset = %id, field, "too large to be shared; it stays at the can service");
+        }
+        Ok(())
+    }
+}
+
+/// Makes the entry of an asset that is here.
+pub(super) fn entry(
+    seen: &Shown,
+    content: ContentDigest,
+    document: LocalDocument,
+    origin: Origin,
+    mirror: Mirror,
+) -> Entry {
+    let record =
+        Record { key: seen.key, content, document, origin, presence: Presence::Here, arrival: Arrival::default() };
+    Entry { record, mirror, version: seen.version.clone(), waiting: false }
+}
+
+fn shown(asset: v1::Asset) -> Result<Shown, ServiceError> {
+    let key = convert::key(&asset.hash, asset.timestamp, asset.size);
+    let key = key.map_err(|source| ServiceError::Malformed { call: "/sync/pull", source: source.into() })?;
+    let metadata = convert::from_wire(asset.metadata.unwrap_or_default());
+    Ok(Shown { key, metadata, version: asset.version.to_vec() })
+}
+
+/// Hashes a piece, off the runtime when it is large.
+pub(super) async fn hashed(mut verifier: Verifier, piece: bytes::Bytes) -> Verifier {
+    if piece.len() as u64 <= limits::SMALL_CONTENT_BYTES {
+        verifier.update(&piece);
+        return verifier;
+    }
+    let hashing = tokio::task::spawn_blocking(move || {
+        verifier.update(&piece);
+        verifier
+    });
+    hashing.await.expect("hashing does not panic")
+}

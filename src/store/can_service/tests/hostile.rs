@@ -1,0 +1,271 @@
+//! The client against a service that cuts, stalls, fails, forgets and cannot hold everything.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use super::by_peer;
+use super::key_of;
+use super::open;
+use super::options;
+use super::poor::Fault;
+use super::poor::PoorService;
+use super::poor::Telling;
+use super::put;
+use super::seen;
+use super::timestamp;
+use super::until;
+use crate::asset::Changes;
+use crate::asset::names;
+use crate::limits;
+use crate::proto::can::v1;
+use crate::store::Origin;
+use crate::store::Presence;
+use crate::store::ReadError;
+use crate::store::Record;
+use crate::store::Store;
+use crate::store::Verification;
+
+const MILLIS: u64 = 1_700_000_000_000;
+
+fn tags(record: &Record) -> Vec<String> {
+    record.document.metadata().tags.into_iter().collect()
+}
+
+fn has(record: Option<&Record>, tag: &str) -> bool {
+    record.is_some_and(|record| record.document.metadata().tags.contains(tag))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_service_cannot_hold_stays_here_and_never_flaps() {
+    let (service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(&url, dir.path());
+    options.poll_interval = Duration::from_millis(20);
+    options.sweep_interval = Duration::from_millis(50);
+    let client = open(options.clone(), &group).await.unwrap();
+    let changes = Changes::new().set(names::PATH, "a/b").set(names::USER, "ann").add_tag("Beach");
+    let record = put(&client, b"content", timestamp(1), by_peer(changes, MILLIS)).await;
+    let id = record.key.id;
+    let record = client.edit(&id, by_peer(Changes::new().add_tag("Sun").set(names::USER, "bob"), MILLIS + 1)).await;
+    let record = record.unwrap().unwrap();
+    assert_eq!(service.counts(), (1, 1), "one push, one write");
+    let held = service.metadata(&id).unwrap();
+    assert_eq!(
+        (held.tags, held.human_readable_path, held.user.as_deref()),
+        (vec!["beach".into(), "sun".into()], None, Some("bob"))
+    );
+
+    // A person's change is the clock: once it is here, listings and sweeps have passed.
+    for n in 0..5 {
+        let held = service.metadata(&id).unwrap();
+        let tag = format!("hand{n}");
+        let tags = held.tags.iter().cloned().chain([tag.clone()]).collect();
+        service.by_hand(record.key, b"content", v1::Metadata { tags, ..held });
+        until(&client, &id, "a tag by hand", |record| has(record, &tag)).await;
+    }
+    let now = client.record(&id).await.unwrap().unwrap();
+    assert_eq!(service.counts(), (1, 1), "nothing was ever written again");
+    assert_eq!(now.document.metadata().path.as_deref(), Some("a/b"));
+    assert_eq!(tags(&now), ["Beach", "Sun", "hand0", "hand1", "hand2", "hand3", "hand4"]);
+    assert!(!has(Some(&now), "beach"), "a spelling is not a change");
+
+    // Nor after a restart, with a database that is there.
+    client.close().await;
+    let client = open(options, &group).await.unwrap();
+    let held = service.metadata(&id).unwrap();
+    service.by_hand(
+        record.key,
+        b"content",
+        v1::Metadata { tags: vec!["sun".into()], user: Some("eve".into()), ..held },
+    );
+    until(&client, &id, "a change after a restart", |record| {
+        record.is_some_and(|record| record.document.metadata().user.as_deref() == Some("eve"))
+    })
+    .await;
+    let now = client.record(&id).await.unwrap().unwrap();
+    assert_eq!(tags(&now), ["Sun"], "a tag removed there in its spelling is removed");
+    assert_eq!(service.counts(), (1, 1));
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_ends_equal_whatever_fails_on_the_way() {
+    for fault in [Fault::Fails, Fault::DoneAndFails, Fault::Cuts, Fault::Stalls] {
+        let (service, url, group) = PoorService::start().await;
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = options(&url, dir.path());
+        options.poll_interval = Duration::from_millis(20);
+        options.sweep_interval = Duration::from_millis(50);
+        options.stall = Duration::from_millis(300);
+        service.fail("/sync/hashes", &[fault, fault]);
+        let client = open(options, &group).await.unwrap();
+        for path in ["/sync/hashes", "/sync/pull", "/sync/meta", "/sync/events"] {
+            service.fail(path, &[fault]);
+        }
+        let theirs = key_of(b"theirs", timestamp(2));
+        service.by_hand(theirs, b"theirs", v1::Metadata { tags: vec!["x".into()], ..v1::Metadata::default() });
+        until(&client, &theirs.id, "an ingest at the service", |record| has(record, "x")).await;
+        for path in ["/sync/pull", "/sync/meta", "/sync/pull", "/sync/meta", "/sync/pull"] {
+            service.fail(path, &[fault]);
+        }
+        let edit = by_peer(Changes::new().set(names::USER, "ann"), MILLIS);
+        client.edit(&theirs.id, edit).await.unwrap().unwrap();
+        // The person's change comes behind the write that failed, and both end on both sides.
+        loop {
+            let held = service.metadata(&theirs.id).unwrap();
+            if held.user.as_deref() == Some("ann") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let held = service.metadata(&theirs.id).unwrap();
+        service.by_hand(theirs, b"theirs", v1::Metadata { description: Some("by hand".into()), ..held });
+        until(&client, &theirs.id, "a change by hand", |record| {
+            record.is_some_and(|record| record.document.metadata().description.as_deref() == Some("by hand"))
+        })
+        .await;
+        let record = client.record(&theirs.id).await.unwrap().unwrap();
+        let metadata = record.document.metadata();
+        assert_eq!((metadata.user.as_deref(), tags(&record)), (Some("ann"), vec!["x".to_owned()]), "{fault:?}");
+        let stamp = record.document.shared().get(names::USER).unwrap().stamp;
+        assert_eq!(stamp.millis(), MILLIS, "the write was never taken for a change by a person");
+        client.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_whose_answer_was_lost_is_ours_when_it_is_found() {
+    let (service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let client = open(options(&url, dir.path()), &group).await.unwrap();
+    service.fail("/sync/push", &[Fault::DoneAndFails]);
+    let key = key_of(b"content", timestamp(1));
+    let mut spool = client.resume(&key).await.unwrap();
+    spool.write(b"content").unwrap();
+    let changes = Changes::new().set(names::PATH, "a/b").add_tag("Beach");
+    let spooled = spool.finish(&key.id).unwrap();
+    client.put(spooled, Origin::Peer, by_peer(changes, MILLIS)).await.unwrap_err();
+    client.close().await;
+    let client = open(options(&url, dir.path()), &group).await.unwrap();
+    until(&client, &key.id, "the asset", |record| record.is_some()).await;
+    let record = client.record(&key.id).await.unwrap().unwrap();
+    assert_eq!(record.origin, Origin::Peer);
+    assert_eq!(tags(&record), ["Beach"]);
+    assert_eq!(record.document.shared().get("tag/Beach").unwrap().stamp.millis(), MILLIS);
+    assert_eq!(service.counts(), (0, 1));
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_are_lost_repeated_or_garbage_only_cost_time() {
+    for telling in [Telling::Loses, Telling::Repeats, Telling::Garbage] {
+        let (service, url, group) = PoorService::start().await;
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = options(&url, dir.path());
+        options.poll_interval = Duration::from_millis(50);
+        let client = open(options, &group).await.unwrap();
+        service.tell(telling);
+        let keys: Vec<_> = (0..20_u8).map(|n| key_of(&[n], timestamp(100 - u64::from(n)))).collect();
+        for (n, key) in keys.iter().enumerate() {
+            service.by_hand(*key, &[u8::try_from(n).unwrap()], v1::Metadata::default());
+        }
+        for key in &keys {
+            until(&client, &key.id, "an asset", |record| record.is_some()).await;
+        }
+        assert_eq!(client.health().await.unwrap().assets, 20, "{telling:?}");
+        client.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_bytes_are_never_handed_on_as_good() {
+    let (service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let client = open(options(&url, dir.path()), &group).await.unwrap();
+    let record = put(&client, &vec![7; 600_000], timestamp(1), seen(Changes::new())).await;
+    for (fault, offset) in [(Fault::Lies, 0), (Fault::Lies, 400_000), (Fault::Cuts, 0), (Fault::Cuts, 400_000)] {
+        service.fail("/sync/pull", &[fault]);
+        let content = client.open(&record.key.id, offset).await.unwrap().unwrap();
+        let pieces: Vec<_> = content.stream.collect().await;
+        match pieces.last() {
+            Some(Err(ReadError::Damaged(_))) if fault == Fault::Lies => {}
+            Some(Err(ReadError::Index(_))) if fault == Fault::Cuts => {}
+            other => panic!("{fault:?} from {offset}: {other:?}"),
+        }
+    }
+    service.fail("/sync/pull", &[Fault::Lies]);
+    let found = client.verify(&record.key.id).await.unwrap();
+    assert!(matches!(found, Some(Verification::Quarantined { .. })));
+    assert!(client.open(&record.key.id, 0).await.unwrap().is_none());
+
+    // An asset whose content is wrong from the start is never shown.
+    let wrong = key_of(b"right", timestamp(2));
+    service.by_hand(wrong, b"wrong", v1::Metadata::default());
+    let after = key_of(b"after", timestamp(3));
+    service.by_hand(after, b"after", v1::Metadata::default());
+    until(&client, &after.id, "the asset behind it", |record| record.is_some()).await;
+    assert_eq!(client.record(&wrong.id).await.unwrap(), None);
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_vanishes_from_the_trash_is_purged_and_what_vanishes_otherwise_is_missing() {
+    let (service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(&url, dir.path());
+    options.sweep_interval = Duration::from_millis(30);
+    let client = open(options, &group).await.unwrap();
+    let kept = put(&client, b"kept", timestamp(1), seen(Changes::new())).await.key;
+    let trashed = put(&client, b"trashed", timestamp(2), seen(Changes::new().trashed(true))).await.key;
+    let lost = put(&client, b"lost", timestamp(3), seen(Changes::new().add_tag("x"))).await.key;
+    service.remove(&trashed.id);
+    service.remove(&lost.id);
+    until(&client, &trashed.id, "the purge", |record| record.is_none()).await;
+    until(&client, &lost.id, "the loss", |record| record.is_some_and(|record| record.presence == Presence::Missing))
+        .await;
+    let health = client.health().await.unwrap();
+    assert_eq!((health.assets, health.missing), (1, 1));
+    assert!(client.record(&kept.id).await.unwrap().unwrap().presence.is_here());
+    // It is pulled again, and has its document.
+    let back = put(&client, b"lost", timestamp(3), seen(Changes::new())).await;
+    assert_eq!((back.presence, tags(&back)), (Presence::Here, vec!["x".to_owned()]));
+    assert_eq!(service.metadata(&lost.id).unwrap().tags, ["x"]);
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_large_to_share_stays_at_the_service() {
+    let (service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(&url, dir.path());
+    options.sweep_interval = Duration::from_millis(30);
+    let client = open(options, &group).await.unwrap();
+    let key = key_of(b"content", timestamp(1));
+    let long = "x".repeat(limits::DESCRIPTION_BYTES + 1);
+    let metadata =
+        v1::Metadata { description: Some(long.clone()), user: Some("ann".into()), ..v1::Metadata::default() };
+    service.by_hand(key, b"content", metadata.clone());
+    until(&client, &key.id, "the asset", |record| record.is_some()).await;
+    let record = client.record(&key.id).await.unwrap().unwrap();
+    assert_eq!(record.document.metadata().user.as_deref(), Some("ann"));
+    assert_eq!(record.document.metadata().description, None);
+    service.by_hand(key, b"content", v1::Metadata { tags: vec!["x".into()], ..metadata });
+    until(&client, &key.id, "a later change", |record| has(record, "x")).await;
+    client.edit(&key.id, by_peer(Changes::new().add_tag("y"), MILLIS)).await.unwrap().unwrap();
+    let held = service.metadata(&key.id).unwrap();
+    assert_eq!((held.description, held.tags), (Some(long), vec!["x".to_owned(), "y".to_owned()]));
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_key_ends_the_start_with_its_reason() {
+    let (_service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(&url, dir.path());
+    options.key = "a secret that is wrong".to_owned();
+    let error = open(options, &group).await.unwrap_err();
+    let text = super::super::follow::in_one_line(&error);
+    assert!(text.contains(&url) && text.contains("403"), "{text}");
+    assert!(!text.contains("a secret"), "{text}");
+}

@@ -1,0 +1,312 @@
+//! A CAN Service written from the description of its API alone, that knows little and can be told to behave badly.
+//!
+//! It lower-cases tags, has no place for `path`, names no versions, answers pushes of the same asset twice, and counts
+//! what is written to it. Faults are set by the test and used up one by one.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+
+use axum::Router;
+use axum::body::Body;
+use axum::body::Bytes;
+use axum::extract::Query;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use axum::routing::get;
+use axum::routing::post;
+use futures_util::StreamExt;
+use futures_util::stream;
+use prost::Message;
+use tokio::sync::broadcast;
+
+use super::KEY;
+use super::group;
+use crate::asset::AssetId;
+use crate::asset::AssetKey;
+use crate::http::Listener;
+use crate::proto::can::v1;
+use crate::task::Group;
+
+/// What the next call comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// 500, and nothing is done.
+    Fails,
+    /// 500, although it was done.
+    DoneAndFails,
+    /// The answer is cut in the middle.
+    Cuts,
+    /// The answer begins and never goes on.
+    Stalls,
+    /// The bytes of contents are wrong.
+    Lies,
+}
+
+/// What happens to events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Telling {
+    Straight,
+    /// Every second one is lost.
+    Loses,
+    /// Each comes three times, and the one before once more.
+    Repeats,
+    /// What cannot be understood, and then the stream ends.
+    Garbage,
+}
+
+#[derive(Debug, Clone)]
+struct Asset {
+    key: AssetKey,
+    metadata: v1::Metadata,
+    content: Bytes,
+    arrival: u64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    assets: BTreeMap<AssetId, Asset>,
+    arrival: u64,
+    /// Calls of `/sync/meta` that were carried out.
+    writes: usize,
+    pushes: usize,
+    faults: BTreeMap<&'static str, VecDeque<Fault>>,
+}
+
+pub(super) struct PoorService {
+    inner: Arc<Mutex<Inner>>,
+    events: broadcast::Sender<AssetId>,
+    telling: Mutex<Telling>,
+}
+
+type Shared = State<Arc<PoorService>>;
+
+impl PoorService {
+    /// Starts it on a free port; returns it, where it is, and the group it lives in.
+    pub(super) async fn start() -> (Arc<Self>, String, Group) {
+        let (events, _) = broadcast::channel(64);
+        let service = Arc::new(Self { inner: Arc::default(), events, telling: Mutex::new(Telling::Straight) });
+        let router = Router::new()
+            .route("/sync/hashes", post(hashes))
+            .route("/sync/pull", post(pull))
+            .route("/sync/push", post(push))
+            .route("/sync/meta", post(meta))
+            .route("/sync/events", get(events_of))
+            .layer(axum::extract::DefaultBodyLimit::disable())
+            .with_state(Arc::clone(&service));
+        let group = group();
+        let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.address());
+        group.spawn("poor service", listener.served(router)(group.child("poor service")));
+        (service, url, group)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
+    /// Makes the next calls of a path come to these faults.
+    pub(super) fn fail(&self, path: &'static str, faults: &[Fault]) {
+        self.lock().faults.entry(path).or_default().extend(faults);
+    }
+
+    pub(super) fn tell(&self, telling: Telling) {
+        *self.telling.lock().unwrap() = telling;
+    }
+
+    /// Returns how many writes and pushes were carried out.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.writes, inner.pushes)
+    }
+
+    pub(super) fn metadata(&self, id: &AssetId) -> Option<v1::Metadata> {
+        self.lock().assets.get(id).map(|asset| asset.metadata.clone())
+    }
+
+    /// A person puts an asset in, or changes one, at the service.
+    pub(super) fn by_hand(&self, key: AssetKey, content: &[u8], metadata: v1::Metadata) {
+        let mut inner = self.lock();
+        inner.arrival += 1;
+        let arrival = inner.arrival;
+        let asset = Asset { key, metadata: held(metadata), content: Bytes::copy_from_slice(content), arrival };
+        inner.assets.insert(key.id, asset);
+        drop(inner);
+        let _ = self.events.send(key.id);
+    }
+
+    /// A person takes an asset away for good.
+    pub(super) fn remove(&self, id: &AssetId) {
+        self.lock().assets.remove(id);
+    }
+
+    fn fault(&self, path: &'static str, headers: &HeaderMap) -> Result<Option<Fault>, Response> {
+        if headers.get("x-sync-key").is_none_or(|key| key != KEY) {
+            return Err((StatusCode::FORBIDDEN, "key").into_response());
+        }
+        match self.lock().faults.get_mut(path).and_then(VecDeque::pop_front) {
+            Some(Fault::Fails) => Err(failed()),
+            other => Ok(other),
+        }
+    }
+}
+
+fn failed() -> Response {
+    let error = r#"{"status":"error","error":"on purpose"}"#;
+    (StatusCode::INTERNAL_SERVER_ERROR, error).into_response()
+}
+
+/// What this service can hold of metadata.
+fn held(mut metadata: v1::Metadata) -> v1::Metadata {
+    metadata.human_readable_path = None;
+    metadata.tags = metadata.tags.iter().map(|tag| tag.to_lowercase()).collect();
+    metadata.tags.sort();
+    metadata.tags.dedup();
+    metadata
+}
+
+/// Answers with bytes, as the fault wants it.
+fn answer(bytes: Vec<u8>, fault: Option<Fault>) -> Response {
+    let half = Bytes::copy_from_slice(&bytes[..bytes.len() / 2]);
+    let part = stream::iter([Ok::<_, std::io::Error>(half)]);
+    match fault {
+        Some(Fault::DoneAndFails) => failed(),
+        Some(Fault::Cuts) => {
+            let cut = stream::iter([Err(std::io::Error::other("cut"))]);
+            Body::from_stream(part.chain(cut)).into_response()
+        }
+        Some(Fault::Stalls) => Body::from_stream(part.chain(stream::pending())).into_response(),
+        _ => bytes.into_response(),
+    }
+}
+
+async fn hashes(
+    State(service): Shared,
+    headers: HeaderMap,
+    Query(query): Query<BTreeMap<String, u64>>,
+) -> Result<Response, Response> {
+    let fault = service.fault("/sync/hashes", &headers)?;
+    let since = query.get("since").copied().unwrap_or(0);
+    let inner = service.lock();
+    let mut assets: Vec<&Asset> = inner.assets.values().filter(|asset| asset.arrival > since).collect();
+    assets.sort_by_key(|asset| asset.arrival);
+    let list = v1::Hashes {
+        assets: assets
+            .iter()
+            .map(|asset| v1::Held {
+                hash: Bytes::copy_from_slice(asset.key.id.as_bytes()),
+                timestamp: asset.key.timestamp.as_millis(),
+                size: asset.key.size,
+                version: Bytes::new(),
+                missing: false,
+            })
+            .collect(),
+        cursor: assets.last().map_or(since, |asset| asset.arrival),
+        more: false,
+        latest: inner.arrival,
+    };
+    Ok(answer(list.encode_to_vec(), fault))
+}
+
+async fn pull(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result<Response, Response> {
+    let fault = service.fault("/sync/pull", &headers)?;
+    let wanted = v1::PullRequest::decode(body).unwrap();
+    let inner = service.lock();
+    let assets: Vec<v1::Asset> = wanted
+        .hashes
+        .iter()
+        .filter_map(|hash| inner.assets.get(&AssetId::try_from(&hash[..]).unwrap()))
+        .map(|asset| {
+            let mut content = asset.content.to_vec();
+            if fault == Some(Fault::Lies)
+                && let Some(first) = content.first_mut()
+            {
+                *first ^= 1;
+            }
+            v1::Asset {
+                hash: Bytes::copy_from_slice(asset.key.id.as_bytes()),
+                timestamp: asset.key.timestamp.as_millis(),
+                size: asset.key.size,
+                metadata: Some(asset.metadata.clone()),
+                version: Bytes::new(),
+                content: (!wanted.metadata_only).then(|| content.into()),
+            }
+        })
+        .collect();
+    let count = u32::try_from(assets.len()).ok();
+    Ok(answer(v1::Bundle { assets, count }.encode_to_vec(), fault))
+}
+
+async fn push(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result<Response, Response> {
+    let fault = service.fault("/sync/push", &headers)?;
+    let bundle = v1::Bundle::decode(body).unwrap();
+    let mut results = Vec::new();
+    for asset in bundle.assets {
+        let key = super::super::convert::key(&asset.hash, asset.timestamp, asset.size).unwrap();
+        let known = service.lock().assets.contains_key(&key.id);
+        if !known {
+            service.by_hand(key, &asset.content.unwrap(), asset.metadata.unwrap());
+            service.lock().pushes += 1;
+        }
+        results.push(v1::PushResult { hash: asset.hash, known });
+    }
+    Ok(answer(v1::Pushed { results }.encode_to_vec(), fault))
+}
+
+async fn meta(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result<Response, Response> {
+    let fault = service.fault("/sync/meta", &headers)?;
+    let mut results = Vec::new();
+    for change in v1::MetaRequest::decode(body).unwrap().changes {
+        let id = AssetId::try_from(&change.hash[..]).unwrap();
+        let known = service.lock().assets.get(&id).cloned();
+        if let Some(asset) = &known {
+            let wanted = change.metadata.unwrap_or_default();
+            let mut metadata = asset.metadata.clone();
+            for field in &change.fields {
+                match field.as_str() {
+                    "mime_type" => metadata.mime_type.clone_from(&wanted.mime_type),
+                    "human_file_name" => metadata.human_file_name.clone_from(&wanted.human_file_name),
+                    "application" => metadata.application.clone_from(&wanted.application),
+                    "user" => metadata.user.clone_from(&wanted.user),
+                    "description" => metadata.description.clone_from(&wanted.description),
+                    "trashed" => metadata.trashed = wanted.trashed,
+                    _ => {}
+                }
+            }
+            metadata.tags.retain(|tag| !change.remove_tags.iter().any(|gone| gone.to_lowercase() == *tag));
+            metadata.tags.extend(change.add_tags);
+            service.lock().writes += 1;
+            service.by_hand(asset.key, &asset.content, metadata);
+        }
+        results.push(v1::MetaResult { hash: change.hash, found: known.is_some() });
+    }
+    Ok(answer(v1::MetaAnswer { results }.encode_to_vec(), fault))
+}
+
+async fn events_of(State(service): Shared, headers: HeaderMap) -> Result<Response, Response> {
+    service.fault("/sync/events", &headers)?;
+    let receiver = service.events.subscribe();
+    let told = stream::unfold((receiver, service, 0_u64), |(mut receiver, service, n)| async move {
+        let id = receiver.recv().await.ok()?;
+        let event = format!("event: new_asset\nid: {n}\ndata: {{\"hash\":\"{id}\"}}\n\n");
+        let telling = *service.telling.lock().unwrap();
+        let text = match telling {
+            Telling::Straight => event,
+            Telling::Loses if n % 2 == 0 => ":\n\n".to_owned(),
+            Telling::Loses => event,
+            Telling::Repeats => event.repeat(3),
+            Telling::Garbage => "event: new_asset\ndata: {\"hash\":12}\n\ndata\n\n\u{0}\n\nid: x\nda".to_owned(),
+        };
+        let piece: Result<Bytes, std::io::Error> = match telling {
+            Telling::Garbage if n % 2 == 1 => Err(std::io::Error::other("cut")),
+            _ => Ok(text.into()),
+        };
+        Some((piece, (receiver, service, n + 1)))
+    });
+    Ok(([("content-type", "text/event-stream")], Body::from_stream(told)).into_response())
+}

@@ -1,0 +1,286 @@
+//! A host in a process of its own.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use reqwest::Client;
+use reqwest::StatusCode;
+use reqwest::multipart::Form;
+use reqwest::multipart::Part;
+use serde_json::Value;
+
+/// Twelve words of one secret, the same for all hosts of a test.
+const PHRASE: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+
+/// Waits for something that must come; two minutes mean that it does not.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_secs(120), future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: it did not happen within two minutes"),
+    }
+}
+
+pub(crate) fn client() -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().build().unwrap()
+}
+
+/// Where a host keeps its things, and how it is configured.
+pub(crate) struct Place {
+    pub(crate) dir: PathBuf,
+    pub(crate) storage_root: PathBuf,
+    pub(crate) connect_to: Option<PathBuf>,
+}
+
+impl Place {
+    pub(crate) fn new(dir: &Path, name: &str) -> Self {
+        let dir = dir.join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        Self { storage_root: dir.join("can_data"), dir, connect_to: None }
+    }
+
+    pub(crate) fn connecting_to(mut self, other: &Self) -> Self {
+        self.connect_to = Some(other.ticket_file());
+        self
+    }
+
+    pub(crate) fn ticket_file(&self) -> PathBuf {
+        self.dir.join("ticket")
+    }
+
+    fn config(&self) -> PathBuf {
+        let connect = self.connect_to.as_ref().map(|path| format!("connect_ticket_file: {}\n", path.display()));
+        let text = format!(
+            "sync_passphrase: {PHRASE}\nrelay_url: off\nbind_addr: 127.0.0.1:0\nlisten_addr: 127.0.0.1:0\n\
+             can_listen_addr: 127.0.0.1:0\ndata_dir: {}\nstorage_root: {}\nticket_file: {}\n{}",
+            self.dir.join("data").display(),
+            self.storage_root.display(),
+            self.ticket_file().display(),
+            connect.unwrap_or_default(),
+        );
+        let path = self.dir.join("config.yaml");
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Starts the host and waits until its faces answer.
+    pub(crate) fn start(&self) -> Host {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_can-sync"))
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (mut can, mut api) = (None, None);
+        while can.is_none() || api.is_none() {
+            let Some(Ok(line)) = lines.next() else {
+                panic!("the host ended at once: {}", said.lock().unwrap());
+            };
+            let url = line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned);
+            if line.starts_with("CAN API") {
+                can = url;
+            } else if line.starts_with("host API") {
+                api = url;
+            }
+            said.lock().unwrap().push_str(&(line + "\n"));
+        }
+        let saying = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                saying.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        let token = std::fs::read_to_string(self.dir.join("data/api_token")).unwrap().trim().to_owned();
+        let (can, api) = (can.unwrap(), api.unwrap());
+        Host { child, can, api, token, said, client: client() }
+    }
+
+    /// Runs the program with arguments until it ends; returns how, and what it said.
+    pub(crate) fn refused(config: &Path) -> (Option<i32>, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_can-sync")).arg(config).stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Writes a configuration with one line more, or with a key given another value.
+    pub(crate) fn config_with(&self, key: &str, value: &str) -> PathBuf {
+        let path = self.config();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with(&format!("{key}:"))).collect();
+        std::fs::write(&path, format!("{}\n{key}: {value}\n", kept.join("\n"))).unwrap();
+        path
+    }
+}
+
+/// A running host. Dropped, it is killed.
+pub(crate) struct Host {
+    child: Child,
+    pub(crate) can: String,
+    api: String,
+    token: String,
+    said: Arc<Mutex<String>>,
+    client: Client,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Host {
+    /// Ends it as a person does, and waits.
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap()
+    }
+
+    /// Ends it as a power cut does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Ingests content; returns the hash, or what the host answered instead.
+    pub(crate) async fn try_ingest(&self, name: &str, content: Vec<u8>) -> Result<String, (StatusCode, String)> {
+        let part = Part::bytes(content).file_name(name.to_owned());
+        let form = Form::new().text("tags", "test").part("file", part);
+        let sent = self.client.post(format!("{}/ingest", self.can)).multipart(form).send().await;
+        let answer = sent.map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))?;
+        let status = answer.status();
+        let body: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        match body["data"]["hash"].as_str() {
+            Some(hash) if status == StatusCode::OK => Ok(hash.to_owned()),
+            _ => Err((status, body["error"].as_str().unwrap_or_default().to_owned())),
+        }
+    }
+
+    pub(crate) async fn ingest(&self, name: &str, content: Vec<u8>) -> String {
+        self.try_ingest(name, content).await.unwrap()
+    }
+
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Value {
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    }
+
+    pub(crate) async fn patch(&self, hash: &str, body: &str) {
+        let url = format!("{}/asset/{hash}/meta", self.can);
+        let request = self.client.patch(url).header("content-type", "application/json").body(body.to_owned());
+        self.send(request).await;
+    }
+
+    pub(crate) async fn trash(&self, hash: &str) {
+        self.send(self.client.delete(format!("{}/asset/{hash}", self.can))).await;
+    }
+
+    pub(crate) async fn restore(&self, hash: &str) {
+        self.send(self.client.post(format!("{}/asset/{hash}/restore", self.can))).await;
+    }
+
+    pub(crate) async fn meta(&self, hash: &str) -> Option<Value> {
+        let answer = self.client.get(format!("{}/asset/{hash}/meta", self.can)).send().await.unwrap();
+        let found = answer.status() == StatusCode::OK;
+        let body: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        found.then(|| body["data"].clone())
+    }
+
+    pub(crate) async fn content(&self, hash: &str) -> Option<Vec<u8>> {
+        let answer = self.client.get(format!("{}/asset/{hash}", self.can)).send().await.unwrap();
+        match answer.status() {
+            StatusCode::OK => Some(answer.bytes().await.unwrap().to_vec()),
+            _ => None,
+        }
+    }
+
+    /// Waits until metadata is as wished.
+    pub(crate) async fn meta_is(&self, hash: &str, wished: impl Fn(&Value) -> bool) {
+        let reached = async {
+            while !self.meta(hash).await.is_some_and(|meta| wished(&meta)) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        within("metadata", reached).await;
+    }
+
+    /// Every asset, by hash, with its size; trashed ones too.
+    pub(crate) async fn list(&self) -> BTreeMap<String, u64> {
+        let mut all = BTreeMap::new();
+        for trashed in [false, true] {
+            let mut cursor = String::new();
+            loop {
+                let url = format!("{}/list?limit=1000&trashed={trashed}{cursor}", self.can);
+                let page = self.send(self.client.get(url)).await;
+                for asset in page["data"]["assets"].as_array().unwrap() {
+                    all.insert(asset["hash"].as_str().unwrap().to_owned(), asset["size"].as_u64().unwrap());
+                }
+                match page["data"]["next"].as_str() {
+                    Some(next) => cursor = format!("&cursor={next}"),
+                    None => break,
+                }
+            }
+        }
+        all
+    }
+
+    pub(crate) async fn status(&self) -> Value {
+        let answer = self.send(self.client.get(format!("{}/status", self.api)).bearer_auth(&self.token)).await;
+        answer["data"].clone()
+    }
+
+    /// Hashes everything again; panics when something is not sound.
+    pub(crate) async fn verify(&self) -> u64 {
+        let request = self.client.post(format!("{}/verify", self.api)).bearer_auth(&self.token);
+        let answer = request.body(r#"{"all":true}"#).send().await.unwrap().text().await.unwrap();
+        let last: Value = serde_json::from_str(answer.lines().last().unwrap()).unwrap();
+        assert_eq!((&last["damaged"], &last["missing"]), (&Value::from(0), &Value::from(0)), "{answer}");
+        last["sound"].as_u64().unwrap()
+    }
+
+    pub(crate) async fn health_without_token(&self) -> (StatusCode, StatusCode) {
+        let get = async |path: &str| self.client.get(format!("{}{path}", self.api)).send().await.unwrap().status();
+        (get("/health").await, get("/status").await)
+    }
+}
+
+/// Waits until both hosts say that they are in sync with `count` assets.
+pub(crate) async fn equal(a: &Host, b: &Host, count: u64) {
+    let reached = async {
+        loop {
+            let (at_a, at_b) = (a.status().await, b.status().await);
+            let (of_a, of_b) = (&at_a["libraries"][0], &at_b["libraries"][0]);
+            let same = of_a["count"] == count && of_a["fingerprint"] == of_b["fingerprint"] && of_b["count"] == count;
+            if same && of_a["in_sync"] == true && of_b["in_sync"] == true {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within("equal sets", reached).await;
+}
+
+/// Tells, on stderr, that a test cannot run here; where everything must run, that is a failure.
+pub(crate) fn skip(reason: &str) {
+    assert!(std::env::var_os("CAN_SYNC_REQUIRE_ALL").is_none(), "must not be skipped here: {reason}");
+    eprintln!("SKIPPED: {reason}");
+}

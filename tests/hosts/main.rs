@@ -1,0 +1,8 @@
+//! The whole program: real processes on loopback, started as a user starts them, and what bad days do to them.
+#![allow(clippy::unwrap_used, missing_docs, reason = "test helpers are no library")]
+
+mod crash;
+mod disk_full;
+mod host;
+mod mirror;
+mod refusals;

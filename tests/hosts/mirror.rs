@@ -1,0 +1,59 @@
+//! Two hosts, one secret, every asset on both.
+
+use reqwest::StatusCode;
+
+use super::host::Place;
+use super::host::equal;
+
+#[tokio::test]
+async fn assets_changes_and_trash_travel_and_both_end_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let at_a = Place::new(dir.path(), "a");
+    let at_b = Place::new(dir.path(), "b").connecting_to(&at_a);
+    // B starts first: a ticket that is not there yet is no mistake.
+    let b = at_b.start();
+    let a = at_a.start();
+    let from_a = a.ingest("a.txt", b"from a".to_vec()).await;
+    let from_b = b.ingest("b.bin", vec![7; 3_000_000]).await;
+    equal(&a, &b, 2).await;
+    assert_eq!(b.content(&from_a).await.unwrap(), b"from a");
+    assert_eq!(a.content(&from_b).await.unwrap(), vec![7; 3_000_000]);
+    assert_eq!(a.meta(&from_b).await.unwrap(), b.meta(&from_b).await.unwrap());
+    assert_eq!(a.meta(&from_b).await.unwrap()["human_file_name"], "b.bin");
+
+    // Names are data, whatever is in them.
+    let odd = "../\0\u{1b}[31mevil";
+    b.patch(&from_a, &serde_json::json!({ "description": odd, "tags": ["one", "two"] }).to_string()).await;
+    a.meta_is(&from_a, |meta| meta["description"] == odd && meta["tags"] == serde_json::json!(["one", "two"])).await;
+    a.trash(&from_a).await;
+    b.meta_is(&from_a, |meta| meta["trashed"] == true).await;
+    b.restore(&from_a).await;
+    a.meta_is(&from_a, |meta| meta["trashed"] == false).await;
+
+    equal(&a, &b, 2).await;
+    let status = a.status().await;
+    assert_eq!((&status["peers"][0]["kept"], &status["peers"][0]["path"]), (&2.into(), &"direct".into()));
+    assert_eq!(a.health_without_token().await, (StatusCode::OK, StatusCode::UNAUTHORIZED));
+    assert_eq!((a.verify().await, b.verify().await), (2, 2));
+    assert_eq!(a.terminate().code(), Some(0));
+    assert_eq!(b.terminate().code(), Some(0));
+}
+
+#[tokio::test]
+async fn metadata_above_the_limits_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = Place::new(dir.path(), "a").start();
+    let hash = a.ingest("a.txt", b"x".to_vec()).await;
+    let client = super::host::client();
+    let patch = async |body: serde_json::Value| {
+        let url = format!("{}/asset/{hash}/meta", a.can);
+        let request = client.patch(url).header("content-type", "application/json").body(body.to_string());
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    };
+    let (status, text) = patch(serde_json::json!({ "description": "x".repeat(65_537) })).await;
+    assert!(status == StatusCode::BAD_REQUEST && text.contains("65536"), "{text}");
+    let tags: Vec<String> = (0..1024).map(|n| format!("{n:0>250}")).collect();
+    let (status, text) = patch(serde_json::json!({ "tags": tags })).await;
+    assert!(status == StatusCode::BAD_REQUEST && text.contains("262144"), "{text}");
+}
