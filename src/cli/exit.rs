@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 use crate::config::InitError;
 use crate::node::DataFolderError;
+use crate::node::StartError;
 use crate::store::embedded::OpenError;
 use crate::telemetry::LoggingError;
 
@@ -47,9 +48,10 @@ pub(super) fn of(error: &anyhow::Error) -> Exit {
         if matches!(cause.downcast_ref(), Some(InitError::Exists { .. })) {
             return Exit::Refused;
         }
-        if matches!(cause.downcast_ref(), Some(DataFolderError::InUse(_)))
-            || matches!(cause.downcast_ref(), Some(OpenError::Locked(_)))
-        {
+        if matches!(
+            cause.downcast_ref(),
+            Some(StartError::DataFolder(DataFolderError::InUse(_)) | StartError::Store(OpenError::Locked(_)))
+        ) {
             return Exit::FolderInUse;
         }
         if cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse) {

@@ -223,6 +223,17 @@ impl Net {
     /// # Errors
     /// [`DialError`] when it does not answer, or is no member.
     pub async fn dial(&self, to: &Ticket, purpose: Purpose) -> Result<Link, DialError> {
+        let connection = self.reach(to, purpose).await?;
+        Ok(proof::prove(connection, self.id(), &self.membership).await?)
+    }
+
+    /// Dials a peer and proves nothing, as a stranger does.
+    #[cfg(test)]
+    pub(super) async fn connect_bare(&self, to: &Ticket, purpose: Purpose) -> Connection {
+        self.reach(to, purpose).await.unwrap()
+    }
+
+    async fn reach(&self, to: &Ticket, purpose: Purpose) -> Result<Connection, DialError> {
         let id = EndpointId::from_bytes(to.host.as_bytes()).map_err(|_| DialError::Id(to.host))?;
         let mut addr = EndpointAddr::new(id);
         for address in &to.addresses {
@@ -232,11 +243,10 @@ impl Net {
             addr = addr.with_relay_url(relay);
         }
         let connecting = self.endpoint.connect(addr, purpose.alpn());
-        let connection = tokio::time::timeout(limits::DIAL_TIME, connecting)
+        tokio::time::timeout(limits::DIAL_TIME, connecting)
             .await
             .map_err(|_| DialError::Timeout)?
-            .map_err(|error| DialError::Connect(Box::new(error)))?;
-        Ok(proof::prove(connection, self.id(), &self.membership).await?)
+            .map_err(|error| DialError::Connect(Box::new(error)))
     }
 
     /// Accepts connections until the group ends, and hands on those whose other side is a member.

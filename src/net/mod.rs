@@ -12,6 +12,9 @@ mod endpoint;
 mod frame;
 mod proof;
 
+#[cfg(test)]
+mod tests;
+
 pub use bulk::{BulkServer, Head, Piece, Records, ServedLane, WantReader, WantWriter, Wants};
 pub use codec::CodecError;
 pub use control::{Control, ControlReader, ControlWriter, Greeting, Line};

@@ -3,6 +3,7 @@
 
 mod crash;
 mod disk_full;
+mod flush;
 mod host;
 mod mirror;
 mod refusals;

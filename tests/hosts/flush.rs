@@ -1,0 +1,89 @@
+//! The flush that covers a content comes before its 200 is written: seen from outside, in the calls of a host.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::host::Place;
+use super::host::skip;
+use super::host::within;
+
+/// What a traced host did, in order.
+#[derive(Debug, PartialEq, Eq)]
+enum Did {
+    /// It read a request to ingest.
+    Asked,
+    /// A flush returned.
+    Flushed,
+    /// It wrote a 200.
+    Answered,
+}
+
+fn read_trace(path: &Path) -> Vec<Did> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let flush = |line: &str| ["fsync", "fdatasync", "syncfs"].iter().any(|call| line.contains(call));
+    text.lines()
+        .filter_map(|line| {
+            if line.contains("POST /api/v1/can/0/ingest") {
+                Some(Did::Asked)
+            } else if line.contains("HTTP/1.1 200") {
+                Some(Did::Answered)
+            } else if flush(line) && line.ends_with("= 0") {
+                Some(Did::Flushed)
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_flush_returns_between_the_content_and_its_200() {
+    let works = Command::new("strace").args(["-o", "/dev/null", "true"]).status();
+    if !works.is_ok_and(|status| status.success()) {
+        return skip("strace cannot trace here");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let at = Place::new(dir.path(), "a");
+    let host = at.start();
+    let trace = dir.path().join("trace");
+    let mut strace = Command::new("strace")
+        .args([
+            "-f",
+            "-s",
+            "64",
+            "-e",
+            "trace=fsync,fdatasync,syncfs,read,recvfrom,recvmsg,write,writev,sendto,sendmsg",
+        ])
+        .args(["-o", &trace.display().to_string(), "-p", &host.pid().to_string()])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let attached = async {
+        while !std::fs::read_to_string(format!("/proc/{}/status", host.pid()))
+            .unwrap()
+            .contains(&format!("TracerPid:\t{}", strace.id()))
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    within("strace attaches", attached).await;
+    for size in [0, 4096, 2_000_000] {
+        host.ingest("traced", vec![5; size]).await;
+    }
+    let traced = async {
+        while read_trace(&trace).iter().filter(|did| **did == Did::Answered).count() < 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    within("the trace is written", traced).await;
+    let pid = rustix::process::Pid::from_child(&strace);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    strace.wait().unwrap();
+    let did = read_trace(&trace);
+    let asked: Vec<usize> = (0..did.len()).filter(|at| did[*at] == Did::Asked).collect();
+    assert_eq!(asked.len(), 3, "{did:?}");
+    for at in asked {
+        let until = did[at..].iter().position(|did| *did == Did::Answered).unwrap();
+        assert!(did[at..at + until].contains(&Did::Flushed), "no flush before an answer: {did:?}");
+    }
+}
