@@ -248,7 +248,8 @@ class Peer:
     two_way = False   # reconciles both directions: its 10 differences of W7 lie on both sides
     durable = "no fsync"
 
-    def __init__(self, run, groups, opts, args):
+    def __init__(self, run, groups, opts, args, workload):
+        self.workload = workload
         self.run, self.g, self.opts, self.args = run, groups, opts, args
         self.A, self.B = run / "A", run / "B"
         self.root = {"A": self.A, "B": self.B}
@@ -546,7 +547,7 @@ listen_addr: 127.0.0.1:{host}
             self.can[s].close()
             if self.host[s]:
                 self.host[s].close()
-        self.extra["stop_s"] = round(now() - t, 3)
+        self.extra[f"stop_{''.join(sides)}_s"] = round(now() - t, 3)
 
     def settle(self):
         """waits until no side works any more (write-back of an ingest), so that it is not in the figures"""
@@ -819,17 +820,18 @@ class UnixHTTP(http.client.HTTPConnection):
 
 
 class Syncthing(Peer):
-    """opts: fswatch_delay (1, the least it takes; its own default is 10), reconnect (60), low_priority (0), fsync (1),
-    start=cold (both processes start with the data in place) or warm (already connected, folder unpaused at t0)"""
+    """opts: fswatch_delay (1, the least it takes; its own default is 10), reconnect (5; its own default is 60, and where
+    both sides dial before either listens, that wait would be measured), low_priority (0), fsync (1),
+    start=warm (connected, folder unpaused at t0; the default in W1) or cold (both processes start with the data in place)"""
     name, live, two_way = "syncthing", True, True
     install = "apt-get install syncthing"
-    note = "TLS over TCP; start of both processes is inside the timed part (cold) unless start=warm"
+    note = "TLS over TCP; start of both processes is inside the timed part, but in W1"
     durable = "fsync per file"
     KEY = "labkey"
 
     def __init__(self, *a):
         super().__init__(*a)
-        self.cold = self.opts.get("start", "cold") == "cold"
+        self.cold = self.opts.get("start", "warm" if self.workload == "W1" else "cold") == "cold"
 
     def prepare(self, units, want):
         self.id, self.port, self.home, self.p = {}, {}, {}, {}
@@ -837,12 +839,14 @@ class Syncthing(Peer):
             keep = self.args.lab / "cfg" / f"st{s}"
             if not (keep / "cert.pem").exists():
                 keep.mkdir(parents=True, exist_ok=True)
-                subprocess.run(["syncthing", "generate", f"--home={keep}", "--no-default-folder"], check=True, capture_output=True)
+                subprocess.run(["syncthing", "generate", f"--home={keep}", "--no-default-folder"], check=True,
+                               capture_output=True)
             h = self.home[s] = self.run / f"st{s}"
             h.mkdir()
             for f in ("cert.pem", "key.pem"):
                 shutil.copy(keep / f, h / f)
-            self.id[s] = subprocess.run(["syncthing", f"--home={h}", "--device-id"], capture_output=True, text=True, check=True).stdout.strip()
+            self.id[s] = subprocess.run(["syncthing", f"--home={h}", "--device-id"], capture_output=True, text=True,
+                                        check=True).stdout.strip()
             self.port[s] = port()
             (self.root[s] / ".stfolder").mkdir(exist_ok=True)
         for s in "AB":
@@ -861,13 +865,15 @@ class Syncthing(Peer):
 <disableFsync>{"false" if o.get('fsync', '1') == '1' else "true"}</disableFsync>
 <paused>{"true" if paused else "false"}</paused></folder>
 {dev}
-<gui enabled="true" tls="false" debugging="false"><address>{self.home[s]}/gui.sock</address><apikey>{self.KEY}</apikey></gui>
+<gui enabled="true" tls="false" debugging="false"><address>{self.home[s]}/gui.sock</address>
+<apikey>{self.KEY}</apikey></gui>
 <options><listenAddress>tcp://127.0.0.1:{self.port[s]}</listenAddress>
 <globalAnnounceEnabled>false</globalAnnounceEnabled><localAnnounceEnabled>false</localAnnounceEnabled>
 <relaysEnabled>false</relaysEnabled><natEnabled>false</natEnabled><startBrowser>false</startBrowser>
-<urAccepted>-1</urAccepted><urSeen>3</urSeen><crashReportingEnabled>false</crashReportingEnabled><autoUpgradeIntervalH>0</autoUpgradeIntervalH>
+<urAccepted>-1</urAccepted><urSeen>3</urSeen>
+<crashReportingEnabled>false</crashReportingEnabled><autoUpgradeIntervalH>0</autoUpgradeIntervalH>
 <announceLANAddresses>false</announceLANAddresses><stunKeepaliveStartS>0</stunKeepaliveStartS>
-<reconnectionIntervalS>{o.get('reconnect', 60)}</reconnectionIntervalS>
+<reconnectionIntervalS>{o.get('reconnect', 5)}</reconnectionIntervalS>
 <setLowPriority>{"true" if o.get('low_priority', '0') == '1' else "false"}</setLowPriority>
 <minHomeDiskFree unit="%">0</minHomeDiskFree></options></configuration>
 """)
@@ -875,7 +881,8 @@ class Syncthing(Peer):
     def rest(self, s, method, path, body=None):
         c = UnixHTTP(f"{self.home[s]}/gui.sock")
         try:
-            c.request(method, path, body=json.dumps(body) if body is not None else None, headers={"X-API-Key": self.KEY})
+            c.request(method, path, body=json.dumps(body) if body is not None else None,
+                      headers={"X-API-Key": self.KEY})
             r = c.getresponse()
             d = r.read()
             if r.status != 200:
@@ -903,8 +910,9 @@ class Syncthing(Peer):
                 os.unlink(f"{self.home[s]}/gui.sock")
             except OSError:
                 pass
-            self.p[s] = self.spawn(s, ["syncthing", "serve", f"--home={self.home[s]}", "--no-browser", "--no-restart", "--no-upgrade",
-                                       "--skip-port-probing", "--no-default-folder"], {"STNODEFAULTFOLDER": "1"})
+            self.p[s] = self.spawn(s, ["syncthing", "serve", f"--home={self.home[s]}", "--no-browser", "--no-restart",
+                                       "--no-upgrade", "--skip-port-probing", "--no-default-folder"],
+                                   {"STNODEFAULTFOLDER": "1"})
         self.up()
         self.marks["rest_up_s"] = now()
         if not self.cold:
@@ -927,8 +935,8 @@ class Syncthing(Peer):
     def in_sync(self, n):   # byte totals are no use here: Syncthing counts 128 bytes for each directory
         for s in "AB":
             d = self.status(s)
-            if not (d.get("state") == "idle" and d.get("needTotalItems") == 0 and d.get("globalFiles") == d.get("localFiles") == n
-                    and d.get("globalBytes") == d.get("localBytes")):
+            if not (d.get("state") == "idle" and d.get("needTotalItems") == 0
+                    and d.get("globalFiles") == d.get("localFiles") == n and d.get("globalBytes") == d.get("localBytes")):
                 return False
         return True
 
@@ -973,7 +981,7 @@ class Syncthing(Peer):
 
 
 PEERS = {c.name: c for c in (CanSync, Rsync, RsyncFsync, Syncthing, Sendme)}
-# Who takes part in what when nobody is named. One fsync for each of 10,000 files takes rsync the better part of a minute.
+# Who takes part in what when nobody is named. One fsync for each of 10,000 files takes rsync most of a minute.
 DEFAULT = {"W1": ["can-sync", "rsync-fsync", "rsync", "syncthing"],
            "W2": ["can-sync", "rsync", "syncthing", "sendme"],
            "W3": ["can-sync", "rsync", "syncthing"]}
@@ -996,7 +1004,7 @@ def run_chain(name, chain, args, rep, emit_to):
     total = sum(v[0] for v in want.values())
     groups = {s: Group(s) for s in "AB"}
     meter = Meter(groups)
-    peer = PEERS[name](run, groups, args.opts, args)
+    peer = PEERS[name](run, groups, args.opts, args, chain[0])
     peer.src, peer.man = src, man
 
     def emit(w, d, ok, **kw):
@@ -1101,7 +1109,7 @@ def fmt(v, d=3):
 
 
 def summary(rows):
-    """medians of the runs whose data were right, one Markdown table for each workload, and how they stand to the aims"""
+    """medians of the runs whose data were right, a Markdown table for each workload, and how they stand to the aims"""
     rows = [r for r in rows if r["converged"] is not None]
     label = lambda r: r["peer"] + "".join(f" {k}={v}" for k, v in sorted(r.get("opts", {}).items()) if k != "verbose")
     value = {}
@@ -1115,7 +1123,7 @@ def summary(rows):
         size = median(here, "bytes") or 0
         print(f"\n### {w}\n")
         if w == "W5":
-            print("| peer | ok/runs | n | min s | median s | p95 s | max s | CPU s A+B |\n|---|---|---|---|---|---|---|---|")
+            print("| peer | ok/runs | n | min s | median s | p95 s | max s | CPU s A+B |\n" + "|---" * 8 + "|")
             for n, g in good.items():
                 print(f"| {n} | {len(g)}/{len(of[n])} | {fmt(median(g, 'n'))} | " + " | ".join(
                     fmt(median(g, c)) for c in ("min_s", "median_s", "p95_s", "max_s", "cpu_s")) + " |")
@@ -1138,7 +1146,7 @@ def summary(rows):
         ours = good.get("can-sync", [])
         if ours:
             beside = [f"{k} {fmt(median(ours, k))}" for k in
-                      ("ingest_A_s", "ingest_A_cpu_s", "ingest_B_s", "ingest_B_cpu_s", "from_ticket_s", "stop_s")
+                      ("ingest_A_s", "ingest_A_cpu_s", "ingest_B_s", "ingest_B_cpu_s", "from_ticket_s", "stop_AB_s", "stop_A_s", "stop_B_s")
                       if median(ours, k) is not None]
             marks = sorted({m for r in ours for m in r["marks"]},
                            key=lambda m: median([r["marks"] for r in ours], m) or 0)
