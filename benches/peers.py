@@ -820,9 +820,9 @@ class UnixHTTP(http.client.HTTPConnection):
 
 
 class Syncthing(Peer):
-    """opts: fswatch_delay (1, the least it takes; its own default is 10), reconnect (5; its own default is 60, and where
-    both sides dial before either listens, that wait would be measured), low_priority (0), fsync (1),
-    start=warm (connected, folder unpaused at t0; the default in W1) or cold (both processes start with the data in place)"""
+    """opts: fswatch_delay (1, the least it takes; its own default is 10), reconnect (5; its own default is 60, and
+    where both sides dial before either listens, that wait would be measured), low_priority (0), fsync (1), start=warm
+    (connected, folder unpaused at t0; the default in W1) or cold (both processes start with the data in place)"""
     name, live, two_way = "syncthing", True, True
     install = "apt-get install syncthing"
     note = "TLS over TCP; start of both processes is inside the timed part, but in W1"
@@ -936,7 +936,8 @@ class Syncthing(Peer):
         for s in "AB":
             d = self.status(s)
             if not (d.get("state") == "idle" and d.get("needTotalItems") == 0
-                    and d.get("globalFiles") == d.get("localFiles") == n and d.get("globalBytes") == d.get("localBytes")):
+                    and d.get("globalFiles") == d.get("localFiles") == n
+                    and d.get("globalBytes") == d.get("localBytes")):
                 return False
         return True
 
@@ -1119,6 +1120,7 @@ def summary(rows):
         good = {n: [r for r in g if r["converged"]] for n, g in of.items()}
         for n, g in good.items():
             value[w, n] = {c: median(g, c) for c in ("seconds", "median_s", "rss_A_MiB", "rss_B_MiB")}
+            value[w, n]["equal_s"] = median([r["marks"] for r in g], "equal_s")
         base, other = (value.get((w, n), {}).get("seconds") for n in ("rsync", "syncthing"))
         size = median(here, "bytes") or 0
         print(f"\n### {w}\n")
@@ -1146,7 +1148,8 @@ def summary(rows):
         ours = good.get("can-sync", [])
         if ours:
             beside = [f"{k} {fmt(median(ours, k))}" for k in
-                      ("ingest_A_s", "ingest_A_cpu_s", "ingest_B_s", "ingest_B_cpu_s", "from_ticket_s", "stop_AB_s", "stop_A_s", "stop_B_s")
+                      ("ingest_A_s", "ingest_A_cpu_s", "ingest_B_s", "ingest_B_cpu_s", "from_ticket_s",
+                       "stop_AB_s", "stop_A_s", "stop_B_s")
                       if median(ours, k) is not None]
             marks = sorted({m for r in ours for m in r["marks"]},
                            key=lambda m: median([r["marks"] for r in ours], m) or 0)
@@ -1176,6 +1179,10 @@ def aims(value):
     faster("W2", "syncthing", 3)
     faster("W2", "sendme", 3)
     slower("W2", "rsync", 1.6)
+    it, equal = value.get(("W2", "rsync"), {}).get("seconds"), value.get(("W2", "can-sync"), {}).get("equal_s")
+    if it and equal:
+        line("W2", "the same until both sets are equal, before the gigabyte is read back", f"{equal / it:.2f}",
+             equal / it <= 1.6)
     for side in "AB":
         peak = value.get(("W2", "can-sync"), {}).get(f"rss_{side}_MiB")
         if peak:
