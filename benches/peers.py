@@ -114,6 +114,13 @@ class Group:
     def join(self):  # in the child
         if self.dir:
             (self.dir / "cgroup.procs").write_text(str(os.getpid()))
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
+        try:
+            # Where Linux schedules by session, niceness counts inside one only, and the session has its own.
+            if nice:
+                Path("/proc/self/autogroup").write_text(str(nice))
+        except OSError:
+            pass
 
     def pids(self):
         if self.dir:
