@@ -6,7 +6,7 @@
 //!  4  ENGINE   engine                    drives replication between store, peers and plugins
 //!  3  PORTS    store  state  net         each talks to one outside thing
 //!  2  RULES    sync  library  auth  hook pure: no runtime, no files, no sockets, no clock
-//!  1  WORDS    asset  limits  event  proto  task  telemetry
+//!  1  WORDS    asset  limits  event  proto  task  telemetry  database
 //! ```
 //!
 //! An arrow may only point down; `tests/arch.rs` holds the list of those that exist. `docs/architecture.md` is the map.

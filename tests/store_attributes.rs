@@ -1,4 +1,5 @@
 //! The embedded store on a file system that has no extended attributes.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test helpers are no library")]
 
 use std::io::Write;
 use std::path::Path;

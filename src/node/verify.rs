@@ -53,6 +53,9 @@ struct Walk {
 
 impl Node {
     /// Verifies assets one after the other, as fast as the stream is read.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the store cannot be read.
     pub async fn verify(
         &self,
         which: Which,

@@ -1,3 +1,5 @@
+//! The memory over restarts.
+
 use std::sync::Arc;
 
 use super::*;

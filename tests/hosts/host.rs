@@ -134,13 +134,25 @@ impl Place {
             .unwrap();
         for _ in 0..1000 {
             if traced.try_wait().unwrap().is_some() {
-                return;
+                break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let group = rustix::process::Pid::from_child(&traced);
-        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
-        traced.wait().unwrap();
+        if traced.try_wait().unwrap().is_none() {
+            let group = rustix::process::Pid::from_child(&traced);
+            rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+            traced.wait().unwrap();
+        }
+        // The host itself is gone when its lock is: it is not this test's child.
+        let gone = async {
+            let path = self.dir.join("data/lock");
+            while let Ok(lock) = std::fs::File::open(&path)
+                && rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err()
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        within("the killed host is gone", gone).await;
     }
 
     /// Runs the program with arguments until it ends; returns how, and what it said.

@@ -34,7 +34,6 @@ struct Api {
 }
 
 /// Builds the API of a host; `token` is what requests must show.
-#[must_use]
 pub fn router(node: Arc<Node>, token: Secret) -> Router {
     let api = Api { node, token };
     Router::new()

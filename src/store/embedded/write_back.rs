@@ -20,6 +20,7 @@ use rusqlite::Connection;
 
 use super::attribute;
 use super::attribute::Set;
+use super::layout;
 use super::readers::index;
 use super::row;
 use super::row::Stored;
@@ -220,6 +221,10 @@ fn index_texts(inner: &Inner) -> Result<bool, BatchError> {
     loop {
         if inner.write_back.state().stop.is_some() {
             // The next start goes on with it.
+            return Ok(true);
+        }
+        if layout::free_bytes(&inner.layout.root).is_ok_and(|free| free < limits::DISK_LOW_BYTES) {
+            // Searches find the rows all the same; what room there is belongs to the assets, and to purging them.
             return Ok(true);
         }
         if !inner.readers.run_here(|connection| text::is_behind(connection).map_err(index))? {

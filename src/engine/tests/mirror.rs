@@ -1,0 +1,210 @@
+//! Two hosts and three: what travels, what is merged, what is kept back.
+
+use std::sync::Arc;
+
+use super::host;
+use super::host::Host;
+use super::host::in_sync;
+
+use crate::asset::Changes;
+use crate::asset::names;
+use crate::event::Event;
+use crate::hook::Point;
+use crate::hook::Verdict;
+use crate::hook::scripted::Scripted;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hosts_end_with_every_asset_of_both() {
+    let (a, b) = (Host::start(1).await, Host::start(2).await);
+    for size in [0, 1, 5_000, 65_536, 65_537, 1_000_000, 3_000_000] {
+        a.ingest(size, "from a").await;
+        b.ingest(size + 11, "from b").await;
+    }
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    assert_eq!(a.contents().await, b.contents().await);
+    assert_eq!(a.contents().await.len(), 14);
+
+    // Live: what comes later travels by itself.
+    let late = a.ingest(10_000, "late").await;
+    b.has(&late).await;
+    in_sync(&[(&a, &b)]).await;
+    let status = a.engine.status().await.unwrap();
+    assert_eq!((status.library.summary.count, status.library.in_sync, status.library.behind), (15, true, 0));
+    assert_eq!((status.peers[0].kept, status.peers[0].direct), ((15, 15), Some(true)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_made_apart_are_merged_and_trash_and_restore_travel() {
+    let (a, b) = (Host::start(3).await, Host::start(4).await);
+    let id = a.ingest(100, "shared").await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+
+    let (a, b) = (a.stop().await, b.stop().await);
+    let (a, b) = (a.again().await, b.again().await);
+    a.change(&id, Changes::new().add_tag("one").set(names::DESCRIPTION, "by a")).await;
+    b.change(&id, Changes::new().add_tag("two").trashed(true)).await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    let seen = a.metadata(&id).await;
+    assert_eq!(seen, b.metadata(&id).await);
+    assert_eq!(seen.tags.iter().collect::<Vec<_>>(), ["made-by-test", "one", "two"]);
+    assert!(seen.trashed);
+
+    a.change(&id, Changes::new().trashed(false)).await;
+    b.metadata_is(&id, |metadata| !metadata.trashed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_learns_nothing_and_is_counted() {
+    let a = Host::start(5).await;
+    a.ingest(100, "private").await;
+    let mut events = a.events.subscribe();
+    let stranger = Host::start_with_secret(6, [9; 32]).await;
+    stranger.engine.connect(a.ticket()).await;
+    loop {
+        if matches!(host::within(events.recv()).await.unwrap(), Event::Refused { .. }) {
+            break;
+        }
+    }
+    assert!(a.engine.status().await.unwrap().refused > 0);
+    assert!(stranger.contents().await.is_empty());
+    assert!(stranger.engine.status().await.unwrap().peers.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_without_memory_brings_no_old_value_back() {
+    let (a, b) = (Host::start(7).await, Host::start(8).await);
+    let id = a.ingest(100, "first").await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    let a = a.stop().await;
+    b.change(&id, Changes::new().set(names::PATH, "second").remove_tag("made-by-test")).await;
+
+    let a = a.without_memory().again().await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    assert_eq!(a.metadata(&id).await.path.as_deref(), Some("second"));
+    assert_eq!(a.metadata(&id).await, b.metadata(&id).await);
+}
+
+/// A, B and C in a line. B keeps one asset back, holds one, declines one, edits one and tags what it gets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_middle_of_three_decides_holds_and_all_end_equal_pair_by_pair() {
+    let middle = || {
+        Arc::new(Scripted::new("middle", |asked| {
+            let is = |name: &str| asked.metadata.file_name.as_deref() == Some(name);
+            match asked.point {
+                Point::BeforePush if is("dropped") => Verdict::Drop("keep back".into()),
+                Point::BeforePush if is("held") => Verdict::Hold("wait".into()),
+                Point::BeforePush if is("edited") => Verdict::Edit(Changes::new().clear(names::PATH)),
+                Point::BeforePull if is("declined") => Verdict::Drop("do not want".into()),
+                Point::BeforePull if is("later") => Verdict::Hold("not yet".into()),
+                Point::AfterReceive => Verdict::Edit(Changes::new().add_tag("seen-by-b")),
+                _ => Verdict::Pass,
+            }
+        }))
+    };
+    let (a, c) = (Host::start(11).await, Host::start(13).await);
+    let b = Host::start_with_hooks(12, middle()).await;
+    let (dropped, held) = (a.ingest(200, "dropped").await, a.ingest(201, "held").await);
+    let (declined, later) = (a.ingest(202, "declined").await, a.ingest(203, "later").await);
+    let passed = a.ingest(204, "passed").await;
+    let edited = b.ingest(205, "edited").await;
+    b.engine.connect(a.ticket()).await;
+    c.engine.connect(b.ticket()).await;
+
+    let check = async |a: &Host, b: &Host, c: &Host| {
+        in_sync(&[(a, b), (b, c)]).await;
+        let ids = async |host: &Host| host.contents().await.into_keys().collect::<Vec<_>>();
+        assert_eq!(ids(a).await.len(), 6);
+        let mut at_b = vec![dropped, held, passed, edited];
+        at_b.sort();
+        assert_eq!(ids(b).await, at_b);
+        let mut at_c = vec![passed, edited];
+        at_c.sort();
+        assert_eq!(ids(c).await, at_c);
+        // The edit before the push: the path stays here. The edit after the receive: the tag stays here.
+        assert!(b.metadata(&edited).await.path.is_some());
+        assert_eq!((a.metadata(&edited).await.path, c.metadata(&edited).await.path), (None, None));
+        assert!(b.metadata(&passed).await.tags.contains("seen-by-b"));
+        assert!(!c.metadata(&passed).await.tags.contains("seen-by-b"));
+        let status = b.engine.status().await.unwrap();
+        assert_eq!((status.held, status.declined), (2, 2));
+    };
+    check(&a, &b, &c).await;
+    // Whoever asks for what was kept back is told the same as for an unknown id.
+    for id in [dropped, held, declined, later, crate::asset::AssetId::from_bytes([9; 32])] {
+        assert_eq!(c.ask_for(&b, id).await, crate::net::Head::NotHere(id));
+    }
+    assert!(matches!(c.ask_for(&b, passed).await, crate::net::Head::Content(..)));
+
+    let b = b.stop().await.with_hooks(middle()).again().await;
+    b.engine.connect(a.ticket()).await;
+    c.engine.connect(b.ticket()).await;
+    check(&a, &b, &c).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_content_is_never_stored_and_comes_from_another_host() {
+    let (a, b, c) = (Host::start(21).await, Host::start(22).await, Host::start(23).await);
+    let (small, large) = (a.ingest(3_000, "small").await, a.ingest(2_000_000, "large").await);
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    assert!(a.store.damage(&small) && a.store.damage(&large));
+    c.engine.connect(a.ticket()).await;
+    c.engine.connect(b.ticket()).await;
+    c.has(&small).await;
+    c.has(&large).await;
+    assert_eq!(c.contents().await, b.contents().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_with_nothing_changed_offers_nothing() {
+    let (a, b) = (Host::start(31).await, Host::start(32).await);
+    for n in 0..50 {
+        a.ingest(n, "many").await;
+    }
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    let b = b.stop().await.again().await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    let status = b.engine.status().await.unwrap();
+    // Fifty offers are more than 10,000 bytes; a greeting and two summaries are not.
+    assert!(status.peers[0].bytes_in < 10_000, "{} bytes", status.peers[0].bytes_in);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_differences_in_a_hundred_thousand_cost_less_than_100_kib_on_the_wire() {
+    let (a, b) = (Host::start(41).await, Host::start(42).await);
+    Host::fill_equally(&[&a, &b], 100_000).await;
+    for n in 0..5 {
+        a.ingest(n + 1, "a only").await;
+        b.ingest(n + 1, "b only").await;
+    }
+    let (a, b) = (a.stop().await.again().await, b.stop().await.again().await);
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    let status = b.engine.status().await.unwrap();
+    assert_eq!(status.library.summary.count, 100_010);
+    let bytes = status.peers[0].bytes_in + status.peers[0].bytes_out;
+    assert!(bytes < 100 * 1024, "{bytes} bytes, contents and all");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_from_the_future_is_taken_when_its_time_has_come() {
+    let (a, b) = (Host::start(51).await, Host::start(52).await);
+    let id = a.ingest(10, "early").await;
+    let ahead = crate::limits::STAMP_AHEAD_MS + 3_000;
+    a.change_at(&id, Changes::new().set(names::PATH, "tomorrow").add_tag("t"), crate::task::now_ms() + ahead).await;
+    a.change(&id, Changes::new().set(names::USER, "now")).await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    let seen = b.metadata(&id).await;
+    assert_eq!((seen.path, seen.user.as_deref()), (None, Some("now")));
+    b.metadata_is(&id, |metadata| metadata.path.as_deref() == Some("tomorrow")).await;
+    in_sync(&[(&a, &b)]).await;
+    assert_eq!(a.metadata(&id).await, b.metadata(&id).await);
+}
