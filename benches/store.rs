@@ -59,7 +59,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 fn edit(n: u64) -> Edit {
     let changes = Changes::new()
-        .set(names::MIME_TYPE, if n % 3 == 0 { "image/png" } else { "text/plain" })
+        .set(names::MIME_TYPE, if n.is_multiple_of(3) { "image/png" } else { "text/plain" })
         .set(names::FILE_NAME, format!("file number {n}.txt"))
         .set(names::APPLICATION, format!("app {}", n % 10))
         .add_tag(&format!("tag {}", n % 1000));

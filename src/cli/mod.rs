@@ -1,7 +1,7 @@
 //! The command line: arguments, one file per command, one printer, exit codes.
 //!
 //! Commands that need a running host talk to it over HTTP like any other program. Nothing here decides about assets;
-//! nothing but [`printer`] prints.
+//! nothing but `printer` prints.
 //!
 //! Called by `main.rs`.
 

@@ -5,7 +5,7 @@
 //! by the engine, which follows a store through its [arrivals](Store::arrivals).
 //!
 //! Called by `engine`, `node` and the faces. Backends: [`embedded`] (`SQLite` and flat files), [`can_service`] (HTTP), and
-//! [`memory`] for tests.
+//! `memory` for tests.
 
 pub mod can_service;
 mod checked;

@@ -3,7 +3,7 @@
 //! A small content is made durable inside the index, in the transaction of its row, and becomes a flat file a moment
 //! later, in batches with one flush. A large one is flushed in the spool folder before its row is written, and gets its
 //! final name later. Whoever reads sees no difference. After a crash the index alone says what is there; its own tables
-//! hold what is still to be done, so nothing ever searches the storage root but [`rebuild`].
+//! hold what is still to be done, so nothing ever searches the storage root but [`rebuild()`].
 //!
 //! It is not a cache and not a view: what it answers is on stable storage. It follows no peer and serves no HTTP.
 //!
