@@ -120,7 +120,7 @@ pub const WAL_PAGES_LOW: u32 = 64;
 pub const DISK_LOW_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Free bytes a put leaves alone, so that assets can still be purged when the disk is full. Below, a put is refused.
-pub const DISK_RESERVE_BYTES: u64 = 1024 * 1024;
+pub const DISK_RESERVE_BYTES: u64 = 3 * 1024 * 1024;
 
 /// Prepared statements a connection keeps. All of the store's fit; searches vary by their number of tags.
 pub const STATEMENTS_KEPT: usize = 96;
