@@ -2,6 +2,7 @@
 //!
 //! The child of each test is this very program: with `CAN_SYNC_CRASH_ROOT` set, the test `child` puts assets in a loop
 //! and writes one line for each that was acknowledged; else it does nothing.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test helpers are no library")]
 
 use std::io::BufRead;
 use std::io::BufReader;
