@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use iroh::endpoint::RecvStream;
 use iroh::endpoint::SendStream;
 use iroh::endpoint::VarInt;
 use tokio::sync::mpsc;
@@ -132,12 +133,13 @@ async fn another_secret_is_named_as_the_cause() {
 }
 
 /// Dials as a member, and hands the bare sending half to the test.
-async fn member(host: &mut Accepting, seed: u8, purpose: Purpose) -> (Net, SendStream, Link) {
+async fn member(host: &mut Accepting, seed: u8, purpose: Purpose) -> ((Net, RecvStream), SendStream, Link) {
     let net = bind(seed, 1).await;
     let link = net.dial(&host.net.ticket(), purpose).await.unwrap();
     let accepted = host.links.recv().await.unwrap();
     assert_eq!(accepted.purpose, purpose);
-    (net, link.send, accepted.link)
+    // A receiving half that is dropped would stop the other side's greeting.
+    ((net, link.recv), link.send, accepted.link)
 }
 
 fn greeting() -> Greeting {
@@ -154,7 +156,7 @@ async fn malformed_and_oversized_frames_are_errors_before_anything_is_allocated(
         (&[0, 0, 0, 4, 0x2a, 0x02, 0x0a, 0x00], "wrong timestamp"),
     ];
     for (seed, (bytes, word)) in (50..).zip(frames) {
-        let (_net, mut send, link) = member(&mut host, seed, Purpose::Control).await;
+        let (_kept, mut send, link) = member(&mut host, seed, Purpose::Control).await;
         let wire = wire::Greeting { name: "peer".to_owned(), ..wire::Greeting::default() };
         frame::write(&mut send, &wire, limits::GREETING_FRAME_BYTES).await.unwrap();
         let mut control = Control::greet(link, &greeting()).await.unwrap();
@@ -163,7 +165,7 @@ async fn malformed_and_oversized_frames_are_errors_before_anything_is_allocated(
         let error = control.reader.receive().await.unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
     }
-    let (_net, mut send, link) = member(&mut host, 60, Purpose::Bulk).await;
+    let (_kept, mut send, link) = member(&mut host, 60, Purpose::Bulk).await;
     send.write_all(&[0, 0, 1, 0]).await.unwrap();
     let mut lane = link.into_server().next_lane().await.unwrap();
     let error = lane.wants.next().await.unwrap_err().to_string();
