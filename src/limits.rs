@@ -48,8 +48,18 @@ pub const SMALL_CONTENT_BYTES: u64 = 64 * 1024;
 /// Size of the pieces in which content is read, hashed, written and sent. Below 64 KiB the per-call cost shows.
 pub const CONTENT_CHUNK_BYTES: usize = 256 * 1024;
 
+/// Bytes of a file that are read at once to be handed out in pieces; two are in memory, one being read and one being
+/// taken.
+pub const CONTENT_STRETCH_BYTES: usize = 2 * CONTENT_CHUNK_BYTES;
+
 /// Pieces of [`CONTENT_CHUNK_BYTES`] that wait between two stages of one transfer. A full queue slows the stage before.
 pub const CONTENT_CHUNKS_QUEUED: usize = 4;
+
+/// Bytes of a growing file that are hashed together at least, but for the last: less shows the per-call cost.
+pub const HASHED_BYTES_LEAST: u64 = 64 * 1024;
+
+/// Bytes of a growing file after which it is flushed while more comes, so that its end has little left to flush.
+pub const SPOOL_FLUSHED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Writes that wait for the writer of a database. A full queue makes callers wait.
 pub const WRITES_QUEUED: usize = 1024;
@@ -240,6 +250,12 @@ pub const WANT_FRAME_BYTES: usize = 128;
 /// Small writes to a stream are gathered up to this many bytes; a larger piece is sent as it is.
 pub const GATHERED_BYTES: usize = 64 * 1024;
 
+/// Bytes of wants read ahead of the one being answered, on one lane.
+pub const WANTS_BUFFERED_BYTES: usize = 4 * 1024;
+
+/// Bytes of control messages read at once.
+pub const CONTROL_BUFFERED_BYTES: usize = 16 * 1024;
+
 /// Longest reason kept of what a peer gives, in bytes; the rest is cut off.
 pub const REASON_BYTES: usize = 256;
 
@@ -286,8 +302,14 @@ pub const OFFERS_OPEN: usize = 4096;
 /// Bytes of documents offered to a peer that it has not answered yet. Further ones wait.
 pub const OFFERS_OPEN_BYTES: usize = 4 * 1024 * 1024;
 
+/// Offers that are decided about before the answers go on; they share one look into the store.
+pub const OFFERS_DECIDED_TOGETHER: usize = 128;
+
 /// Offers in one message.
 pub const OFFERS_PER_MESSAGE: usize = 512;
+
+/// Answers in one message; with the longest reasons they still fit a control frame.
+pub const ANSWERS_PER_MESSAGE: usize = 1024;
 
 /// Bytes of documents in one message of offers; one document of the largest size still fits a control frame.
 pub const OFFER_MESSAGE_BYTES: usize = 192 * 1024;
@@ -387,6 +409,9 @@ pub const TOKEN_BYTES: u64 = 128;
 /// News that wait for the hub. A full queue makes those who bring it wait.
 pub const INPUTS_QUEUED: usize = 4096;
 
+/// News the hub takes in together, so that what they lead to shares messages.
+pub const NEWS_TOGETHER: usize = 256;
+
 /// Orders that wait for the actor of the peers. A full queue makes those who give them wait.
 pub const PEER_ORDERS_QUEUED: usize = 256;
 
@@ -397,7 +422,7 @@ pub const NOTES_QUEUED: usize = 65_536;
 /// gather does not read, and is disconnected.
 pub const MESSAGES_QUEUED: usize = 16_384;
 
-/// Contents that are opened ahead of the one being sent on a lane.
+/// Contents of a lane that are opened together; small ones are in memory then, and as many again are being sent.
 pub const CONTENTS_OPENED_AHEAD: usize = 16;
 
 /// Rows of a store's inventory read at a time.

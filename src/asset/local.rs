@@ -46,6 +46,12 @@ impl LocalDocument {
         &self.shared
     }
 
+    /// Takes the shared document out.
+    #[must_use]
+    pub fn into_shared(self) -> Document {
+        self.shared
+    }
+
     /// Goes through the local values in the order of field names.
     pub fn values(&self) -> impl Iterator<Item = (&str, &LocalValue)> {
         self.values.iter().map(|(name, local)| (name.as_str(), local))

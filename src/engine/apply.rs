@@ -1,6 +1,6 @@
 //! What the hub has done about assets: loading documents to offer, deciding about offers, keeping what was fetched.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use super::hub::Told;
 use super::memory;
@@ -8,6 +8,7 @@ use super::shared::Shared;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
 use crate::asset::Changes;
+use crate::asset::Digest;
 use crate::asset::Document;
 use crate::asset::HostId;
 use crate::asset::LocalDocument;
@@ -18,6 +19,7 @@ use crate::hook::Hooks;
 use crate::hook::NoHooks;
 use crate::hook::Point;
 use crate::hook::Verdict;
+use crate::limits;
 use crate::state::Decided;
 use crate::state::HAND;
 use crate::state::StateError;
@@ -41,6 +43,8 @@ use crate::telemetry::causes;
 enum ApplyError {
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error("the store cannot be read: {0}")]
+    Records(String),
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error(transparent)]
@@ -52,56 +56,61 @@ type Fate = (Answer, Arrival);
 
 /// Reads the documents of assets that are passed on, to offer them.
 pub(super) async fn load(shared: &Shared, peer: HostId, asked: Vec<AssetId>) {
-    let mut offers = Vec::with_capacity(asked.len());
-    for id in &asked {
-        let key = match shared.store.record(id).await {
-            Ok(Some(record)) => record.key,
-            Ok(None) => continue,
-            Err(error) => {
-                tracing::warn!(asset = %id.fmt_short(), error = %causes(&error), "a document could not be read");
-                continue;
-            }
-        };
-        if let Some(document) = memory::passed(shared, key).await {
-            offers.push(Offer { key, document });
-        }
-    }
-    shared.tell(Told::Input(Input::Loaded { peer, asked, offers })).await;
+    let records = shared.store.records(&asked).await.unwrap_or_else(|error| {
+        // They are offered again when the sets are compared.
+        tracing::warn!(peer = %peer.fmt_short(), error = %causes(&error), "documents could not be read");
+        Vec::new()
+    });
+    let offers = records.into_iter().filter_map(|record| memory::offered(shared, record)).collect();
+    shared.tell(Input::Loaded { peer, asked, offers }).await;
 }
 
 /// Decides about offers of a peer, one after the other.
-pub(super) async fn decide(shared: &Shared, peer: HostId, offers: Vec<Offer>) {
-    for offer in offers {
-        let decided = decide_one(shared, peer, &offer).await;
-        let (decision, arrival) = match decided {
-            Ok(None) => (Decision::Want, Arrival::default()),
-            Ok(Some((answer, arrival))) => (Decision::Answer(answer), arrival),
-            Err(error) => {
-                // Wanting it again later is what a failing disk leaves; the pause between tries is the plan's.
-                tracing::warn!(asset = %offer.key.id.fmt_short(), error = %causes(&error), "an offer could not be decided");
-                (Decision::Want, Arrival::default())
-            }
-        };
-        shared.tell(Told::After(arrival, Input::Decided { peer, offer, decision })).await;
+pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>) {
+    while !offers.is_empty() {
+        let rest = offers.split_off(offers.len().min(limits::OFFERS_DECIDED_TOGETHER));
+        let ids: Vec<AssetId> = offers.iter().map(|offer| offer.key.id).collect();
+        let known = shared.store.records(&ids).await;
+        let known = known.map(|known| known.into_iter().map(|record| (record.key.id, record)).collect::<HashMap<_, _>>());
+        let mut inputs = Vec::with_capacity(offers.len());
+        for offer in std::mem::replace(&mut offers, rest) {
+            let decided = match &known {
+                Ok(known) => decide_one(shared, peer, &offer, known.get(&offer.key.id)).await,
+                Err(error) => Err(ApplyError::Records(causes(error))),
+            };
+            let (decision, arrival) = match decided {
+                Ok(None) => (Decision::Want, Arrival::default()),
+                Ok(Some((answer, arrival))) => (Decision::Answer(answer), arrival),
+                Err(error) => {
+                    // Wanting it again later is what a failing disk leaves; the pause between tries is the plan's.
+                    tracing::warn!(asset = %offer.key.id.fmt_short(), error = %causes(&error), "an offer could not be decided");
+                    (Decision::Want, Arrival::default())
+                }
+            };
+            inputs.push((arrival, Input::Decided { peer, offer, decision }));
+        }
+        shared.tell(Told::Inputs(inputs)).await;
     }
 }
 
 /// Decides about one offer; `None` when its content is wanted.
-async fn decide_one(shared: &Shared, peer: HostId, offer: &Offer) -> Result<Option<Fate>, ApplyError> {
+async fn decide_one(
+    shared: &Shared,
+    peer: HostId,
+    offer: &Offer,
+    known: Option<&Record>,
+) -> Result<Option<Fate>, ApplyError> {
     if let Err(invalid) = validate_received(&offer.document) {
         return Ok(Some((Answer::Refused(invalid.to_string()), Arrival::default())));
     }
     let offered = take(peer, offer);
-    if let Some(record) = shared.store.record(&offer.key.id).await?
-        && record.presence.is_here()
-    {
-        return merge(shared, peer, &record, offered).await.map(Some);
+    if let Some(record) = known.filter(|record| record.presence.is_here()) {
+        return merge(shared, peer, record, offered).await.map(Some);
     }
-    if let Some(answer) = decided_before(shared, offer.key, &offer.document).await? {
+    if let Some(answer) = decided_before(shared, offer.key, offer.version()).await? {
         return Ok(Some((answer, Arrival::default())));
     }
-    let metadata = offered.metadata();
-    if !shared.library.filter.takes(&metadata) {
+    if !shared.library.filter.takes(|| offered.metadata()) {
         return Ok(Some((Answer::Declined("not part of the library here".to_owned()), Arrival::default())));
     }
     match ask(shared, Point::BeforePull, peer, offer.key, &LocalDocument::from_parts(offered, [])).await {
@@ -111,10 +120,10 @@ async fn decide_one(shared: &Shared, peer: HostId, offer: &Offer) -> Result<Opti
 }
 
 /// Returns the answer about a version that was stopped before, unless it is to be asked about again.
-async fn decided_before(shared: &Shared, key: AssetKey, offered: &Document) -> Result<Option<Answer>, ApplyError> {
+async fn decided_before(shared: &Shared, key: AssetKey, offered: &Digest) -> Result<Option<Answer>, ApplyError> {
     let before = shared.state.decision(key.id, Way::Pull).await?;
     let stands = |before: &Decided| {
-        let same = before.decider == shared.hooks.decider() && before.version == offered.digest();
+        let same = before.decider == shared.hooks.decider() && before.version == *offered;
         same || before.decider == HAND
     };
     Ok(before.filter(stands).map(|before| answer_of(&before)))
@@ -125,7 +134,7 @@ async fn merge(shared: &Shared, peer: HostId, record: &Record, offered: Document
     if record.document.shared().includes(&offered) {
         return Ok((Answer::Stored, record.arrival));
     }
-    if let Some(answer) = decided_before(shared, record.key, &offered).await? {
+    if let Some(answer) = decided_before(shared, record.key, &offered.digest()).await? {
         return Ok((answer, Arrival::default()));
     }
     let mut merged = record.document.clone();
@@ -169,7 +178,7 @@ async fn take_early_of(shared: &Shared, peer: HostId) -> Result<(), ApplyError> 
 }
 
 /// Stores a fetched content with all versions that were offered for it.
-pub(super) async fn keep(shared: &Shared, key: AssetKey, offers: Vec<(HostId, Arc<Document>)>) {
+pub(super) async fn keep(shared: &Shared, key: AssetKey, offers: Vec<(HostId, Offer)>) {
     let (outcome, arrival) = match keep_one(shared, key, &offers).await {
         Ok((answer, arrival)) => (Kept::Answer(answer), arrival),
         Err(error) => {
@@ -177,10 +186,10 @@ pub(super) async fn keep(shared: &Shared, key: AssetKey, offers: Vec<(HostId, Ar
             (Kept::Failed, Arrival::default())
         }
     };
-    shared.tell(Told::After(arrival, Input::Kept { asset: key.id, outcome })).await;
+    shared.tell(Told::Inputs(vec![(arrival, Input::Kept { asset: key.id, outcome })])).await;
 }
 
-async fn keep_one(shared: &Shared, key: AssetKey, offers: &[(HostId, Arc<Document>)]) -> Result<Fate, ApplyError> {
+async fn keep_one(shared: &Shared, key: AssetKey, offers: &[(HostId, Offer)]) -> Result<Fate, ApplyError> {
     let Some((_, spooled)) = shared.arrived.remove(&key.id) else {
         // It was taken by a try that failed; what is left of it is fetched again.
         return Err(ReadError::Closed.into());
@@ -188,9 +197,8 @@ async fn keep_one(shared: &Shared, key: AssetKey, offers: &[(HostId, Arc<Documen
     let from = offers.first().map_or(shared.host, |(peer, _)| *peer);
     let mut shared_document = Document::new();
     let mut edits = Changes::new();
-    for (peer, document) in offers {
-        let offer = Offer { key, document: Arc::clone(document) };
-        shared_document.merge(&take(*peer, &offer));
+    for (peer, offer) in offers {
+        shared_document.merge(&take(*peer, offer));
     }
     let document = LocalDocument::from_parts(shared_document.clone(), []);
     if let Verdict::Edit(before_pull) = ask(shared, Point::BeforePull, from, key, &document).await {

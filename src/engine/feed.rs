@@ -153,7 +153,7 @@ async fn judge_page(shared: &Arc<Shared>, after: Arrival) -> Result<(Arrival, bo
 /// Decides what of an asset is passed on; `None` for nothing.
 async fn judge(shared: &Shared, record: Record) -> Result<Option<Document>, FeedError> {
     let document = record.document.shared();
-    if !record.presence.is_here() || !shared.library.filter.takes(&record.document.metadata()) {
+    if !record.presence.is_here() || !shared.library.filter.takes(|| record.document.metadata()) {
         return Ok(None);
     }
     let decider = shared.hooks.decider();

@@ -12,7 +12,6 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::hub::Told;
 use super::shared::Shared;
 use super::shared::Traffic;
 use crate::asset::AssetKey;
@@ -123,7 +122,7 @@ async fn open(shared: &Arc<Shared>, group: &Group, address: &Ticket, control: &L
 
 async fn ended(shared: &Shared, peer: HostId, key: &AssetKey, outcome: Fetched) {
     shared.transfers.remove(&key.id);
-    shared.tell(Told::Input(Input::Fetched { peer, asset: key.id, outcome })).await;
+    shared.tell(Input::Fetched { peer, asset: key.id, outcome }).await;
 }
 
 struct Lane {
@@ -183,7 +182,16 @@ impl Lane {
                 }
             };
             let offset = spool.offset();
-            if pending.send(Pending { key, spool }).await.is_err() || writer.want(&key.id, offset).await.is_err() {
+            let sent = async {
+                // The reply to a want that was not sent is not waited for.
+                if pending.capacity() == 0 {
+                    writer.flush().await.ok()?;
+                }
+                pending.send(Pending { key, spool }).await.ok()?;
+                writer.want(&key.id, offset).await.ok()?;
+                if jobs.is_empty() { writer.flush().await.ok() } else { Some(()) }
+            };
+            if sent.await.is_none() {
                 ended(&self.shared, self.peer, &key, Fetched::Stalled).await;
                 break;
             }

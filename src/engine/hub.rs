@@ -16,6 +16,7 @@ use super::peers::PeerOrder;
 use super::shared::Shared;
 use crate::asset::HostId;
 use crate::event::Event;
+use crate::limits;
 use crate::net::Line;
 use crate::store::Arrival;
 use crate::sync::Fetched;
@@ -26,10 +27,8 @@ use crate::task::Group;
 
 /// News for the hub.
 pub(super) enum Told {
-    /// For the replica, as it is.
-    Input(Input),
-    /// For the replica, once the feed has judged everything up to an arrival.
-    After(Arrival, Input),
+    /// For the replica, each once the feed has judged everything up to its arrival.
+    Inputs(Vec<(Arrival, Input)>),
     /// The feed has judged everything up to an arrival.
     Judged(Arrival, Vec<Input>),
     /// A peer is connected.
@@ -58,29 +57,40 @@ struct Hub {
     judged: Arrival,
     waiting: BTreeMap<(Arrival, u64), Input>,
     waited: u64,
+    /// What happened and is not handled yet.
+    inputs: Vec<Input>,
+}
+
+impl From<Input> for Told {
+    fn from(input: Input) -> Self {
+        Self::Inputs(vec![(Arrival::default(), input)])
+    }
 }
 
 pub(super) async fn run(shared: Arc<Shared>, group: Group, mut told: mpsc::Receiver<Told>, judged: Arrival) {
     let token = group.token().clone();
     let mut poll = tokio::time::interval(shared.poll_interval.max(Duration::from_secs(1)));
     poll.tick().await;
-    let mut hub = Hub { shared, group, connections: BTreeMap::new(), judged, waiting: BTreeMap::new(), waited: 0 };
+    let (connections, waiting) = (BTreeMap::new(), BTreeMap::new());
+    let mut hub = Hub { shared, group, connections, judged, waiting, waited: 0, inputs: Vec::new() };
+    let mut news = Vec::with_capacity(limits::NEWS_TOGETHER);
     loop {
         let due = hub.due();
         tokio::select! {
             biased;
             () = token.cancelled() => return,
-            news = told.recv() => match news {
-                Some(news) => hub.hear(news),
-                None => return,
+            heard = told.recv_many(&mut news, limits::NEWS_TOGETHER) => match heard {
+                0 => return,
+                _ => news.drain(..).for_each(|news| hub.hear(news)),
             },
-            () = tokio::time::sleep(due) => hub.handle(Input::Tick),
+            () = tokio::time::sleep(due) => hub.inputs.push(Input::Tick),
             _ = poll.tick() => {
                 let shared = Arc::clone(&hub.shared);
                 hub.group.spawn_until_cancelled("early", async move { apply::take_early(&shared).await });
-                hub.handle(Input::Poll);
+                hub.inputs.push(Input::Poll);
             }
         }
+        hub.handle();
     }
 }
 
@@ -93,49 +103,58 @@ impl Hub {
 
     fn hear(&mut self, told: Told) {
         match told {
-            Told::Input(input) => self.handle(input),
-            Told::After(arrival, input) => {
-                if arrival <= self.judged {
-                    self.handle(input);
-                } else {
-                    self.waited += 1;
-                    self.waiting.insert((arrival, self.waited), input);
+            Told::Inputs(inputs) => {
+                for (arrival, input) in inputs {
+                    if arrival <= self.judged {
+                        self.inputs.push(input);
+                    } else {
+                        self.waited += 1;
+                        self.waiting.insert((arrival, self.waited), input);
+                    }
                 }
             }
             Told::Judged(arrival, inputs) => {
-                inputs.into_iter().for_each(|input| self.handle(input));
+                self.inputs.extend(inputs);
                 self.judged = self.judged.max(arrival);
                 while let Some(entry) = self.waiting.first_entry()
                     && entry.key().0 <= self.judged
                 {
-                    let input = entry.remove();
-                    self.handle(input);
+                    self.inputs.push(entry.remove());
                 }
             }
             Told::Connected(mut connection) => {
+                // What is still to be sent belongs to the connection before.
+                self.handle();
                 let connected = std::mem::replace(&mut connection.connected, Input::Tick);
                 self.connections.insert(connection.peer, *connection);
-                self.handle(connected);
+                self.inputs.push(connected);
+                self.handle();
             }
             Told::Received(peer, number, message) => {
                 if self.connections.get(&peer).is_some_and(|connection| connection.number == number) {
-                    self.handle(Input::Received { peer, message });
+                    self.inputs.push(Input::Received { peer, message });
                 }
             }
             Told::Disconnected(peer, number) => {
                 if self.connections.get(&peer).is_some_and(|connection| connection.number == number) {
+                    self.handle();
                     self.connections.remove(&peer);
-                    self.handle(Input::Disconnected { peer });
+                    self.inputs.push(Input::Disconnected { peer });
+                    self.handle();
                 }
             }
         }
     }
 
-    fn handle(&mut self, input: Input) {
+    /// Has the replica take in what happened, and has done what it says.
+    fn handle(&mut self) {
+        if self.inputs.is_empty() {
+            return;
+        }
         let now = self.shared.moment();
         let outputs: Vec<Output> = {
             let mut replica = self.shared.replica();
-            replica.handle(now, input);
+            replica.handle(now, self.inputs.drain(..));
             std::iter::from_fn(|| replica.next_output()).collect()
         };
         for output in outputs {
@@ -163,7 +182,7 @@ impl Hub {
                 let queued = self.connections.get(&peer).is_some_and(|to| to.jobs.try_send(Job { key }).is_ok());
                 if !queued {
                     let failed = Input::Fetched { peer, asset: key.id, outcome: Fetched::Stalled };
-                    self.group.spawn_until_cancelled("fetch", async move { shared.tell(Told::Input(failed)).await });
+                    self.group.spawn_until_cancelled("fetch", async move { shared.tell(failed).await });
                 }
             }
             Output::Keep { key, offers } => {

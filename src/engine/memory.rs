@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::hub::Told;
 use super::shared::Shared;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
@@ -14,6 +13,7 @@ use crate::asset::Document;
 use crate::asset::HostId;
 use crate::asset::Timestamp;
 use crate::state::StateError;
+use crate::store::Record;
 use crate::sync::Input;
 use crate::sync::Offer;
 use crate::sync::exception;
@@ -37,8 +37,8 @@ pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut notes
         match note {
             None => return,
             Some(Note::Remember { peer, offer, replaces }) => {
-                let Offer { key, document } = offer;
-                let version = remember(&shared, peer, key, document, replaces).await;
+                let key = offer.key;
+                let version = remember(&shared, peer, key, offer.document, replaces).await;
                 tell(&shared, peer, key.timestamp, key.id, version).await;
             }
             Some(Note::Forget { peer, assets }) => {
@@ -53,12 +53,17 @@ pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut notes
 
 /// Returns the shared document of an asset that is passed on.
 pub(super) async fn passed(shared: &Shared, key: AssetKey) -> Option<Arc<Document>> {
-    let item = shared.replica().passes(key.timestamp, &key.id)?;
+    shared.replica().passes(key.timestamp, &key.id)?;
     let record = shared.store.record(&key.id).await.ok().flatten()?;
-    let document = record.document.shared().clone();
-    // A version that was not judged yet is not passed on, and the one that was is no longer there to be read.
-    let judged = crate::sync::Item::new(key.timestamp, key.id, &document.digest()) == item;
-    judged.then(|| Arc::new(document))
+    offered(shared, record).map(|offer| offer.document)
+}
+
+/// Returns the offer of an asset, if this version of it is passed on. One that was not judged yet is not, and the one
+/// that was is no longer there to be read.
+pub(super) fn offered(shared: &Shared, record: Record) -> Option<Offer> {
+    let offer = Offer::new(record.key, Arc::new(record.document.into_shared()));
+    let passed = shared.replica().passes(record.key.timestamp, &record.key.id);
+    (passed == Some(offer.item())).then_some(offer)
 }
 
 async fn remember(
@@ -89,5 +94,5 @@ async fn tell(
         tracing::error!(error = %crate::telemetry::causes(&error), "what a peer has could not be remembered");
         None
     });
-    shared.tell(Told::Input(Input::Excepted { peer, timestamp, asset, version })).await;
+    shared.tell(Input::Excepted { peer, timestamp, asset, version }).await;
 }

@@ -5,6 +5,7 @@
 //! moment, the one of the lower id stays.
 
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -278,11 +279,19 @@ impl Peers {
             }
         };
         let mut exceptions = Vec::new();
-        for known in known {
-            let passes = super::memory::passed(&self.shared, known.key).await;
-            if let Some(version) = exception(passes.as_deref(), Some(&known.document)) {
-                exceptions.push((known.key.timestamp, known.key.id, version));
-            }
+        for known in known.chunks(limits::PAGE_ROWS) {
+            let ids: Vec<_> = known.iter().map(|known| known.key.id).collect();
+            let records = self.shared.store.records(&ids).await.unwrap_or_else(|error| {
+                // The sets differ then, and reconciliation shows where.
+                tracing::error!(peer = %peer.fmt_short(), error = %causes(&error), "documents could not be read");
+                Vec::new()
+            });
+            let passed = records.into_iter().filter_map(|record| super::memory::offered(&self.shared, record));
+            let passed: HashMap<_, _> = passed.map(|offer| (offer.key.id, offer.document)).collect();
+            exceptions.extend(known.iter().filter_map(|known| {
+                let version = exception(passed.get(&known.key.id).map(|document| &**document), Some(&known.document))?;
+                Some((known.key.timestamp, known.key.id, version))
+            }));
         }
         exceptions
     }

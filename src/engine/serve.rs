@@ -42,7 +42,9 @@ async fn serve(shared: &Arc<Shared>, peer: HostId, lane: ServedLane) -> Result<(
         let next = wants.next().await;
         next.ok().map(|want| (want, wants))
     });
-    let opened = wants.map(|(id, offset)| open(shared, id, offset)).buffered(limits::CONTENTS_OPENED_AHEAD);
+    // What is asked for together is opened together, while what was opened before is sent.
+    let opened = wants.ready_chunks(limits::CONTENTS_OPENED_AHEAD).map(|wanted| open(shared, wanted)).buffered(2);
+    let opened = opened.flat_map(stream::iter);
     let mut opened = std::pin::pin!(opened);
     let traffic = shared.traffic(peer);
     loop {
@@ -62,17 +64,25 @@ async fn serve(shared: &Arc<Shared>, peer: HostId, lane: ServedLane) -> Result<(
     }
 }
 
-/// Opens a content, if it may be served.
-async fn open(shared: &Shared, id: AssetId, offset: u64) -> (AssetId, Option<Content>) {
-    let content = match shared.store.open(&id, offset).await {
-        Ok(content) => content,
-        Err(error) => {
-            tracing::warn!(asset = %id.fmt_short(), error = %causes(&error), "content cannot be served");
-            None
-        }
-    };
-    let served = content.filter(|content| shared.replica().passes(content.key.timestamp, &id).is_some());
-    (id, served)
+/// Opens contents that may be served.
+async fn open(shared: &Shared, wanted: Vec<(AssetId, u64)>) -> Vec<(AssetId, Option<Content>)> {
+    let opened = shared.store.open_all(&wanted).await.unwrap_or_else(|error| {
+        tracing::warn!(error = %causes(&error), "contents cannot be served");
+        Vec::new()
+    });
+    let opened = opened.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+    let served = wanted.into_iter().zip(opened).map(|((id, _), opened)| {
+        let content = match opened {
+            Some(Err(error)) => {
+                tracing::warn!(asset = %id.fmt_short(), error = %causes(&error), "content cannot be served");
+                None
+            }
+            Some(Ok(content)) => content,
+            None => None,
+        };
+        (id, content.filter(|content| shared.replica().passes(content.key.timestamp, &id).is_some()))
+    });
+    served.collect()
 }
 
 async fn send(peer: HostId, traffic: &Traffic, records: &mut Records, mut content: Content) -> Result<(), FrameError> {

@@ -162,7 +162,7 @@ impl Engine {
 
     /// Compares sets with all peers now, without waiting for the poll interval.
     pub async fn compare(&self) {
-        let _ = self.shared.hub.send(Told::Input(crate::sync::Input::Poll)).await;
+        self.shared.tell(crate::sync::Input::Poll).await;
     }
 
     /// Stops replicating: ends connections in order, and writes down how far the store was followed.
@@ -191,8 +191,8 @@ impl Shared {
     }
 
     /// Tells the hub; it has stopped when there is nobody to hear.
-    pub(super) async fn tell(&self, told: Told) {
-        let _ = self.hub.send(told).await;
+    pub(super) async fn tell(&self, told: impl Into<Told>) {
+        let _ = self.hub.send(told.into()).await;
     }
 
     /// Announces something; nobody has to listen.

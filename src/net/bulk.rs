@@ -7,6 +7,7 @@ use iroh::endpoint::Connection;
 use iroh::endpoint::RecvStream;
 use iroh::endpoint::SendStream;
 use prost::Message;
+use tokio::io::BufReader;
 
 use super::codec;
 use super::codec::CodecError;
@@ -25,7 +26,7 @@ impl Link {
     /// Turns the link's own stream into the first lane of a bulk connection that this side dialled.
     #[must_use]
     pub fn into_lane(self) -> (Line, WantWriter, WantReader) {
-        (Line(self.connection), WantWriter { send: self.send }, WantReader { recv: self.recv })
+        (Line(self.connection), WantWriter::new(self.send), WantReader::new(self.recv))
     }
 
     /// Serves a bulk connection that the other side dialled.
@@ -42,7 +43,7 @@ impl Line {
     /// [`FrameError::Lost`] when the connection has ended.
     pub async fn open_lane(&self) -> Result<(WantWriter, WantReader), FrameError> {
         let (send, recv) = self.0.open_bi().await.map_err(|error| FrameError::Lost(Box::new(error)))?;
-        Ok((WantWriter { send }, WantReader { recv }))
+        Ok((WantWriter::new(send), WantReader::new(recv)))
     }
 
     /// Serves the lanes that the other side opens on this connection.
@@ -52,20 +53,62 @@ impl Line {
     }
 }
 
-/// Sends wants.
+/// Sends wants. They are gathered until [`flush`](Self::flush).
 #[derive(Debug)]
 pub struct WantWriter {
-    send: SendStream,
+    out: Gathered,
 }
 
 impl WantWriter {
+    fn new(send: SendStream) -> Self {
+        Self { out: Gathered::new(send) }
+    }
+
     /// Asks for the content of an asset from an offset on. Replies come in the order of the wants.
     ///
     /// # Errors
     /// [`FrameError`] when the connection breaks.
     pub async fn want(&mut self, id: &AssetId, offset: u64) -> Result<(), FrameError> {
-        let want = wire::Want { id: id.as_bytes().to_vec().into(), offset };
-        frame::write(&mut self.send, &want, limits::WANT_FRAME_BYTES).await
+        self.out.frame(&wire::Want { id: id.as_bytes().to_vec().into(), offset }).await
+    }
+
+    /// Sends what was gathered.
+    ///
+    /// # Errors
+    /// [`FrameError`] when the connection breaks.
+    pub async fn flush(&mut self) -> Result<(), FrameError> {
+        self.out.flush().await
+    }
+}
+
+/// Small writes to a stream, which share packets.
+#[derive(Debug)]
+struct Gathered {
+    send: SendStream,
+    waiting: BytesMut,
+}
+
+impl Gathered {
+    fn new(send: SendStream) -> Self {
+        Self { send, waiting: BytesMut::new() }
+    }
+
+    async fn frame(&mut self, message: &impl Message) -> Result<(), FrameError> {
+        self.waiting.put_u32(u32::try_from(message.encoded_len()).unwrap_or(u32::MAX));
+        message.encode(&mut self.waiting).expect("the buffer grows as needed");
+        self.flush_if_full().await
+    }
+
+    async fn flush(&mut self) -> Result<(), FrameError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let waiting = self.waiting.split().freeze();
+        self.send.write_chunk(waiting).await.map_err(|error| FrameError::Write(Box::new(error)))
+    }
+
+    async fn flush_if_full(&mut self) -> Result<(), FrameError> {
+        if self.waiting.len() < limits::GATHERED_BYTES { Ok(()) } else { self.flush().await }
     }
 }
 
@@ -92,10 +135,14 @@ pub enum Piece {
 /// Receives content.
 #[derive(Debug)]
 pub struct WantReader {
-    recv: RecvStream,
+    recv: BufReader<RecvStream>,
 }
 
 impl WantReader {
+    fn new(recv: RecvStream) -> Self {
+        Self { recv: BufReader::with_capacity(limits::GATHERED_BYTES, recv) }
+    }
+
     /// Receives the head of the next reply.
     ///
     /// # Errors
@@ -121,13 +168,7 @@ impl WantReader {
             BROKEN_OFF => return Ok(Piece::BrokenOff),
             length => length as usize,
         };
-        let limit = limits::CONTENT_CHUNK_BYTES;
-        if length > limit {
-            return Err(FrameError::TooLong { length, limit });
-        }
-        let mut piece = BytesMut::zeroed(length);
-        self.recv.read_exact(&mut piece).await.map_err(|error| FrameError::Read(Box::new(error)))?;
-        Ok(Piece::Bytes(piece.freeze()))
+        Ok(Piece::Bytes(frame::read_bytes(&mut self.recv, length, limits::CONTENT_CHUNK_BYTES).await?))
     }
 }
 
@@ -145,7 +186,8 @@ impl BulkServer {
             Some(first) => first,
             None => self.connection.accept_bi().await.ok()?,
         };
-        Some(ServedLane { wants: Wants { recv }, records: Records { send, waiting: BytesMut::new() } })
+        let recv = BufReader::with_capacity(limits::WANTS_BUFFERED_BYTES, recv);
+        Some(ServedLane { wants: Wants { recv }, records: Records { out: Gathered::new(send) } })
     }
 }
 
@@ -161,7 +203,7 @@ pub struct ServedLane {
 /// The wants of a lane.
 #[derive(Debug)]
 pub struct Wants {
-    recv: RecvStream,
+    recv: BufReader<RecvStream>,
 }
 
 impl Wants {
@@ -178,8 +220,7 @@ impl Wants {
 /// The answers of a lane. Small writes are gathered until [`flush`](Self::flush).
 #[derive(Debug)]
 pub struct Records {
-    send: SendStream,
-    waiting: BytesMut,
+    out: Gathered,
 }
 
 impl Records {
@@ -193,10 +234,7 @@ impl Records {
             Head::Content(id, offset) => (id, Kind::Content, offset),
             Head::NotHere(id) => (id, Kind::NotHere, 0),
         };
-        let record = wire::Record { id: id.as_bytes().to_vec().into(), kind: kind.into(), offset };
-        self.waiting.put_u32(u32::try_from(record.encoded_len()).unwrap_or(u32::MAX));
-        record.encode(&mut self.waiting).expect("the buffer grows as needed");
-        self.flush_if_full().await
+        self.out.frame(&wire::Record { id: id.as_bytes().to_vec().into(), kind: kind.into(), offset }).await
     }
 
     /// Goes on with a content, at most [`limits::CONTENT_CHUNK_BYTES`] at a time.
@@ -207,13 +245,14 @@ impl Records {
         if piece.is_empty() {
             return Ok(());
         }
-        self.waiting.put_u32(u32::try_from(piece.len()).expect("a piece is below 4 GiB"));
+        let out = &mut self.out;
+        out.waiting.put_u32(u32::try_from(piece.len()).expect("a piece is below 4 GiB"));
         if piece.len() < limits::GATHERED_BYTES {
-            self.waiting.extend_from_slice(&piece);
-            return self.flush_if_full().await;
+            out.waiting.extend_from_slice(&piece);
+            return out.flush_if_full().await;
         }
-        self.flush().await?;
-        self.send.write_chunk(piece).await.map_err(|error| FrameError::Write(Box::new(error)))
+        out.flush().await?;
+        out.send.write_chunk(piece).await.map_err(|error| FrameError::Write(Box::new(error)))
     }
 
     /// Ends a content: whole, or broken off.
@@ -221,8 +260,8 @@ impl Records {
     /// # Errors
     /// [`FrameError`] when the connection breaks.
     pub async fn end(&mut self, whole: bool) -> Result<(), FrameError> {
-        self.waiting.put_u32(if whole { 0 } else { BROKEN_OFF });
-        self.flush_if_full().await
+        self.out.waiting.put_u32(if whole { 0 } else { BROKEN_OFF });
+        self.out.flush_if_full().await
     }
 
     /// Sends what was gathered.
@@ -230,14 +269,6 @@ impl Records {
     /// # Errors
     /// [`FrameError`] when the connection breaks.
     pub async fn flush(&mut self) -> Result<(), FrameError> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let waiting = self.waiting.split().freeze();
-        self.send.write_chunk(waiting).await.map_err(|error| FrameError::Write(Box::new(error)))
-    }
-
-    async fn flush_if_full(&mut self) -> Result<(), FrameError> {
-        if self.waiting.len() < limits::GATHERED_BYTES { Ok(()) } else { self.flush().await }
+        self.out.flush().await
     }
 }

@@ -117,7 +117,7 @@ fn decode_offer(offer: wire::Offer) -> Result<Offer, CodecError> {
         let value = field.value.map_or(Value::Absent, Value::Text);
         document.insert(field.name, Field { value, stamp: Stamp::from_parts(field.stamp_time, host) });
     }
-    Ok(Offer { key, document: Arc::new(document) })
+    Ok(Offer::new(key, Arc::new(document)))
 }
 
 fn encode_answer((asset, version, answer): (AssetId, Digest, Answer)) -> wire::Answer {
@@ -176,7 +176,7 @@ mod tests {
         document.insert("tag/x", Field { value: Value::Absent, stamp: Stamp::from_parts(8, host) });
         document.insert("mime_type", Field { value: Value::Text(String::new()), stamp: Stamp::ZERO });
         let key = AssetKey { id: AssetId::from_bytes([3; 32]), timestamp, size: 5 };
-        Offer { key, document: Arc::new(document) }
+        Offer::new(key, Arc::new(document))
     }
 
     fn messages() -> Vec<Message> {

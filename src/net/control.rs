@@ -4,6 +4,7 @@ use iroh::endpoint::Connection;
 use iroh::endpoint::RecvStream;
 use iroh::endpoint::SendStream;
 use iroh::endpoint::VarInt;
+use tokio::io::BufReader;
 
 use super::codec;
 use super::endpoint::Path;
@@ -70,7 +71,7 @@ impl Control {
             now_ms: theirs.now_ms,
         };
         let writer = ControlWriter { connection: connection.clone(), send };
-        let reader = ControlReader { recv };
+        let reader = ControlReader { recv: BufReader::with_capacity(limits::CONTROL_BUFFERED_BYTES, recv) };
         Ok(Self { peer, dialled, greeting, writer, reader })
     }
 }
@@ -101,7 +102,7 @@ impl ControlWriter {
 /// The receiving half.
 #[derive(Debug)]
 pub struct ControlReader {
-    recv: RecvStream,
+    recv: BufReader<RecvStream>,
 }
 
 impl ControlReader {

@@ -1,12 +1,16 @@
 //! Frames: a 4-byte big-endian length and one protobuf message. The length is checked before anything is allocated.
 
+use std::io;
+
+use bytes::BufMut;
+use bytes::Bytes;
 use bytes::BytesMut;
 use iroh::endpoint::ConnectionError;
-use iroh::endpoint::ReadExactError;
-use iroh::endpoint::RecvStream;
 use iroh::endpoint::SendStream;
 use iroh::endpoint::WriteError;
 use prost::Message;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncReadExt;
 
 use super::codec::CodecError;
 
@@ -19,7 +23,7 @@ pub enum FrameError {
     Ended,
     /// The connection broke.
     #[error("the connection broke")]
-    Read(#[source] Box<ReadExactError>),
+    Read(#[source] io::Error),
     /// The connection broke.
     #[error("the connection broke")]
     Write(#[source] Box<WriteError>),
@@ -43,24 +47,43 @@ pub enum FrameError {
 }
 
 /// Reads one frame of at most `limit` bytes.
-pub(super) async fn read<M: Message + Default>(stream: &mut RecvStream, limit: usize) -> Result<M, FrameError> {
-    let length = match read_length(stream).await? {
-        length if length as usize > limit => return Err(FrameError::TooLong { length: length as usize, limit }),
-        length => length as usize,
-    };
-    let mut frame = BytesMut::zeroed(length);
-    stream.read_exact(&mut frame).await.map_err(|error| FrameError::Read(Box::new(error)))?;
-    Ok(M::decode(frame.freeze())?)
+pub(super) async fn read<M: Message + Default>(
+    stream: &mut (impl AsyncRead + Unpin),
+    limit: usize,
+) -> Result<M, FrameError> {
+    let length = read_length(stream).await? as usize;
+    let frame = read_bytes(stream, length, limit).await?;
+    Ok(M::decode(frame)?)
 }
 
 /// Reads the four bytes of a length.
-pub(super) async fn read_length(stream: &mut RecvStream) -> Result<u32, FrameError> {
+pub(super) async fn read_length(stream: &mut (impl AsyncRead + Unpin)) -> Result<u32, FrameError> {
     let mut length = [0; 4];
-    match stream.read_exact(&mut length).await {
-        Ok(()) => Ok(u32::from_be_bytes(length)),
-        Err(ReadExactError::FinishedEarly(0)) => Err(FrameError::Ended),
-        Err(error) => Err(FrameError::Read(Box::new(error))),
+    match stream.read(&mut length).await.map_err(FrameError::Read)? {
+        0 => return Err(FrameError::Ended),
+        read => stream.read_exact(&mut length[read..]).await.map_err(FrameError::Read)?,
+    };
+    Ok(u32::from_be_bytes(length))
+}
+
+/// Reads so many bytes, if they are not more than `limit`.
+pub(super) async fn read_bytes(
+    stream: &mut (impl AsyncRead + Unpin),
+    length: usize,
+    limit: usize,
+) -> Result<Bytes, FrameError> {
+    if length > limit {
+        return Err(FrameError::TooLong { length, limit });
     }
+    // Not zeroed first: every byte of it is read.
+    let mut bytes = BytesMut::with_capacity(length);
+    while bytes.len() < length {
+        let rest = length - bytes.len();
+        if stream.read_buf(&mut (&mut bytes).limit(rest)).await.map_err(FrameError::Read)? == 0 {
+            return Err(FrameError::Read(io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
+    Ok(bytes.freeze())
 }
 
 /// Writes one frame of at most `limit` bytes.

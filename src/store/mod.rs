@@ -63,11 +63,20 @@ pub trait Store: Send + Sync + 'static {
     /// [`ReadError`] when the store cannot be read.
     async fn health(&self) -> Result<Health, ReadError>;
 
-    /// Returns what is known about an asset, also when its content is missing.
+    /// Returns what is known about assets, also when their content is missing: in the order asked, without those that
+    /// are not known. At most [`PAGE_ROWS`](crate::limits::PAGE_ROWS) are asked for at once.
     ///
     /// # Errors
     /// [`ReadError`] when the store cannot be read.
-    async fn record(&self, id: &AssetId) -> Result<Option<Record>, ReadError>;
+    async fn records(&self, ids: &[AssetId]) -> Result<Vec<Record>, ReadError>;
+
+    /// Returns what is known about one asset, also when its content is missing.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the store cannot be read.
+    async fn record(&self, id: &AssetId) -> Result<Option<Record>, ReadError> {
+        Ok(self.records(&[*id]).await?.pop())
+    }
 
     /// Lists or searches assets whose content is here, page by page.
     ///
@@ -97,6 +106,19 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`ReadError`] when the store cannot be read.
     async fn open(&self, id: &AssetId, offset: u64) -> Result<Option<Content>, ReadError>;
+
+    /// Opens several contents, each from an offset on, and answers in the order asked, each for itself. Small ones are
+    /// in memory then, so callers bound how many they open.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the store cannot be read at all.
+    async fn open_all(&self, wanted: &[(AssetId, u64)]) -> Result<Vec<Result<Option<Content>, ReadError>>, ReadError> {
+        let mut opened = Vec::with_capacity(wanted.len());
+        for (id, offset) in wanted {
+            opened.push(self.open(id, *offset).await);
+        }
+        Ok(opened)
+    }
 
     /// Starts to take in content of which only the timestamp is known (an ingest).
     ///

@@ -1,17 +1,19 @@
 //! Content on its way into a store: written, hashed and counted as it comes.
 //!
-//! Small contents stay in memory; larger ones go to a file in the store's spool folder. The file of a known asset
-//! survives a crash, and what it holds is hashed once more while the rest arrives. All methods block on the disk.
+//! Small contents stay in memory. Larger ones go to a file in the store's spool folder, and threads of their own hash
+//! and flush what is there while more comes. The file of a known asset survives a crash, and what it holds is hashed
+//! once more while the rest arrives. All methods block on the disk, unless [`Spool::stays_in_memory`].
+
+mod follower;
 
 use std::fs::File;
 use std::io;
-use std::io::Read;
-use std::io::Seek;
-use std::io::SeekFrom;
 use std::path::Path;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+
+use follower::Follower;
 
 use super::Disk;
 use crate::asset::AssetId;
@@ -52,28 +54,33 @@ pub enum SpoolError {
 pub struct Spool {
     disk: Disk,
     dir: PathBuf,
+    timestamp: Timestamp,
     /// The asset, when it is known beforehand.
     expected: Option<AssetKey>,
-    verifier: Verifier,
     place: Place,
 }
 
 #[derive(Debug)]
 enum Place {
     Memory(Vec<u8>),
-    /// A file of `length` bytes. The verifier may be behind it.
-    File {
-        file: SpoolFile,
-        length: u64,
-    },
+    File(Growing),
+}
+
+/// A file that grows, and the threads behind it.
+#[derive(Debug)]
+struct Growing {
+    file: SpoolFile,
+    length: u64,
+    hashing: Follower<Verifier>,
+    /// Only when there is much to flush.
+    flushing: Option<Follower<()>>,
 }
 
 impl Spool {
     /// Starts content of which only the timestamp is known.
     #[must_use]
     pub fn begin(disk: Disk, dir: &Path, timestamp: Timestamp) -> Self {
-        let place = Place::Memory(Vec::new());
-        Self { disk, dir: dir.to_owned(), expected: None, verifier: Verifier::new(timestamp), place }
+        Self { disk, dir: dir.to_owned(), timestamp, expected: None, place: Place::Memory(Vec::new()) }
     }
 
     /// Starts or resumes the content of a known asset.
@@ -95,10 +102,10 @@ impl Spool {
                 Ok((file, length))
             };
             let (file, length) = open().map_err(|source| SpoolError::File { path: path.clone(), source })?;
-            Place::File { file: SpoolFile { disk: disk.clone(), file, path, keep: true }, length }
+            let file = SpoolFile { disk: disk.clone(), file, path, keep: true };
+            Place::File(Growing::follow(file, length, key.timestamp)?)
         };
-        let verifier = Verifier::new(key.timestamp);
-        Ok(Self { disk, dir: dir.to_owned(), expected: Some(*key), verifier, place })
+        Ok(Self { disk, dir: dir.to_owned(), timestamp: key.timestamp, expected: Some(*key), place })
     }
 
     /// Returns how many bytes are here; the next piece must begin there.
@@ -106,7 +113,16 @@ impl Spool {
     pub fn offset(&self) -> u64 {
         match &self.place {
             Place::Memory(content) => content.len() as u64,
-            Place::File { length, .. } => *length,
+            Place::File(growing) => growing.length,
+        }
+    }
+
+    /// Tells whether a piece of so many bytes, and all before it, fit into memory; nothing blocks on a disk then.
+    #[must_use]
+    pub fn stays_in_memory(&self, more: usize) -> bool {
+        match &self.place {
+            Place::Memory(content) => (content.len() + more) as u64 <= limits::SMALL_CONTENT_BYTES,
+            Place::File(_) => false,
         }
     }
 
@@ -120,45 +136,26 @@ impl Spool {
         {
             return Err(SpoolError::TooLong { id: key.id, size: key.size });
         }
-        self.spill_if_large(piece.len())?;
+        if !self.stays_in_memory(piece.len()) {
+            self.spill()?;
+        }
         match &mut self.place {
             Place::Memory(content) => {
                 content.extend_from_slice(piece);
-                self.verifier.update(piece);
+                Ok(())
             }
-            Place::File { file, length } => {
-                if let Err(source) = self.disk.write(&file.file, piece) {
-                    // What a broken write left behind would be taken for content after a restart.
-                    let _ = file.file.set_len(*length);
-                    return Err(file.error(source));
-                }
-                if self.verifier.size() == *length {
-                    self.verifier.update(piece);
-                    *length += piece.len() as u64;
-                } else {
-                    *length += piece.len() as u64;
-                    catch_up(&mut self.verifier, file, 2 * piece.len() as u64)?;
-                }
-            }
+            Place::File(growing) => growing.write(piece),
         }
-        Ok(())
     }
 
     /// Ends content that must have the id of the known asset.
     ///
     /// # Errors
-    /// [`SpoolError::Mismatch`] when it has another; what was written is removed then.
+    /// [`SpoolError::Mismatch`] when it has another; what was written is removed then. [`SpoolError::File`] when the
+    /// disk refuses.
     pub fn finish(self, expected: &AssetId) -> Result<Spooled, SpoolError> {
-        let Self { mut verifier, place, .. } = self;
-        let place = match place {
-            Place::Memory(content) => SpooledBytes::Memory(Bytes::from(content)),
-            Place::File { mut file, .. } => {
-                catch_up(&mut verifier, &mut file, u64::MAX)?;
-                file.keep = false;
-                SpooledBytes::File(file)
-            }
-        };
-        Ok(Spooled { verified: verifier.finish(expected)?, bytes: place })
+        let (verifier, bytes) = self.whole()?;
+        Ok(Spooled { verified: verifier.finish(expected)?, bytes })
     }
 
     /// Ends content that has no id yet and gets it now (an ingest).
@@ -166,30 +163,72 @@ impl Spool {
     /// # Errors
     /// [`SpoolError::File`] when the disk refuses.
     pub fn finish_ingest(self) -> Result<Spooled, SpoolError> {
-        let id = self.verifier.id();
-        self.finish(&id)
+        let (verifier, bytes) = self.whole()?;
+        let id = verifier.id();
+        Ok(Spooled { verified: verifier.finish(&id)?, bytes })
     }
 
     /// Gives up and removes what was written.
     pub fn discard(mut self) {
-        if let Place::File { file, .. } = &mut self.place {
-            file.keep = false;
+        if let Place::File(growing) = &mut self.place {
+            growing.file.keep = false;
         }
     }
 
-    /// Moves an ingest from memory to a file when it grows beyond a small content.
-    fn spill_if_large(&mut self, more: usize) -> Result<(), SpoolError> {
-        let Place::Memory(content) = &self.place else { return Ok(()) };
-        if (content.len() + more) as u64 <= limits::SMALL_CONTENT_BYTES {
-            return Ok(());
+    /// Hashes what is left to hash.
+    fn whole(self) -> Result<(Verifier, SpooledBytes), SpoolError> {
+        match self.place {
+            Place::Memory(content) => {
+                let mut verifier = Verifier::new(self.timestamp);
+                verifier.update(&content);
+                Ok((verifier, SpooledBytes::Memory(Bytes::from(content))))
+            }
+            Place::File(Growing { mut file, hashing, flushing, .. }) => {
+                let flushed = flushing.map_or(Ok(()), Follower::finish);
+                let verifier = flushed.and_then(|()| hashing.finish()).map_err(|source| file.error(source))?;
+                file.keep = false;
+                Ok((verifier, SpooledBytes::File(file)))
+            }
         }
+    }
+
+    /// Moves an ingest from memory to a file.
+    fn spill(&mut self) -> Result<(), SpoolError> {
+        let Place::Memory(content) = &self.place else { return Ok(()) };
         let name = data_encoding::HEXLOWER.encode(&random_name());
         let path = self.dir.join(format!("{name}.ingest"));
-        let error = |source| SpoolError::File { path: path.clone(), source };
-        let file = self.disk.create(&path).map_err(error)?;
-        let file = SpoolFile { disk: self.disk.clone(), file, path: path.clone(), keep: false };
-        self.disk.write(&file.file, content).map_err(error)?;
-        self.place = Place::File { length: content.len() as u64, file };
+        let file =
+            self.disk.create(&path).map_err(|source| SpoolError::File { path: path.clone(), source })?;
+        let file = SpoolFile { disk: self.disk.clone(), file, path, keep: false };
+        let mut growing = Growing::follow(file, 0, self.timestamp)?;
+        growing.write(content)?;
+        self.place = Place::File(growing);
+        Ok(())
+    }
+}
+
+impl Growing {
+    fn follow(file: SpoolFile, length: u64, timestamp: Timestamp) -> Result<Self, SpoolError> {
+        let hashing = follower::hash(&file.file, Verifier::new(timestamp)).map_err(|source| file.error(source))?;
+        hashing.grown(length);
+        Ok(Self { file, length, hashing, flushing: None })
+    }
+
+    fn write(&mut self, piece: &[u8]) -> Result<(), SpoolError> {
+        if let Err(source) = self.file.disk.write(&self.file.file, piece) {
+            // What a broken write left behind would be taken for content after a restart.
+            let _ = self.file.file.set_len(self.length);
+            return Err(self.file.error(source));
+        }
+        self.length += piece.len() as u64;
+        self.hashing.grown(self.length);
+        if self.flushing.is_none() && self.length >= limits::SPOOL_FLUSHED_BYTES {
+            let flushing = follower::flush(&self.file.file, self.file.disk.clone());
+            self.flushing = Some(flushing.map_err(|source| self.file.error(source))?);
+        }
+        if let Some(flushing) = &self.flushing {
+            flushing.grown(self.length);
+        }
         Ok(())
     }
 }
@@ -199,22 +238,6 @@ fn random_name() -> [u8; 16] {
     let mut name = [0; 16];
     getrandom::fill(&mut name).expect("the operating system has randomness");
     name
-}
-
-/// Hashes up to `most` bytes of the file that the verifier has not seen.
-fn catch_up(verifier: &mut Verifier, file: &mut SpoolFile, most: u64) -> Result<(), SpoolError> {
-    let mut seek = || -> io::Result<()> {
-        file.file.seek(SeekFrom::Start(verifier.size()))?;
-        let mut rest = (&file.file).take(most);
-        let mut piece = vec![0; limits::CONTENT_CHUNK_BYTES];
-        loop {
-            match rest.read(&mut piece)? {
-                0 => return Ok(()),
-                n => verifier.update(&piece[..n]),
-            }
-        }
-    };
-    seek().map_err(|source| file.error(source))
 }
 
 /// Content that was taken in whole and verified. Dropped without being stored, it is removed.
@@ -337,6 +360,34 @@ mod tests {
             spool.write(piece).unwrap();
         }
         assert_eq!(spool.finish(&key.id).unwrap().key(), key);
+    }
+
+    /// With the threads behind it in the middle of their work, and with a prefix that nobody has hashed.
+    #[test]
+    fn a_content_longer_than_a_flush_is_hashed_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let content: Vec<u8> = (0..limits::SPOOL_FLUSHED_BYTES as u32 + 3_000_001).map(|n| (n % 249) as u8).collect();
+        let key = key(&content);
+        let half = content.len() / 2;
+        let mut spool = Spool::resume(Disk::default(), dir.path(), &key).unwrap();
+        spool.write(&content[..half]).unwrap();
+        drop(spool);
+        let mut spool = Spool::resume(Disk::default(), dir.path(), &key).unwrap();
+        content[half..].chunks(1_000_003).for_each(|piece| spool.write(piece).unwrap());
+        assert_eq!(spool.finish(&key.id).unwrap().key(), key);
+    }
+
+    #[test]
+    fn a_flush_that_fails_on_the_way_fails_the_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::failing(0, io::ErrorKind::Other);
+        let mut spool = Spool::begin(disk.clone(), dir.path(), timestamp());
+        let piece = vec![5; limits::SPOOL_FLUSHED_BYTES as usize];
+        // Creating and writing, then the flush.
+        disk.fail_in(4);
+        spool.write(&piece).unwrap();
+        assert!(matches!(spool.finish_ingest(), Err(SpoolError::File { .. })));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Item;
 use super::ItemHash;
 use super::Summary;
 use crate::asset::AssetId;
@@ -60,6 +61,29 @@ pub struct Offer {
     pub key: AssetKey,
     /// The shared document.
     pub document: Arc<Document>,
+    /// Its digest.
+    version: Digest,
+}
+
+impl Offer {
+    /// Makes an offer of a document.
+    #[must_use]
+    pub fn new(key: AssetKey, document: Arc<Document>) -> Self {
+        let version = document.digest();
+        Self { key, document, version }
+    }
+
+    /// Returns the digest of the document.
+    #[must_use]
+    pub fn version(&self) -> &Digest {
+        &self.version
+    }
+
+    /// Returns the item of this version.
+    #[must_use]
+    pub fn item(&self) -> Item {
+        Item::new(self.key.timestamp, self.key.id, &self.version)
+    }
 }
 
 /// What became of an offer.

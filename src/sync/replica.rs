@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::Answer;
 use super::Item;
@@ -19,7 +18,6 @@ use super::transfer::Source;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
 use crate::asset::Digest;
-use crate::asset::Document;
 use crate::asset::HostId;
 use crate::asset::Timestamp;
 
@@ -183,7 +181,7 @@ pub enum Output {
         /// Which asset.
         key: AssetKey,
         /// Who offered which version.
-        offers: Vec<(HostId, Arc<Document>)>,
+        offers: Vec<(HostId, Offer)>,
     },
     /// A fetched content is no longer wanted.
     Drop {
@@ -319,8 +317,17 @@ impl Replica {
         self.outputs.pop_front()
     }
 
-    /// Takes in what happened. `now` is in milliseconds of the caller's monotonic clock.
-    pub fn handle(&mut self, now: u64, input: Input) {
+    /// Takes in what happened, in order; what it leads to in common is said once. `now` is in milliseconds of the
+    /// caller's monotonic clock.
+    ///
+    /// Outputs about a connection belong to the one that stood before, so they are taken before [`Input::Connected`] and
+    /// [`Input::Disconnected`].
+    pub fn handle(&mut self, now: u64, inputs: impl IntoIterator<Item = Input>) {
+        inputs.into_iter().for_each(|input| self.take_in(now, input));
+        self.advance(now);
+    }
+
+    fn take_in(&mut self, now: u64, input: Input) {
         match input {
             Input::Connected { peer, dialled, exceptions } => {
                 self.disconnect(peer);
@@ -352,7 +359,6 @@ impl Replica {
             }
             Input::Tick => {}
         }
-        self.advance(now);
     }
 
     fn disconnect(&mut self, peer: HostId) {
@@ -386,7 +392,7 @@ impl Replica {
                 if self.drops_wants && offer.key.id.as_bytes()[0].is_multiple_of(4) {
                     return;
                 }
-                self.plan.add(peer, offer.key, offer.document);
+                self.plan.add(peer, offer);
             }
             Decision::Answer(answer) => self.answer(peer, offer, answer),
         }
@@ -398,7 +404,7 @@ impl Replica {
                 let sources = self.plan.arrived(peer, &asset);
                 self.outputs.push_back(match self.plan.key(&asset) {
                     Some(key) if !sources.is_empty() => {
-                        let offers = sources.into_iter().map(|source| (source.peer, source.document)).collect();
+                        let offers = sources.into_iter().map(|source| (source.peer, source.offer)).collect();
                         Output::Keep { key, offers }
                     }
                     _ => Output::Drop { asset },
@@ -419,7 +425,9 @@ impl Replica {
                 "its content is not there"
             };
             let answer = Answer::Refused(why.to_owned());
-            self.with(peer, |session, _, acts| session.answer(asset, offer.document.digest(), answer, acts));
+            if let Some(session) = self.sessions.get_mut(&peer) {
+                session.answer(asset, *offer.version(), answer);
+            }
         }
         if failure == Failure::Wrong && self.sessions.get_mut(&peer).is_some_and(Session::lied) {
             self.outputs.push_back(Output::Close { peer, reason: "too many wrong contents".to_owned() });
@@ -430,13 +438,12 @@ impl Replica {
         match outcome {
             Kept::Failed => self.plan.not_kept(&asset, now),
             Kept::Answer(answer) => {
-                let Some(key) = self.plan.key(&asset) else { return };
                 let (sources, late) = self.plan.kept(&asset);
-                for Source { peer, document, .. } in sources {
-                    self.answer(peer, Offer { key, document }, answer.clone());
+                for Source { peer, offer, .. } in sources {
+                    self.answer(peer, offer, answer.clone());
                 }
-                for (key, Source { peer, document, .. }) in late {
-                    self.outputs.push_back(Output::Decide { peer, offers: vec![Offer { key, document }] });
+                for Source { peer, offer, .. } in late {
+                    self.outputs.push_back(Output::Decide { peer, offers: vec![offer] });
                 }
             }
         }
@@ -444,17 +451,17 @@ impl Replica {
 
     /// Answers an offer whose fate is durable, and remembers that the peer has that version.
     fn answer(&mut self, peer: HostId, offer: Offer, answer: Answer) {
-        let version = offer.document.digest();
-        let asset = offer.key.id;
+        let (asset, version) = (offer.key.id, *offer.version());
         self.remember(peer, offer, true);
-        self.with(peer, |session, _, acts| session.answer(asset, version, answer, acts));
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.answer(asset, version, answer);
+        }
     }
 
     /// Remembers a version that a peer has, unless it is the very one that is passed on: then the common set says it.
     fn remember(&mut self, peer: HostId, offer: Offer, replaces: bool) {
-        let item = Item::new(offer.key.timestamp, offer.key.id, &offer.document.digest());
         let stands = self.sessions.get(&peer).is_some_and(|session| session.has_exception(&offer.key.id));
-        if stands || !self.common.contains(&item) {
+        if stands || !self.common.contains(&offer.item()) {
             if let Some(session) = self.sessions.get_mut(&peer) {
                 session.remember(offer.key.id);
             }

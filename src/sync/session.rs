@@ -72,6 +72,8 @@ pub(super) struct Session {
     again: BTreeSet<AssetId>,
     open: BTreeMap<AssetId, Offer>,
     open_bytes: usize,
+    /// Answers that are not sent yet; those to one batch of news share a message.
+    answers: Vec<(AssetId, Digest, Answer)>,
     /// Versions the peer has offered and was not answered about.
     theirs: BTreeMap<AssetId, Digest>,
     run: Option<Run>,
@@ -108,6 +110,7 @@ impl Session {
             again: BTreeSet::new(),
             open: BTreeMap::new(),
             open_bytes: 0,
+            answers: Vec::new(),
             theirs: BTreeMap::new(),
             run: None,
             runs: 0,
@@ -178,7 +181,7 @@ impl Session {
 
     /// Offers a version to the peer, unless it is the one that the peer has just offered, or is being offered.
     pub(super) fn offer(&mut self, asset: AssetId, version: &Digest) {
-        let open = self.open.get(&asset).is_some_and(|offer| offer.document.digest() == *version);
+        let open = self.open.get(&asset).is_some_and(|offer| offer.version() == version);
         if !open && self.theirs.get(&asset) != Some(version) {
             self.enqueue(asset);
         }
@@ -222,11 +225,11 @@ impl Session {
     }
 
     /// Answers a version that the peer has offered.
-    pub(super) fn answer(&mut self, asset: AssetId, version: Digest, answer: Answer, acts: &mut Vec<Act>) {
+    pub(super) fn answer(&mut self, asset: AssetId, version: Digest, answer: Answer) {
         if self.theirs.get(&asset) == Some(&version) {
             self.theirs.remove(&asset);
         }
-        acts.push(Act::Send(Message::Answers(vec![(asset, version, answer)])));
+        self.answers.push((asset, version, answer));
     }
 
     /// Takes in a message of the peer.
@@ -243,7 +246,7 @@ impl Session {
                 self.disturbed();
                 for offer in &offers {
                     self.doubtful.remove(&offer.key.id);
-                    self.theirs.insert(offer.key.id, offer.document.digest());
+                    self.theirs.insert(offer.key.id, *offer.version());
                 }
                 if self.theirs.len() > 2 * limits::OFFERS_OPEN {
                     acts.push(Act::Close(format!("more than {} offers without an answer", 2 * limits::OFFERS_OPEN)));
@@ -253,7 +256,7 @@ impl Session {
             }
             Message::Answers(answers) => {
                 for (asset, version, answer) in answers {
-                    if self.open.get(&asset).is_some_and(|offer| offer.document.digest() == version)
+                    if self.open.get(&asset).is_some_and(|offer| *offer.version() == version)
                         && let Some(offer) = self.open.remove(&asset)
                     {
                         self.open_bytes -= document_bytes(&offer.document);
@@ -278,6 +281,7 @@ impl Session {
 
     /// Sends what may be sent, and starts what is due. `now` is in milliseconds of the caller's monotonic clock.
     pub(super) fn advance(&mut self, now: u64, poll_ms: u64, common: &ItemSet, acts: &mut Vec<Act>) {
+        self.send_answers(acts);
         self.send_offers(acts);
         if !self.is_quiet() {
             self.in_sync = false;
@@ -324,7 +328,7 @@ impl Session {
     }
 
     fn is_quiet(&self) -> bool {
-        self.under_way() == 0 && self.remembering.is_empty() && self.run.is_none() && self.unsettled.is_none()
+        self.under_way() == 0 && self.answers.is_empty() && self.remembering.is_empty() && self.run.is_none() && self.unsettled.is_none()
     }
 
     /// Something goes on: what the peer said about its set is no longer true, and it must hear about ours.
@@ -337,6 +341,15 @@ impl Session {
         if self.queued.insert(asset) {
             self.outgoing.push_back(Outgoing::Asset(asset));
             self.unsummarised = true;
+        }
+    }
+
+    fn send_answers(&mut self, acts: &mut Vec<Act>) {
+        let mut answers = std::mem::take(&mut self.answers);
+        while !answers.is_empty() {
+            let rest = answers.split_off(answers.len().min(limits::ANSWERS_PER_MESSAGE));
+            acts.push(Act::Send(Message::Answers(answers)));
+            answers = rest;
         }
     }
 

@@ -6,11 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
+use super::Offer;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
-use crate::asset::Document;
 use crate::asset::HostId;
 use crate::limits;
 
@@ -40,11 +39,11 @@ pub(super) enum Failure {
     Local,
 }
 
-/// A peer that offers an asset, and the version it offers.
+/// A peer that offers an asset, and what it offers.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     pub(super) peer: HostId,
-    pub(super) document: Arc<Document>,
+    pub(super) offer: Offer,
     lies: u32,
     not_before: u64,
 }
@@ -116,8 +115,9 @@ impl Plan {
     }
 
     /// Returns what a peer offers of a wanted asset.
-    pub(super) fn offer_of(&self, peer: HostId, id: &AssetId) -> Option<Source> {
-        self.wants.get(id)?.sources.iter().find(|source| source.peer == peer).cloned()
+    pub(super) fn offer_of(&self, peer: HostId, id: &AssetId) -> Option<Offer> {
+        let source = self.wants.get(id)?.sources.iter().find(|source| source.peer == peer)?;
+        Some(source.offer.clone())
     }
 
     /// Returns the number of transfers under way and their assets' bytes, in all.
@@ -126,21 +126,22 @@ impl Plan {
     }
 
     /// Wants an asset that a peer offers, or adds the peer to its sources.
-    pub(super) fn add(&mut self, peer: HostId, key: AssetKey, document: Arc<Document>) {
+    pub(super) fn add(&mut self, peer: HostId, offer: Offer) {
+        let key = offer.key;
         let want = self.wants.entry(key.id).or_insert_with(|| Want {
             key,
             state: State::Waiting,
             sources: Vec::new(),
             late: Vec::new(),
         });
-        let source = Source { peer, document, lies: 0, not_before: 0 };
+        let source = Source { peer, offer, lies: 0, not_before: 0 };
         if want.state == State::Keeping {
             want.late.retain(|late| late.peer != peer);
             want.late.push(source);
             return;
         }
         if let Some(known) = want.sources.iter_mut().find(|known| known.peer == peer) {
-            known.document = source.document;
+            known.offer = source.offer;
             return;
         }
         want.sources.push(source);
@@ -228,14 +229,8 @@ impl Plan {
     }
 
     /// Ends a want; returns the sources to be answered, and those that came too late and must be decided again.
-    pub(super) fn kept(&mut self, id: &AssetId) -> (Vec<Source>, Vec<(AssetKey, Source)>) {
-        match self.wants.remove(id) {
-            Some(want) => {
-                let key = want.key;
-                (want.sources, want.late.into_iter().map(|late| (key, late)).collect())
-            }
-            None => (Vec::new(), Vec::new()),
-        }
+    pub(super) fn kept(&mut self, id: &AssetId) -> (Vec<Source>, Vec<Source>) {
+        self.wants.remove(id).map_or_else(Default::default, |want| (want.sources, want.late))
     }
 
     /// Fetches an asset again whose keeping has failed on this host.

@@ -236,6 +236,7 @@ impl Host {
     pub(super) async fn ask_for(&self, other: &Self, id: AssetId) -> Head {
         let (_line, mut wants, mut replies) = self.net.dial(&other.ticket(), Purpose::Bulk).await.unwrap().into_lane();
         wants.want(&id, 0).await.unwrap();
+        wants.flush().await.unwrap();
         within(replies.head()).await.unwrap()
     }
 }

@@ -57,7 +57,7 @@ async fn lie(host: &Host, seed: u8, content: &'static [u8], lie: Lie) -> (AssetI
         now_ms: crate::task::now_ms(),
     };
     let mut control = Control::greet(control.link, &greeting).await.unwrap();
-    let offer = Offer { key, document: Arc::new(Document::new()) };
+    let offer = Offer::new(key, Arc::new(Document::new()));
     control.writer.send(Message::Offers(vec![offer])).await.unwrap();
     group.spawn_until_cancelled("serve", async move {
         while let Some(bulk) = links.recv().await {

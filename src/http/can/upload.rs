@@ -39,17 +39,21 @@ impl Upload {
             self.flush().await?;
         }
         let spool = self.spool.take().expect("every flush before has put it back");
-        blocking(move || match expected {
+        let inline = spool.stays_in_memory(0);
+        let finish = move || match expected {
             Some(id) => spool.finish(&id),
             None => spool.finish_ingest(),
-        })
-        .await
+        };
+        if inline { Ok(finish()?) } else { blocking(finish).await }
     }
 
     async fn flush(&mut self) -> Result<(), Failure> {
         let piece = self.buffer.split().freeze();
         let mut spool = self.spool.take().expect("every flush before has put it back");
-        self.spool = Some(blocking(move || spool.write(&piece).map(|()| spool)).await?);
+        let inline = spool.stays_in_memory(piece.len());
+        let write = move || spool.write(&piece).map(|()| spool);
+        // Hashing a small content takes less than handing it to a thread.
+        self.spool = Some(if inline { write()? } else { blocking(write).await? });
         Ok(())
     }
 }

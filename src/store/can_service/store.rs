@@ -93,8 +93,13 @@ impl Store for CanService {
         Ok(Health { trouble, notes: notes(&counts), assets, bytes, missing })
     }
 
-    async fn record(&self, id: &AssetId) -> Result<Option<Record>, ReadError> {
-        Ok(self.shared.entry(id).await?.map(|entry| entry.record))
+    async fn records(&self, ids: &[AssetId]) -> Result<Vec<Record>, ReadError> {
+        let ids = ids.to_vec();
+        let read = self.shared.index.read(move |connection| {
+            let entries = ids.iter().filter_map(|id| table::get(connection, id).transpose());
+            entries.map(|entry| Ok(entry?.record)).collect()
+        });
+        Ok(read.await?)
     }
 
     async fn page(&self, query: &Query) -> Result<Page, ReadError> {

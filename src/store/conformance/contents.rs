@@ -19,6 +19,7 @@ use crate::store::Origin;
 use crate::store::Presence;
 use crate::store::Query;
 use crate::store::ReadError;
+use crate::store::Record;
 use crate::store::SpoolError;
 use crate::store::Verification;
 
@@ -109,6 +110,32 @@ pub(super) async fn a_part_resumes_after_a_drop(fixture: &Fixture) {
     store.put(spooled, Origin::Peer, seen(Changes::new())).await.expect("a stored asset");
     let read = drain(opened(store, &key.id, 0).await).await.expect("a whole content");
     assert!(read == content);
+}
+
+pub(super) async fn several_are_read_at_once_in_the_order_asked(fixture: &Fixture) {
+    let store = &*fixture.store;
+    let mut stored = Vec::new();
+    for (n, size) in [0, 20, 70_000, 1_500_000].into_iter().enumerate() {
+        stored.push(ingest(store, &bytes(size, 21), timestamp(n as u64), seen(Changes::new())).await);
+    }
+    let unknown = key_of(b"never stored", timestamp(1)).id;
+    let mut ids: Vec<_> = stored.iter().rev().map(|record| record.key.id).collect();
+    ids.insert(2, unknown);
+    stored.reverse();
+    assert_eq!(store.records(&ids).await.expect("a readable store"), stored);
+    assert!(store.records(&[]).await.expect("a readable store").is_empty());
+    let wanted: Vec<_> = ids.iter().map(|id| (*id, 15)).collect();
+    let mut found = Vec::new();
+    for opened in store.open_all(&wanted).await.expect("a readable store") {
+        match opened.expect("a readable content") {
+            Some(content) => found.push(Some((content.key.id, drain(content).await.expect("a whole content").len()))),
+            None => found.push(None),
+        }
+    }
+    let left = |record: &Record| Some((record.key.id, usize::try_from(record.key.size).unwrap().saturating_sub(15)));
+    let mut expected: Vec<_> = stored.iter().map(left).collect();
+    expected.insert(2, None);
+    assert_eq!(found, expected);
 }
 
 pub(super) async fn verify_finds_sound_content(fixture: &Fixture) {

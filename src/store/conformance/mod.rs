@@ -97,6 +97,7 @@ pub async fn run(make: impl AsyncFn() -> Fixture) {
         contents::sizes_and_offsets,
         contents::ingest_makes_the_same_asset_as_a_known_key,
         contents::unknown_ids,
+        contents::several_are_read_at_once_in_the_order_asked,
         contents::wrong_content_is_refused,
         contents::a_part_resumes_after_a_drop,
         contents::verify_finds_sound_content,

@@ -11,8 +11,10 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::stream;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
+use tokio::task::JoinHandle;
 
 use super::layout::Layout;
 use super::readers::index;
@@ -22,6 +24,7 @@ use super::schema::Place;
 use crate::asset::AssetId;
 use crate::asset::ContentDigest;
 use crate::limits;
+use crate::store::Arrival;
 use crate::store::Content;
 use crate::store::ContentStream;
 use crate::store::ReadError;
@@ -32,8 +35,21 @@ pub(super) enum Found {
     Nothing,
     /// The index says that it is here, but there is no file.
     Lost(Stored),
-    Bytes(Stored, Bytes),
-    File(Stored, File, PathBuf),
+    Here(Stored, Source),
+}
+
+/// The bytes of a content, wherever they are.
+pub(super) enum Source {
+    Bytes(Bytes),
+    File(File, PathBuf),
+}
+
+/// What opening a content has come to.
+pub(super) enum Opened {
+    Nothing,
+    /// There is no file, although the index said so at this arrival.
+    Lost(Arrival),
+    Content(Content),
 }
 
 /// Finds a content; row and small content are of one state of the index.
@@ -47,7 +63,7 @@ pub(super) fn find(connection: &Connection, layout: &Layout, id: &AssetId) -> Re
         Place::Index => {
             let bytes = small(connection, stored.number).map_err(index)?;
             return Ok(match bytes {
-                Some(bytes) => Found::Bytes(stored, bytes.into()),
+                Some(bytes) => Found::Here(stored, Source::Bytes(bytes.into())),
                 None => Found::Lost(stored),
             });
         }
@@ -57,7 +73,7 @@ pub(super) fn find(connection: &Connection, layout: &Layout, id: &AssetId) -> Re
     };
     for path in paths {
         match File::open(&path) {
-            Ok(file) => return Ok(Found::File(stored, file, path)),
+            Ok(file) => return Ok(Found::Here(stored, Source::File(file, path))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(ReadError::File { path, source }),
         }
@@ -77,20 +93,25 @@ pub(super) fn whole(connection: &Connection, layout: &Layout, number: i64) -> ru
     Ok(name.map(|name| layout.spool.join(name)))
 }
 
-/// Opens what was found from `offset` on. Blocks on the disk.
-pub(super) fn open(stored: &Stored, found: Source, offset: u64) -> Result<Content, ReadError> {
+/// Opens a content from `offset` on. Blocks on the disk.
+pub(super) fn open(connection: &Connection, layout: &Layout, id: &AssetId, offset: u64) -> Result<Opened, ReadError> {
+    let (stored, source) = match find(connection, layout, id)? {
+        Found::Nothing => return Ok(Opened::Nothing),
+        Found::Lost(stored) => return Ok(Opened::Lost(stored.arrival)),
+        Found::Here(stored, source) => (stored, source),
+    };
     let key = stored.key;
     let offset = offset.min(key.size);
-    let stream = match found {
-        Source::Bytes(bytes) => whole_stream(stored, &bytes, offset),
+    let stream = match source {
+        Source::Bytes(bytes) => whole_stream(&stored, &bytes, offset),
         Source::File(mut file, path) => {
             let error = |source| ReadError::File { path: path.clone(), source };
             if file.metadata().map_err(error)?.len() != key.size {
-                futures_util::stream::iter([Err(ReadError::Damaged(key.id))]).boxed()
+                stream::iter([Err(ReadError::Damaged(key.id))]).boxed()
             } else if key.size <= limits::SMALL_CONTENT_BYTES {
-                let mut bytes = Vec::new();
-                file.take(key.size + 1).read_to_end(&mut bytes).map_err(error)?;
-                whole_stream(stored, &bytes.into(), offset)
+                let mut bytes = Vec::with_capacity(usize::try_from(key.size).expect("a small content fits into memory"));
+                file.take(key.size).read_to_end(&mut bytes).map_err(error)?;
+                whole_stream(&stored, &bytes.into(), offset)
             } else {
                 file.seek(SeekFrom::Start(offset)).map_err(error)?;
                 let hasher = (offset == 0).then(blake3::Hasher::new);
@@ -98,13 +119,7 @@ pub(super) fn open(stored: &Stored, found: Source, offset: u64) -> Result<Conten
             }
         }
     };
-    Ok(Content { key, digest: stored.content, offset, stream })
-}
-
-/// The bytes of a content, wherever they are.
-pub(super) enum Source {
-    Bytes(Bytes),
-    File(File, PathBuf),
+    Ok(Opened::Content(Content { key, digest: stored.content, offset, stream }))
 }
 
 /// Hands out a small content; damaged, it is not handed out at all.
@@ -116,7 +131,7 @@ fn whole_stream(stored: &Stored, bytes: &Bytes, offset: u64) -> ContentStream {
         Err(ReadError::Damaged(stored.key.id))
     };
     let nothing = piece.as_ref().is_ok_and(Bytes::is_empty);
-    futures_util::stream::iter((!nothing).then_some(piece)).boxed()
+    stream::iter((!nothing).then_some(piece)).boxed()
 }
 
 /// A file that is being read.
@@ -130,38 +145,67 @@ struct Walk {
     hasher: Option<blake3::Hasher>,
 }
 
+/// What comes next of a file.
+enum Next {
+    /// Nothing was asked for yet.
+    Begin(Walk),
+    /// A blocking thread reads ahead.
+    Reading(Reading),
+}
+
+type Reading = JoinHandle<(Result<Bytes, ReadError>, Walk)>;
+
+/// Hands out a file in pieces; while they are taken, the next stretch of it is read.
 fn file_stream(walk: Walk) -> ContentStream {
-    futures_util::stream::unfold(Some(walk), |walk| async move {
-        let mut walk = walk.filter(|walk| walk.left > 0)?;
-        let step = tokio::task::spawn_blocking(move || {
-            let piece = walk.next();
-            (piece, walk)
-        });
-        match step.await {
-            Ok((Ok(piece), walk)) => Some((Ok(piece), Some(walk))),
+    let stretches = stream::unfold(Some(Next::Begin(walk)), |next| async move {
+        let reading = match next? {
+            Next::Begin(walk) if walk.left == 0 => return None,
+            Next::Begin(walk) => walk.read_ahead(),
+            Next::Reading(reading) => reading,
+        };
+        match reading.await {
+            Ok((Ok(stretch), walk)) => {
+                Some((Ok(stretch), (walk.left > 0).then(|| Next::Reading(walk.read_ahead()))))
+            }
             Ok((Err(error), _)) => Some((Err(error), None)),
             Err(error) => Some((Err(ReadError::Index(error.into())), None)),
         }
-    })
-    .boxed()
+    });
+    let pieces = |stretch: Result<Bytes, ReadError>| {
+        let (mut rest, error) = stretch.map_or_else(|error| (Bytes::new(), Some(Err(error))), |rest| (rest, None));
+        let pieces = std::iter::from_fn(move || {
+            let piece = rest.split_to(rest.len().min(limits::CONTENT_CHUNK_BYTES));
+            (!piece.is_empty()).then_some(Ok(piece))
+        });
+        stream::iter(pieces.chain(error))
+    };
+    stretches.flat_map(pieces).boxed()
 }
 
 impl Walk {
-    /// Reads the next piece; the last one is handed out only when the whole is sound.
+    fn read_ahead(mut self) -> Reading {
+        tokio::task::spawn_blocking(move || {
+            let stretch = self.next();
+            (stretch, self)
+        })
+    }
+
+    /// Reads the next stretch; the last one is handed out only when the whole is sound.
     fn next(&mut self) -> Result<Bytes, ReadError> {
-        let length = self.left.min(limits::CONTENT_CHUNK_BYTES as u64);
-        let mut piece = vec![0; usize::try_from(length).expect("a piece fits into memory")];
-        self.file.read_exact(&mut piece).map_err(|source| match source.kind() {
-            io::ErrorKind::UnexpectedEof => ReadError::Damaged(self.id),
-            _ => ReadError::File { path: self.path.clone(), source },
-        })?;
+        let length = self.left.min(limits::CONTENT_STRETCH_BYTES as u64);
+        let mut stretch = Vec::with_capacity(usize::try_from(length).expect("a stretch fits into memory"));
+        let read = (&self.file).take(length).read_to_end(&mut stretch);
+        let read = read.map_err(|source| ReadError::File { path: self.path.clone(), source })?;
+        if (read as u64) < length {
+            return Err(ReadError::Damaged(self.id));
+        }
         self.left -= length;
         if let Some(hasher) = &mut self.hasher {
-            hasher.update(&piece);
+            hasher.update(&stretch);
             if self.left == 0 && hasher.finalize().as_bytes() != self.digest.as_bytes() {
                 return Err(ReadError::Damaged(self.id));
             }
         }
-        Ok(piece.into())
+        Ok(stretch.into())
     }
 }

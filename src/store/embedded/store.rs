@@ -22,8 +22,7 @@ use super::open::Options;
 use super::readers::Readers;
 use super::readers::index;
 use super::reading;
-use super::reading::Found;
-use super::reading::Source;
+use super::reading::Opened;
 use super::row;
 use super::search;
 use super::search::Totals;
@@ -198,11 +197,11 @@ impl Store for EmbeddedStore {
         Ok(Health { trouble, notes: Vec::new(), assets: sums.assets, bytes: sums.bytes, missing: sums.missing })
     }
 
-    async fn record(&self, id: &AssetId) -> Result<Option<Record>, ReadError> {
-        let id = *id;
+    async fn records(&self, ids: &[AssetId]) -> Result<Vec<Record>, ReadError> {
+        let ids = ids.to_vec();
         self.read(move |connection| {
-            let stored = row::by_id(connection, &id).map_err(index)?;
-            stored.map(|stored| stored.record()).transpose()
+            let stored = ids.iter().filter_map(|id| row::by_id(connection, id).map_err(index).transpose());
+            stored.map(|stored| stored?.record()).collect()
         })
         .await
     }
@@ -230,26 +229,29 @@ impl Store for EmbeddedStore {
     }
 
     async fn open(&self, id: &AssetId, offset: u64) -> Result<Option<Content>, ReadError> {
-        let (id, layout) = (*id, self.inner.layout.clone());
-        let found = self
-            .read(move |connection| match reading::find(connection, &layout, &id)? {
-                Found::Nothing => Ok(Ok(None)),
-                Found::Lost(stored) => Ok(Err(stored.arrival)),
-                Found::Bytes(stored, bytes) => {
-                    reading::open(&stored, Source::Bytes(bytes), offset).map(|c| Ok(Some(c)))
+        let opened = self.open_all(&[(*id, offset)]).await?.pop();
+        opened.expect("one was asked for, so one is answered")
+    }
+
+    async fn open_all(&self, wanted: &[(AssetId, u64)]) -> Result<Vec<Result<Option<Content>, ReadError>>, ReadError> {
+        let (layout, asked) = (self.inner.layout.clone(), wanted.to_vec());
+        let found = self.read(move |connection| {
+            let open = |(id, offset): &(AssetId, u64)| reading::open(connection, &layout, id, *offset);
+            Ok(asked.iter().map(open).collect::<Vec<_>>())
+        });
+        let mut opened = Vec::with_capacity(wanted.len());
+        for ((id, _), found) in wanted.iter().zip(found.await?) {
+            opened.push(match found {
+                Ok(Opened::Content(content)) => Ok(Some(content)),
+                Ok(Opened::Nothing) => Ok(None),
+                Ok(Opened::Lost(seen)) => {
+                    self.inner.note_lost(*id, seen).await;
+                    Ok(None)
                 }
-                Found::File(stored, file, path) => {
-                    reading::open(&stored, Source::File(file, path), offset).map(|content| Ok(Some(content)))
-                }
-            })
-            .await?;
-        match found {
-            Ok(content) => Ok(content),
-            Err(seen) => {
-                self.inner.note_lost(id, seen).await;
-                Ok(None)
-            }
+                Err(error) => Err(error),
+            });
         }
+        Ok(opened)
     }
 
     async fn spool(&self, timestamp: Timestamp) -> Result<Spool, SpoolError> {
@@ -258,6 +260,10 @@ impl Store for EmbeddedStore {
 
     async fn resume(&self, key: &AssetKey) -> Result<Spool, SpoolError> {
         let (disk, dir, key) = (self.inner.disk.clone(), self.inner.layout.spool.clone(), *key);
+        if key.size <= limits::SMALL_CONTENT_BYTES {
+            // It stays in memory; there is no disk to wait for.
+            return Spool::resume(disk, &dir, &key);
+        }
         let path = dir.clone();
         let work = tokio::task::spawn_blocking(move || Spool::resume(disk, &dir, &key));
         work.await.map_err(|error| SpoolError::File { path, source: std::io::Error::other(error) })?

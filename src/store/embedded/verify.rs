@@ -114,8 +114,7 @@ pub(super) async fn one(inner: &Arc<Inner>, id: AssetId) -> Result<Option<Verifi
                 }
                 continue;
             }
-            Found::Bytes(stored, bytes) => (stored, Source::Bytes(bytes)),
-            Found::File(stored, file, path) => (stored, Source::File(file, path)),
+            Found::Here(stored, source) => (stored, source),
         };
         let key = stored.key;
         let hashed = tokio::task::spawn_blocking(move || hash(&key, source)).await;

@@ -1,7 +1,6 @@
 //! A model of one host: what survives a crash, and the rules by which it decides.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
@@ -13,6 +12,7 @@ use crate::asset::Verifier;
 use crate::asset::names;
 use crate::sync::Answer;
 use crate::sync::Decision;
+use crate::sync::Input;
 use crate::sync::Item;
 use crate::sync::Offer;
 use crate::sync::Replica;
@@ -55,7 +55,7 @@ pub(super) struct Stored {
     made_here: bool,
 }
 
-/// One host. `replica` and `up` do not survive a crash, all else does.
+/// One host. `replica`, `inbox` and `up` do not survive a crash, all else does.
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) id: HostId,
@@ -69,6 +69,8 @@ pub(super) struct Host {
     /// Bytes of content that came for an asset since its spool was last empty by right.
     pub(super) received: BTreeMap<AssetId, u64>,
     pub(super) replica: Replica,
+    /// What happened and is handled together with what comes next.
+    pub(super) inbox: Vec<Input>,
     pub(super) up: bool,
     /// Counts the starts; what was under way before the present one is lost.
     pub(super) life: u32,
@@ -79,7 +81,8 @@ impl Host {
         let replica = Replica::new(Vec::new(), world_poll_ms());
         let (store, known, spool) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let received = BTreeMap::new();
-        Self { id, skew_ms, policy, fault, store, known, spool, received, replica, up: false, life: 0 }
+        let inbox = Vec::new();
+        Self { id, skew_ms, policy, fault, store, known, spool, received, replica, inbox, up: false, life: 0 }
     }
 
     /// Starts with what survived.
@@ -90,6 +93,7 @@ impl Host {
         });
         self.replica = Replica::new(items.collect(), world_poll_ms());
         self.replica.drops_wants = self.fault == Some(Fault::DropWant);
+        self.inbox.clear();
         self.up = true;
         self.life += 1;
     }
@@ -185,13 +189,13 @@ impl Host {
     }
 
     /// Stores what was fetched, with all versions offered.
-    pub(super) fn keep(&mut self, key: AssetKey, offers: &[(HostId, Arc<Document>)], now_ms: u64) -> Answer {
+    pub(super) fn keep(&mut self, key: AssetKey, offers: &[(HostId, Offer)], now_ms: u64) -> Answer {
         if let Some(content) = self.spool.remove(&key.id) {
             let document = LocalDocument::default();
             self.store.insert(key.id, Stored { key, content, document, made_here: false });
         }
-        for (_, document) in offers {
-            self.merge(&key.id, document, now_ms);
+        for (_, offer) in offers {
+            self.merge(&key.id, &offer.document, now_ms);
         }
         if let (true, Some(stored)) = (self.policy.tags_received, self.store.get_mut(&key.id)) {
             stored.document.lay(&Changes::new().add_tag("received"));

@@ -57,6 +57,10 @@ enum Event {
         life: u32,
         output: Output,
     },
+    TakeIn {
+        host: usize,
+        life: u32,
+    },
     Poll {
         host: usize,
         life: u32,
@@ -397,6 +401,11 @@ impl World {
                     self.carry_out(host, output);
                 }
             }
+            Event::TakeIn { host, life } => {
+                if self.hosts[host].life == life && self.hosts[host].up {
+                    self.take_in(host);
+                }
+            }
             Event::Poll { host, life } => {
                 if self.hosts[host].life == life {
                     self.input(host, Input::Poll);
@@ -419,7 +428,23 @@ impl World {
         if !self.hosts[host].up {
             return;
         }
-        self.hosts[host].replica.handle(self.now, input);
+        // A busy host takes in together what came meanwhile, but for the begin and the end of a connection.
+        let alone = matches!(input, Input::Connected { .. } | Input::Disconnected { .. });
+        if alone {
+            self.take_in(host);
+        }
+        self.hosts[host].inbox.push(input);
+        if !alone && self.random.chance(25) {
+            let (life, after) = (self.hosts[host].life, self.random.below(15));
+            self.at(after, Event::TakeIn { host, life });
+        } else {
+            self.take_in(host);
+        }
+    }
+
+    fn take_in(&mut self, host: usize) {
+        let inputs = std::mem::take(&mut self.hosts[host].inbox);
+        self.hosts[host].replica.handle(self.now, inputs);
         let life = self.hosts[host].life;
         while let Some(output) = self.hosts[host].replica.next_output() {
             match output {
@@ -467,7 +492,7 @@ impl World {
                     .iter()
                     .filter_map(|id| {
                         let document = std::sync::Arc::new(of.passed(id)?.clone());
-                        Some(crate::sync::Offer { key: of.store[id].key, document })
+                        Some(crate::sync::Offer::new(of.store[id].key, document))
                     })
                     .collect();
                 self.input(host, Input::Loaded { peer, asked: assets, offers });
