@@ -21,7 +21,7 @@ const MODULES: &[(&str, u8, &[&str])] = &[
     ("library", 2, &["asset", "limits", "event"]),
     ("auth", 2, &["asset", "limits", "event"]),
     ("hook", 2, &["asset", "limits", "event"]),
-    ("store", 3, &["asset", "limits", "event", "proto", "task", "database"]),
+    ("store", 3, &["asset", "limits", "event", "proto", "task", "telemetry", "database"]),
     ("state", 3, &["asset", "limits", "event", "task", "database", "sync", "library", "auth", "hook"]),
     ("net", 3, &["asset", "limits", "event", "proto", "task", "sync", "library", "auth"]),
     ("discovery", 3, &["asset", "limits", "event", "proto", "task", "library", "auth", "net"]),

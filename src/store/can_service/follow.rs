@@ -16,15 +16,29 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval_at;
 
-use super::FollowError;
+use super::ServiceError;
 use super::Shared;
 use super::client::Pieces;
 use super::notice::Swept;
 use super::table;
 use crate::asset::AssetId;
+use crate::database::DatabaseError;
 use crate::limits;
 use crate::task::Backoff;
 use crate::task::Group;
+use crate::telemetry::causes;
+
+/// The service could not be followed, or what it said could not be kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FollowError {
+    /// The service failed.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
 
 /// A hint from the event stream.
 enum Hint {
@@ -117,7 +131,7 @@ async fn write_late(shared: &Shared) -> Result<(), FollowError> {
 /// Logs a failure; tells whether there was none.
 fn told(result: &Result<(), FollowError>) -> bool {
     if let Err(error) = result {
-        tracing::warn!(error = %in_one_line(error), "the can service could not be followed; the next listing tries again");
+        tracing::warn!(error = %causes(error), "the can service could not be followed; the next listing tries again");
     }
     result.is_ok()
 }
@@ -151,7 +165,7 @@ async fn events(shared: &Shared, hints: &mpsc::Sender<Hint>) {
                     }
                 }
             }
-            Err(error) => tracing::debug!(error = %in_one_line(&error), "event stream of the can service is not open"),
+            Err(error) => tracing::debug!(error = %causes(&error), "event stream of the can service is not open"),
         }
         tokio::time::sleep(pauses.pause()).await;
     }
@@ -189,16 +203,4 @@ fn bounded(pieces: Pieces) -> impl Stream<Item = Result<Bytes, std::io::Error>> 
         }
         Some((Ok(piece), (pieces, length, ended_line, false)))
     })
-}
-
-/// Returns an error and its causes in one line.
-pub(super) fn in_one_line(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

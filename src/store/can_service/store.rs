@@ -49,6 +49,7 @@ use crate::store::SpooledBytes;
 use crate::store::Store;
 use crate::store::Verification;
 use crate::store::WriteError;
+use crate::telemetry::causes;
 
 impl From<ServiceError> for ReadError {
     fn from(error: ServiceError) -> Self {
@@ -363,8 +364,7 @@ impl Shared {
     /// Writes a document to the service; the document itself is durable here, so a failure only puts it off.
     async fn write_out_or_later(&self, id: &AssetId) {
         if let Err(error) = self.write_out(id).await {
-            let error = super::follow::in_one_line(&error);
-            tracing::warn!(asset = %id, error, "metadata is written to the can service later");
+            tracing::warn!(asset = %id, error = %causes(&error), "metadata is written to the can service later");
         }
     }
 
