@@ -1,5 +1,6 @@
 //! A new index from the files.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::content;
@@ -19,6 +20,7 @@ use crate::store::embedded::OpenError;
 use crate::store::embedded::Options;
 use crate::store::embedded::Part;
 use crate::store::embedded::RebuildError;
+use crate::store::embedded::Rebuilt;
 use crate::store::embedded::Unrecovered;
 use crate::store::embedded::attribute;
 use crate::store::embedded::layout;
@@ -137,4 +139,57 @@ async fn a_rebuild_does_not_forget_what_is_missing() {
         assert!(get(&store, &record.key.id).await.unwrap() == content(100_000, n));
     }
     store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_from_an_old_index_survives_the_loss_of_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let flat = put(&store, b"flat", 1, Changes::new().set(names::PATH, "a/b")).await;
+    store.close().await;
+    let attribute = xattr::get(dir.path().join(layout::flat_name(&flat.key, "")), attribute::NAME);
+    if !attribute.is_ok_and(|attribute| attribute.is_some()) {
+        println!("SKIPPED what attributes keep: this file system has none");
+        assert!(std::env::var_os("CAN_SYNC_REQUIRE_ALL").is_none());
+        return;
+    }
+    let store = open(dir.path()).await;
+    let small = put(&store, b"in the index", 2, Changes::new().add_tag("t")).await;
+    let flat = store.edit(&flat.key.id, seen(Changes::new().add_tag("later"))).await.unwrap().unwrap();
+    // As after a crash: nothing was written back. What the thread has done all the same is undone.
+    drop(store);
+    rebuilt(dir.path()).await;
+    for record in [&flat, &small] {
+        let _ = xattr::remove(dir.path().join(layout::flat_name(&record.key, "")), attribute::NAME);
+    }
+    // From the old index once more, and written back.
+    rebuilt(dir.path()).await;
+    open(dir.path()).await.close().await;
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with(".can.db") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+
+    let found = rebuilt(dir.path()).await;
+    assert_eq!((found.assets, found.old_index, found.unrecovered), (2, None, vec![]));
+    let store = open(dir.path()).await;
+    for record in [flat, small] {
+        assert_eq!(store.record(&record.key.id).await.unwrap().unwrap().document, record.document);
+    }
+    store.close().await;
+}
+
+/// Rebuilds, once the threads of a store that was dropped have let go of the folder.
+async fn rebuilt(root: &Path) -> Rebuilt {
+    let rebuilding = async {
+        loop {
+            match rebuild(root, &Disk::default(), |_| {}) {
+                Err(RebuildError::Open(OpenError::Locked(_))) => tokio::time::sleep(Duration::from_millis(20)).await,
+                other => return other.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), rebuilding).await.unwrap()
 }
