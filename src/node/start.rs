@@ -70,7 +70,7 @@ pub enum StoreOptions {
     Embedded {
         /// Its folder.
         storage_root: PathBuf,
-        /// Time in which every content is hashed once.
+        /// Time in which every content is hashed once, from the beginning of one walk to that of the next.
         verify_interval: Duration,
     },
     /// At a CAN Service that runs already.

@@ -30,7 +30,7 @@ pub struct Options {
     pub storage_root: PathBuf,
     /// Does the file operations.
     pub disk: Disk,
-    /// Time between two walks of the background verifier; `None` for none.
+    /// Time from the beginning of one walk of the background verifier to that of the next; `None` for none.
     pub verify_interval: Option<Duration>,
     /// Bytes a second that it hashes.
     pub verify_bytes_per_sec: u64,

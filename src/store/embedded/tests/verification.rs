@@ -19,6 +19,8 @@ use crate::store::embedded::Notice;
 use crate::store::embedded::Options;
 use crate::store::embedded::Part;
 use crate::store::embedded::layout;
+use crate::store::embedded::schema;
+use crate::store::embedded::verify;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn verification_of_everything_finds_what_is_wrong_and_tells() {
@@ -85,4 +87,31 @@ async fn a_lost_file_is_noticed_when_it_is_opened() {
     put(&store, b"lost", 1, Changes::new()).await;
     assert_eq!(get(&store, &record.key.id).await.unwrap(), b"lost");
     store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_that_began_long_ago_is_followed_by_the_next_although_it_ended_just_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let record = put(&store, &content(100_000, 1), 1, Changes::new()).await;
+    store.close().await;
+    damage(dir.path(), &record);
+    let now = i64::try_from(crate::task::now_ms()).unwrap();
+    let index = schema::connect(&dir.path().join(".can.db")).unwrap();
+    let two_hours_ago = now - 2 * 3_600_000;
+    for (name, value) in [(verify::BEGAN, two_hours_ago), ("verify_ended_ms", now), ("verify_after", 0)] {
+        index.execute("INSERT OR REPLACE INTO counter VALUES (?1, ?2)", (name, value)).unwrap();
+    }
+    drop(index);
+    let (told, mut events) = tokio::sync::mpsc::channel(8);
+    let notice: Notice = Arc::new(move |event| drop(told.try_send(event)));
+    let options = Options { notice, verify_interval: Some(Duration::from_hours(1)), ..Options::new(dir.path()) };
+    let store = EmbeddedStore::open(options).await.unwrap();
+    let event = tokio::time::timeout(Duration::from_mins(1), events.recv()).await.unwrap().unwrap();
+    assert!(matches!(event, Event::AssetQuarantined { id, .. } if id == record.key.id));
+    store.close().await;
+    let index = schema::connect(&dir.path().join(".can.db")).unwrap();
+    let sql = "SELECT value FROM counter WHERE name = ?1";
+    let began: i64 = index.query_row(sql, [verify::BEGAN], |row| row.get(0)).unwrap();
+    assert!(began >= now, "when it began is remembered over restarts");
 }
