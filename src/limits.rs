@@ -134,6 +134,14 @@ pub const VERIFY_ROWS: usize = 256;
 /// Times a content is hashed again because its asset was changed meanwhile. Then the last finding counts.
 pub const VERIFY_TRIES: u32 = 5;
 
+/// How long a part of a content stays when nobody writes to it: a host that is away over a week's holiday goes on
+/// where it was, and what nobody offers any more does not fill the disk for ever. Then it is removed, and a transfer
+/// that comes later begins anew.
+pub const PART_KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// How often old parts are looked for, beside each start.
+pub const PARTS_LOOKED_AT_EVERY: Duration = Duration::from_hours(24);
+
 /// Longest extension of a flat file, in characters. A longer one is left out; the name is for people only.
 pub const EXTENSION_CHARS: usize = 16;
 // ── HTTP, as a server ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -18,6 +18,7 @@ use crate::asset::HostId;
 use crate::database;
 use crate::limits;
 use crate::store::Disk;
+use crate::store::parts;
 use crate::task::Backoff;
 use crate::task::Group;
 use crate::telemetry::causes;
@@ -116,12 +117,14 @@ impl CanService {
         });
         let swept = first_sweep(&shared).await.map_err(|source| OpenError::Service { url, source })?;
         let group = group.child("can service");
+        let removing = parts::keep_removing_old(shared.spool_dir.clone(), limits::PARTS_LOOKED_AT_EVERY);
+        group.spawn_until_cancelled("parts", removing);
         follow::start(&group, &shared, swept, poll_interval, sweep_interval);
         Ok(Self { shared, group })
     }
 }
 
-/// Makes the folders, opens the database, and removes ingests that a crash left behind.
+/// Makes the folders, opens the database, and removes ingests that a crash left behind and parts nobody went on with.
 fn prepare(data_dir: &Path, spool_dir: &Path) -> Result<Index, OpenError> {
     for path in [data_dir, spool_dir] {
         std::fs::create_dir_all(path).map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
@@ -132,6 +135,7 @@ fn prepare(data_dir: &Path, spool_dir: &Path) -> Result<Index, OpenError> {
             let _ = std::fs::remove_file(file.path());
         }
     }
+    parts::remove_old(spool_dir).map_err(at_spool)?;
     Ok(Index::open(&data_dir.join("can_service.db"))?)
 }
 

@@ -4,6 +4,7 @@
 
 mod face;
 mod hostile;
+mod opening;
 mod poor;
 
 use std::path::Path;

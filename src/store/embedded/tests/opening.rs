@@ -1,5 +1,7 @@
 //! What opening a folder keeps, removes and refuses.
 
+use std::time::Duration;
+
 use super::content;
 use super::files;
 use super::get;
@@ -10,6 +12,7 @@ use super::timestamp;
 use crate::asset::AssetKey;
 use crate::asset::Changes;
 use crate::asset::Verifier;
+use crate::limits;
 use crate::store::Origin;
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
@@ -69,4 +72,28 @@ async fn a_folder_that_cannot_be_used_is_refused_in_words() {
     std::fs::write(&file, b"x").unwrap();
     let no_folder = EmbeddedStore::open(Options::new(&file)).await.unwrap_err();
     assert!(matches!(no_folder, OpenError::Folder { .. }), "{no_folder}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_nobody_went_on_with_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut verifier = Verifier::new(timestamp(1));
+    verifier.update(&content(300_000, 1));
+    let key = AssetKey { id: verifier.id(), timestamp: timestamp(1), size: 300_000 };
+    let store = open(dir.path()).await;
+    let mut spool = store.resume(&key).await.unwrap();
+    spool.write(&content(300_000, 1)[..200_000]).unwrap();
+    drop(spool);
+    store.close().await;
+    let part = dir.path().join(".spool").join(format!("{}_{}.part", key.timestamp, key.id));
+    let written_to = |ago: Duration| {
+        let file = std::fs::File::options().write(true).open(&part).unwrap();
+        file.set_modified(std::time::SystemTime::now() - ago).unwrap();
+    };
+    let hour = Duration::from_hours(1);
+    for (ago, stays) in [(limits::PART_KEPT.saturating_sub(hour), true), (limits::PART_KEPT + hour, false)] {
+        written_to(ago);
+        open(dir.path()).await.close().await;
+        assert_eq!(part.exists(), stays, "written to {ago:?} ago");
+    }
 }
