@@ -144,6 +144,7 @@ pub const PARTS_LOOKED_AT_EVERY: Duration = Duration::from_hours(24);
 
 /// Longest extension of a flat file, in characters. A longer one is left out; the name is for people only.
 pub const EXTENSION_CHARS: usize = 16;
+
 // ── HTTP, as a server ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Connections to one listener at a time. A further one waits in the queue of the operating system.
@@ -227,6 +228,12 @@ pub const SERVICE_PAUSE_MOST: Duration = Duration::from_secs(30);
 
 /// Time a service has to answer for the first time when a host starts. Later the start has failed.
 pub const SERVICE_START_TIME: Duration = Duration::from_secs(30);
+
+/// First and longest pause before a content is read again that broke the answer of the service it came in.
+pub const SERVICE_CONTENT_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
+
+/// Contents of the service that are remembered as bad. Of more, all are read once more.
+pub const SERVICE_UNREADABLE: usize = 10_000;
 
 /// Assets asked of the service in one call. Their contents come as one stream.
 pub const SERVICE_BATCH: usize = 256;

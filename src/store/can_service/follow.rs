@@ -19,6 +19,7 @@ use tokio::time::interval_at;
 use super::ServiceError;
 use super::Shared;
 use super::client::Pieces;
+use super::locked;
 use super::notice::Swept;
 use super::table;
 use crate::asset::AssetId;
@@ -66,11 +67,15 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
     let mut unread = std::mem::take(&mut swept.unread);
     let mut cursor = swept.cursor;
     loop {
+        let mut due = None;
         if !unread.is_empty() {
-            // What fails is listed again by the next sweep; what merely waits for its turn, by the next listing.
-            let read = shared.read_contents(&unread).await;
-            if told(&read.map(|_| ())) {
-                unread.clear();
+            match shared.read_contents(&unread).await {
+                // What merely waits for its turn is found by the next listing.
+                Ok(put_off) => {
+                    due = locked(&shared.unreadable).next(&put_off);
+                    unread = put_off;
+                }
+                Err(error) => tell(&error),
             }
         }
         let mut batch = Vec::new();
@@ -78,8 +83,10 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
             _ = hinted.recv_many(&mut batch, limits::SERVICE_BATCH) => Step::Hints,
             _ = polls.tick() => Step::Poll,
             _ = sweeps.tick() => Step::Sweep,
+            () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => Step::Unread,
         };
         let listed = match step {
+            Step::Unread => continue,
             Step::Hints if !batch.iter().any(|hint| matches!(hint, Hint::List)) => {
                 let mut ids: Vec<AssetId> = batch
                     .iter()
@@ -105,7 +112,9 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
             }
             Err(error) => Err(error),
         };
-        told(&late);
+        if let Err(error) = late {
+            tell(&error);
+        }
     }
 }
 
@@ -113,6 +122,8 @@ enum Step {
     Hints,
     Poll,
     Sweep,
+    /// A content that could not be read is due again.
+    Unread,
 }
 
 /// Writes documents that could not be written when they changed.
@@ -128,12 +139,8 @@ async fn write_late(shared: &Shared) -> Result<(), FollowError> {
     }
 }
 
-/// Logs a failure; tells whether there was none.
-fn told(result: &Result<(), FollowError>) -> bool {
-    if let Err(error) = result {
-        tracing::warn!(error = %causes(error), "the can service could not be followed; the next listing tries again");
-    }
-    result.is_ok()
+fn tell(error: &FollowError) {
+    tracing::warn!(error = %causes(error), "the can service could not be followed; the next listing tries again");
 }
 
 /// Reads events for ever, with pauses that grow while the service does not answer.

@@ -10,6 +10,7 @@
 
 pub mod bundle;
 mod client;
+mod contents;
 pub mod convert;
 mod follow;
 mod index;
@@ -22,6 +23,7 @@ mod store;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod view;
 
 pub use client::{ServiceError, SyncKey};

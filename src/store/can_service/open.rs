@@ -113,7 +113,7 @@ impl CanService {
             locks: (0..64).map(|_| tokio::sync::Mutex::default()).collect(),
             trouble: Mutex::default(),
             putting: Mutex::default(),
-            unsound: Mutex::default(),
+            unreadable: Mutex::default(),
         });
         let swept = first_sweep(&shared).await.map_err(|source| OpenError::Service { url, source })?;
         let group = group.child("can service");

@@ -1,6 +1,5 @@
 //! What the store and the task that follows the service share.
 
-use std::collections::HashMap;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -10,6 +9,7 @@ use std::sync::PoisonError;
 use super::ServiceError;
 use super::client::Client;
 use super::index::Index;
+use super::unreadable::Unreadable;
 use crate::asset::AssetId;
 use crate::asset::HostId;
 use crate::store::Disk;
@@ -28,8 +28,8 @@ pub(super) struct Shared {
     pub(super) trouble: Mutex<Option<String>>,
     /// Assets that are being handed to the service right now.
     pub(super) putting: Mutex<HashSet<AssetId>>,
-    /// Contents at the service that did not match their id, by the version they had; not read again until it changes.
-    pub(super) unsound: Mutex<HashMap<AssetId, Vec<u8>>>,
+    /// Contents at the service that cannot be read.
+    pub(super) unreadable: Mutex<Unreadable>,
 }
 
 /// Locks; what a panic left behind is as good as before.

@@ -14,11 +14,11 @@ use super::ServiceError;
 use super::Shared;
 use super::bundle;
 use super::client::Pieces;
+use super::contents::hashed;
 use super::listing;
 use super::locked;
 use super::notice;
 use super::notice::Shown;
-use super::notice::hashed;
 use super::table;
 use super::view::Mirror;
 use crate::asset::AssetId;
@@ -91,7 +91,8 @@ impl Store for CanService {
         let counts = self.shared.index.read(table::counts).await?;
         let trouble = locked(&self.shared.trouble).clone();
         let table::Counts { assets, bytes, missing, .. } = counts;
-        Ok(Health { trouble, notes: notes(&counts), assets, bytes, missing })
+        let notes = notes(&counts).into_iter().chain(locked(&self.shared.unreadable).in_words()).collect();
+        Ok(Health { trouble, notes, assets, bytes, missing })
     }
 
     async fn record(&self, id: &AssetId) -> Result<Option<Record>, ReadError> {
@@ -322,6 +323,7 @@ impl Shared {
             Ok(entry.record)
         });
         let record = stored.await?;
+        locked(&self.unreadable).forget(&id);
         self.write_out_or_later(&id).await;
         Ok(record)
     }
