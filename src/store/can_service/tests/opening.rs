@@ -7,9 +7,35 @@ use super::key_of;
 use super::open;
 use super::options;
 use super::poor::PoorService;
+use super::put;
+use super::seen;
 use super::timestamp;
+use super::until;
+use crate::asset::Changes;
 use crate::limits;
 use crate::store::Store;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn arrivals_go_on_above_those_of_a_database_that_was_lost() {
+    let (_service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(&url, dir.path());
+    let client = open(options.clone(), &group).await.unwrap();
+    let record = put(&client, b"content", timestamp(1), seen(Changes::new())).await;
+    client.close().await;
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(options.data_dir.join(format!("can_service.db{suffix}")));
+    }
+    let client = open(options.clone(), &group).await.unwrap();
+    let was = record.arrival;
+    let is_above = |now: Option<&crate::store::Record>| now.is_some_and(|now| now.arrival > was);
+    until(&client, &record.key.id, "an arrival above the lost ones", is_above).await;
+    let last = *client.latest().borrow();
+    client.close().await;
+    let client = open(options, &group).await.unwrap();
+    assert_eq!(*client.latest().borrow(), last, "one that is there goes on where it was");
+    client.close().await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_part_that_nobody_went_on_with_is_removed() {
