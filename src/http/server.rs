@@ -131,9 +131,10 @@ async fn connection(
 ) {
     // Answers are small and follow requests; waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
+    let local = stream.local_addr().ok().map(|address| address.ip());
     let token = closing.clone();
     let service = hyper::service::service_fn(move |mut request: Request<hyper::body::Incoming>| {
-        let checked = guard.check(request.uri(), request.headers());
+        let checked = guard.check(request.uri(), request.headers(), local);
         request.extensions_mut().insert(Closing(token.clone()));
         let router = router.clone();
         async move {
