@@ -147,3 +147,17 @@ fn a_rebuild_tells_what_is_missing() {
     let json: Value = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!((&json["kind"], &json["assets"], &json["missing"]), (&"end".into(), &1.into(), &1.into()));
 }
+
+#[test]
+fn the_demonstration_ends_without_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), b"content").unwrap();
+    let done = finish(program(&folder, &["demo", "--exit", "-v"]));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.stdout.contains("sound"), "{done:?}");
+    assert!(!done.stderr.contains("WARN") && !done.stderr.contains("ERROR"), "{}", done.stderr);
+    // B has dialled A; one that loses A before it stops dials again, and warns when it comes to an answer in time.
+    let id = done.stderr.lines().find_map(|line| line.strip_prefix("A: ")?.split(',').next()).unwrap();
+    let loses_a = |line: &str| line.contains("disconnected") && line.contains(id);
+    assert!(!done.stderr.lines().any(loses_a), "{}", done.stderr);
+}
