@@ -9,7 +9,7 @@
 //!  1  WORDS    asset  limits  event  proto  task  telemetry  database
 //! ```
 //!
-//! An arrow may only point down; `tests/arch.rs` holds the list of those that exist. `docs/architecture.md` is the map.
+//! An arrow may only point down; `tests/arch/` holds the list of those that exist. `docs/architecture.md` is the map.
 
 pub mod asset;
 pub mod auth;

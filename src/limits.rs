@@ -144,8 +144,17 @@ pub const VERIFY_ROWS: usize = 256;
 /// Times a content is hashed again because its asset was changed meanwhile. Then the last finding counts.
 pub const VERIFY_TRIES: u32 = 5;
 
+/// How long a part of a content stays when nobody writes to it: a host that is away over a week's holiday goes on
+/// where it was, and what nobody offers any more does not fill the disk for ever. Then it is removed, and a transfer
+/// that comes later begins anew.
+pub const PART_KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// How often old parts are looked for, beside each start.
+pub const PARTS_LOOKED_AT_EVERY: Duration = Duration::from_hours(24);
+
 /// Longest extension of a flat file, in characters. A longer one is left out; the name is for people only.
 pub const EXTENSION_CHARS: usize = 16;
+
 // ── HTTP, as a server ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Connections to one listener at a time. A further one waits in the queue of the operating system.
@@ -229,6 +238,12 @@ pub const SERVICE_PAUSE_MOST: Duration = Duration::from_secs(30);
 
 /// Time a service has to answer for the first time when a host starts. Later the start has failed.
 pub const SERVICE_START_TIME: Duration = Duration::from_secs(30);
+
+/// First and longest pause before a content is read again that broke the answer of the service it came in.
+pub const SERVICE_CONTENT_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
+
+/// Contents of the service that are remembered as bad. Of more, all are read once more.
+pub const SERVICE_UNREADABLE: usize = 10_000;
 
 /// Assets asked of the service in one call. Their contents come as one stream.
 pub const SERVICE_BATCH: usize = 256;

@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 use rusqlite::Connection;
 
 use super::DatabaseError;
-use super::connect_to_read;
+use super::connection::connect_to_read;
 use crate::limits;
 
 /// Up to [`limits::READERS`] connections, opened when first needed.

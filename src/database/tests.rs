@@ -1,5 +1,7 @@
 //! Groups of writes, failures among them, versions.
 
+use rusqlite::Connection;
+
 use super::*;
 
 const LAYOUT: Migrations = &["CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT;", "ALTER TABLE t ADD COLUMN m TEXT;"];

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::DatabaseError;
 use super::OpenError;
-use super::connect;
+use super::connection::connect;
 use crate::limits;
 
 /// How the commit of a write has ended.

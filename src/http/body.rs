@@ -13,8 +13,8 @@ use futures_util::stream;
 use tokio::time::timeout;
 
 use super::Failure;
-use super::envelope::chain;
 use crate::limits;
+use crate::telemetry::causes;
 
 /// Bytes that a parser has taken from a body and not handed on.
 #[derive(Debug, Clone, Default)]
@@ -81,5 +81,5 @@ pub(super) async fn whole(body: Body, limit: usize) -> Result<Bytes, Failure> {
 
 /// The answer to a body that broke off.
 pub(super) fn broken(error: &(dyn std::error::Error + 'static)) -> Failure {
-    Failure::bad_request(format!("the body could not be read: {}", chain(error)))
+    Failure::bad_request(format!("the body could not be read: {}", causes(error)))
 }

@@ -6,6 +6,8 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use serde::Serialize;
 
+use crate::telemetry::causes;
+
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 enum Envelope<'a, T> {
@@ -59,7 +61,7 @@ impl Failure {
 
     /// Something failed on this side (500). The text carries the error with its causes, and the log has it too.
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
-        let text = chain(error);
+        let text = causes(error);
         tracing::error!(error = %text, "request failed");
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, text }
     }
@@ -87,18 +89,6 @@ impl Failure {
     pub fn text(&self) -> &str {
         &self.text
     }
-}
-
-/// Returns an error and its causes in one line.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 impl IntoResponse for Failure {

@@ -3,7 +3,13 @@
 //! A page in a browser can reach loopback addresses, also under a name of its own choice (DNS rebinding). So the Host
 //! must name this listener, and a request that a browser marks as coming from elsewhere is refused, before routing. No
 //! answer ever carries a CORS header.
+//!
+//! A listener on every address (`0.0.0.0`, `::`) is reached by addresses it does not know beforehand. Then a Host may
+//! also be the address at which this very connection has come in: an address, which no page can have given a name to.
 
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 
 use axum::http::HeaderMap;
@@ -25,6 +31,8 @@ pub struct Guard {
     /// Names without a port, in lower case.
     names: Vec<String>,
     port: u16,
+    /// The listener is bound to every address of the machine.
+    is_everywhere: bool,
 }
 
 impl Guard {
@@ -42,27 +50,31 @@ impl Guard {
                 names.push(name);
             }
         }
-        Self { names, port: bound.port() }
+        Self { names, port: bound.port(), is_everywhere: bound.ip().is_unspecified() }
     }
 
-    /// Tells whether a request may be answered.
+    /// Tells whether a request may be answered; `local` is the address of this machine at which its connection has come
+    /// in.
     ///
     /// # Errors
     /// [`Failure`] with 403 names the header that is not accepted.
-    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
+    pub fn check(&self, uri: &Uri, headers: &HeaderMap, local: Option<IpAddr>) -> Result<(), Failure> {
+        let local = local.filter(|_| self.is_everywhere).map(|local| local.to_canonical());
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok());
-        let names_us = |authority: &str| self.port_of(authority).is_some();
+        let names_us = |authority: &str| self.port_of(authority, local).is_some();
         if !host.is_some_and(names_us) || hosts.next().is_some() {
+            let more = if self.is_everywhere { ", or the address of this machine that you can reach" } else { "" };
             return Err(Failure::forbidden(format!(
-                "the Host header does not name this listener; use 127.0.0.1:{0} or localhost:{0}",
+                "the Host header does not name this listener; use 127.0.0.1:{0} or localhost:{0}{more}",
                 self.port
             )));
         }
         if uri.authority().is_some_and(|authority| !names_us(authority.as_str())) {
             return Err(Failure::forbidden("the address in the request line does not name this listener"));
         }
-        let foreign = |origin: &axum::http::HeaderValue| !origin.to_str().is_ok_and(|origin| self.is_own(origin));
+        let foreign =
+            |origin: &axum::http::HeaderValue| !origin.to_str().is_ok_and(|origin| self.is_own(origin, local));
         if headers.get_all(header::ORIGIN).iter().any(foreign) {
             return Err(Failure::forbidden("requests from pages of another origin are not answered"));
         }
@@ -75,18 +87,19 @@ impl Guard {
 
     /// Returns the port an authority stands for (80 when it names none), when its name is one of ours and its port
     /// absent or ours.
-    fn port_of(&self, authority: &str) -> Option<u16> {
+    fn port_of(&self, authority: &str, local: Option<IpAddr>) -> Option<u16> {
         let (name, port) = match split_port(authority) {
             Some((name, port)) => (name, Some(port.parse().ok()?)),
             None => (authority, None),
         };
-        let ours = self.names.iter().any(|own| own.eq_ignore_ascii_case(name));
+        let ours = self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+            || local.is_some_and(|local| address(name) == Some(local));
         (ours && port.is_none_or(|port| port == self.port)).then_some(port.unwrap_or(80))
     }
 
     /// Tells whether an origin is this listener's own: a page on another port is foreign.
-    fn is_own(&self, origin: &str) -> bool {
-        let port = origin.strip_prefix("http://").and_then(|authority| self.port_of(authority));
+    fn is_own(&self, origin: &str, local: Option<IpAddr>) -> bool {
+        let port = origin.strip_prefix("http://").and_then(|authority| self.port_of(authority, local));
         port == Some(self.port)
     }
 }
@@ -96,6 +109,14 @@ fn split_port(authority: &str) -> Option<(&str, &str)> {
     authority.rsplit_once(':').filter(|(_, port)| !port.contains(']'))
 }
 
+/// Reads the name of an authority as an address, without brackets and as version 4 where it is one.
+fn address(name: &str) -> Option<IpAddr> {
+    match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(inside) => inside.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical()),
+        None => name.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,7 +124,7 @@ mod tests {
     fn check(configured: &str, headers: &[(HeaderName, &str)]) -> bool {
         let bound = "127.0.0.1:3210".parse().unwrap();
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
-        Guard::new(configured, bound).check(&Uri::from_static("/"), &headers).is_ok()
+        Guard::new(configured, bound).check(&Uri::from_static("/"), &headers, Some(Ipv4Addr::LOCALHOST.into())).is_ok()
     }
 
     #[test]
@@ -155,7 +176,42 @@ mod tests {
     fn an_address_in_the_request_line_counts_too() {
         let guard = Guard::new("127.0.0.1:3210", "127.0.0.1:3210".parse().unwrap());
         let headers = [(header::HOST, "localhost".parse().unwrap())].into_iter().collect();
-        assert!(guard.check(&Uri::from_static("http://localhost:3210/x"), &headers).is_ok());
-        assert!(guard.check(&Uri::from_static("http://evil.example/x"), &headers).is_err());
+        assert!(guard.check(&Uri::from_static("http://localhost:3210/x"), &headers, None).is_ok());
+        assert!(guard.check(&Uri::from_static("http://evil.example/x"), &headers, None).is_err());
+    }
+
+    #[test]
+    fn a_listener_everywhere_is_named_by_the_address_of_the_connection() {
+        let guard = |bound: &str| Guard::new(bound, bound.parse().unwrap());
+        let check = |guard: &Guard, local: &str, name: &HeaderName, value: &str| {
+            let mut headers: HeaderMap = [(header::HOST, "localhost".parse().unwrap())].into_iter().collect();
+            headers.insert(name, value.parse().unwrap());
+            guard.check(&Uri::from_static("/"), &headers, Some(local.parse().unwrap())).is_ok()
+        };
+        for (bound, local, host, fits) in [
+            ("0.0.0.0:3210", "192.168.1.5", "192.168.1.5:3210", true),
+            ("0.0.0.0:3210", "192.168.1.5", "192.168.1.5", true),
+            ("0.0.0.0:3210", "192.168.1.5", "localhost:3210", true),
+            ("0.0.0.0:3210", "192.168.1.5", "192.168.1.5:80", false),
+            ("0.0.0.0:3210", "192.168.1.5", "192.168.1.6:3210", false),
+            ("0.0.0.0:3210", "192.168.1.5", "evil.example:3210", false),
+            ("0.0.0.0:3210", "192.168.1.5", "192.168.1.5.evil.example:3210", false),
+            ("[::]:3210", "::ffff:192.168.1.5", "192.168.1.5:3210", true),
+            ("[::]:3210", "fd00::5", "[fd00::5]:3210", true),
+            ("[::]:3210", "fd00::5", "[fd00:0::5]", true),
+            ("[::]:3210", "fd00::5", "fd00::5", false),
+            ("[::]:3210", "fd00::5", "[fd00::6]:3210", false),
+            ("127.0.0.1:3210", "192.168.1.5", "192.168.1.5:3210", false),
+        ] {
+            assert_eq!(check(&guard(bound), local, &header::HOST, host), fits, "{bound} {local} {host}");
+        }
+        for (origin, fits) in [
+            ("http://192.168.1.5:3210", true),
+            ("http://192.168.1.5:8080", false),
+            ("http://192.168.1.6:3210", false),
+            ("http://evil.example:3210", false),
+        ] {
+            assert_eq!(check(&guard("0.0.0.0:3210"), "192.168.1.5", &header::ORIGIN, origin), fits, "{origin}");
+        }
     }
 }

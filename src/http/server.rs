@@ -2,6 +2,7 @@
 //!
 //! One task accepts; one task per connection. Both belong to the group they are given and end with it.
 
+use std::error::Error as _;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -91,7 +93,7 @@ impl Listener {
         let permits = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS));
         let guard = Arc::new(self.guard);
         let connections = group.child("http connections");
-        let mut pauses = Backoff::new(std::time::Duration::from_millis(10), std::time::Duration::from_secs(1));
+        let mut pauses = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
         let accepting = async {
             loop {
                 let permit = Arc::clone(&permits).acquire_owned().await.expect("the semaphore is never closed");
@@ -101,7 +103,7 @@ impl Listener {
                         let (router, guard, closing) =
                             (router.clone(), Arc::clone(&guard), connections.token().clone());
                         connections.spawn("http connection", async move {
-                            connection(stream, router, guard, closing).await;
+                            connection(stream, router, guard, closing, limits::HTTP_HEAD_TIME).await;
                             drop(permit);
                         });
                     }
@@ -118,13 +120,21 @@ impl Listener {
     }
 }
 
-/// Serves one connection until it ends, or until its last request after the token was cancelled has had its time.
-async fn connection(stream: TcpStream, router: Router, guard: Arc<Guard>, closing: CancellationToken) {
+/// Serves one connection until it ends, or until its last request after the token was cancelled has had its time. The
+/// head of a request may take `patience`, and so may its coming.
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    guard: Arc<Guard>,
+    closing: CancellationToken,
+    patience: Duration,
+) {
     // Answers are small and follow requests; waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
+    let local = stream.local_addr().ok().map(|address| address.ip());
     let token = closing.clone();
     let service = hyper::service::service_fn(move |mut request: Request<hyper::body::Incoming>| {
-        let checked = guard.check(request.uri(), request.headers());
+        let checked = guard.check(request.uri(), request.headers(), local);
         request.extensions_mut().insert(Closing(token.clone()));
         let router = router.clone();
         async move {
@@ -135,7 +145,7 @@ async fn connection(stream: TcpStream, router: Router, guard: Arc<Guard>, closin
         }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits::HTTP_HEAD_TIME).max_buf_size(limits::HTTP_BUFFER_BYTES);
+    http.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(limits::HTTP_BUFFER_BYTES);
     let mut serving = pin!(http.serve_connection(TokioIo::new(Impatient::new(stream)), service));
     let ended = tokio::select! {
         ended = serving.as_mut() => Ok(ended),
@@ -146,9 +156,17 @@ async fn connection(stream: TcpStream, router: Router, guard: Arc<Guard>, closin
     };
     match ended {
         Ok(Ok(())) => {}
+        Ok(Err(error)) if is_usual(&error) => tracing::trace!(%error, "connection ended"),
         Ok(Err(error)) => tracing::debug!(%error, "connection broke off"),
         Err(_) => tracing::debug!("connection was cut at the end"),
     }
+}
+
+/// Tells whether a connection ended as they do: it lay idle for too long, or the client went away.
+fn is_usual(error: &hyper::Error) -> bool {
+    let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let gone = [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::NotConnected];
+    error.is_timeout() || kind.is_some_and(|kind| gone.contains(&kind))
 }
 
 /// A connection whose writes fail when the other side reads nothing for [`HTTP_STALL`](limits::HTTP_STALL).
@@ -207,5 +225,55 @@ impl AsyncWrite for Impatient {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.watch(cx, written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::telemetry::Captured;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    /// Serves one connection with little patience, and returns what that logs; `client` is the other end.
+    async fn log_of<F: Future<Output = ()>>(client: impl FnOnce(TcpStream) -> F) -> String {
+        let log = Captured::new("trace");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            let guard = Arc::new(Guard::new("127.0.0.1:0", address));
+            let router = Router::new().fallback(|| async { "answer" });
+            connection(stream, router, guard, CancellationToken::new(), Duration::from_millis(50)).await;
+        };
+        let talking = async { client(TcpStream::connect(address).await.unwrap()).await };
+        let both = async { tokio::join!(serving, talking) };
+        tokio::time::timeout(Duration::from_mins(1), both).await.unwrap();
+        log.lines().into_iter().filter(|line| line.contains("can_sync")).collect()
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_lies_idle_or_is_left_is_no_news() {
+        let idle = log_of(async |mut stream: TcpStream| {
+            stream.write_all(REQUEST).await.unwrap();
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).await.unwrap();
+            assert!(all.ends_with(b"answer"));
+        });
+        let idle = idle.await;
+        assert!(idle.contains("TRACE") && !idle.contains("DEBUG"), "{idle}");
+        // With an answer that was not read, the system resets the connection.
+        let left = log_of(async |mut stream: TcpStream| {
+            stream.write_all(REQUEST).await.unwrap();
+            stream.readable().await.unwrap();
+        });
+        let left = left.await;
+        assert!(!left.contains("DEBUG"), "{left}");
+        let broken = log_of(async |mut stream: TcpStream| stream.write_all(b"no request\r\n\r\n").await.unwrap());
+        let broken = broken.await;
+        assert!(broken.contains("DEBUG") && broken.contains("connection broke off"), "{broken}");
     }
 }

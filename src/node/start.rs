@@ -70,7 +70,7 @@ pub enum StoreOptions {
     Embedded {
         /// Its folder.
         storage_root: PathBuf,
-        /// Time in which every content is hashed once.
+        /// Time in which every content is hashed once, from the beginning of one walk to that of the next.
         verify_interval: Duration,
     },
     /// At a CAN Service that runs already.
@@ -122,6 +122,7 @@ pub struct Node {
     pub(super) replication: Group,
     pub(super) ticket_file: Option<PathBuf>,
     pub(super) connect_ticket_file: Option<PathBuf>,
+    pub(super) ticket_trouble: ticket_files::Trouble,
     pub(super) began: Instant,
 }
 
@@ -200,6 +201,7 @@ impl Node {
             replication,
             ticket_file: options.ticket_file,
             connect_ticket_file: options.connect_ticket_file,
+            ticket_trouble: ticket_files::Trouble::default(),
             began,
         })
     }
@@ -213,7 +215,7 @@ impl Node {
         let engine = self.engine.clone();
         self.replication.spawn("accept", async move { engine.accept().await });
         if let Some(path) = self.ticket_file.clone() {
-            let writing = ticket_files::write(self.net.clone(), path);
+            let writing = ticket_files::write(self.net.clone(), path, Arc::clone(&self.ticket_trouble));
             self.background.spawn_until_cancelled("ticket", writing);
         }
         if let Some(path) = self.connect_ticket_file.clone() {

@@ -1,5 +1,6 @@
 //! How a host is, as a whole.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::start::Node;
@@ -19,6 +20,8 @@ pub struct NodeStatus {
     pub version: &'static str,
     /// How long it has been running.
     pub uptime: Duration,
+    /// What people should know about it beside its store and its peers, a sentence each.
+    pub notes: Vec<String>,
     /// Its store.
     pub store: StoreStatus,
     /// Replication.
@@ -63,11 +66,13 @@ impl Node {
                 StoreStatus { kind, trouble, notes: Vec::new(), assets: 0, bytes: 0, missing: 0 }
             }
         };
+        let notes = self.ticket_trouble.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
         Ok(NodeStatus {
             id: self.id(),
             name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             uptime: self.began.elapsed(),
+            notes,
             store,
             replication: self.engine.status().await?,
         })

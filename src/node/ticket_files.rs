@@ -3,6 +3,9 @@
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use crate::engine::Engine;
 use crate::library::ParseTicketError;
@@ -11,22 +14,47 @@ use crate::limits;
 use crate::net::Net;
 use crate::telemetry::causes;
 
+/// Why the ticket cannot be written, if so; for people.
+pub(super) type Trouble = Arc<Mutex<Option<String>>>;
+
 /// Writes this host's ticket, and again whenever its addresses change.
-pub(super) async fn write(net: Net, path: PathBuf) {
-    let mut written = None;
+pub(super) async fn write(net: Net, path: PathBuf, trouble: Trouble) {
+    let mut file = TicketFile { path, written: None, trouble };
     loop {
-        let ticket = net.ticket();
-        if written.as_ref() != Some(&ticket) {
-            let (text, place) = (format!("{ticket}\n"), path.clone());
-            match tokio::task::spawn_blocking(move || replace(&place, &text)).await {
-                Ok(Ok(())) => written = Some(ticket),
-                Ok(Err(error)) => {
-                    tracing::error!(path = %path.display(), %error, "the ticket cannot be written; check `ticket_file`");
-                }
-                Err(_) => return,
-            }
-        }
+        file.hold(net.ticket()).await;
         tokio::time::sleep(limits::TICKET_LOOKED_AT_EVERY).await;
+    }
+}
+
+/// The file with this host's ticket.
+struct TicketFile {
+    path: PathBuf,
+    written: Option<Ticket>,
+    trouble: Trouble,
+}
+
+impl TicketFile {
+    /// Writes a ticket unless the file holds it; says so once when that does not work, and when it works again.
+    async fn hold(&mut self, ticket: Ticket) {
+        if self.written.as_ref() == Some(&ticket) {
+            return;
+        }
+        let (text, place) = (format!("{ticket}\n"), self.path.clone());
+        let replaced = tokio::task::spawn_blocking(move || replace(&place, &text)).await;
+        let failure = replaced.map_err(io::Error::other).flatten().err().map(|error| error.to_string());
+        if failure.is_none() {
+            self.written = Some(ticket);
+        }
+        let path = self.path.display();
+        let now = failure.as_ref().map(|error| format!("cannot write the ticket {path}: {error}; check `ticket_file`"));
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if *trouble != now {
+            match failure {
+                Some(error) => tracing::error!(%path, error, "the ticket cannot be written; check `ticket_file`"),
+                None => tracing::info!(%path, "the ticket can be written again"),
+            }
+            *trouble = now;
+        }
     }
 }
 
@@ -86,4 +114,43 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     new.push(".new");
     std::fs::write(&new, text)?;
     std::fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asset::HostId;
+    use crate::telemetry::Captured;
+
+    #[tokio::test]
+    async fn a_ticket_that_cannot_be_written_is_told_once_for_each_cause() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("folder");
+        let trouble = Trouble::default();
+        let mut file = TicketFile { path: folder.join("ticket"), written: None, trouble: Arc::clone(&trouble) };
+        let ticket = |n| Ticket { host: HostId::from_bytes([n; 32]), addresses: Vec::new(), relay: None };
+        let log = Captured::new("info");
+        let told = |level: &str| log.lines().iter().filter(|line| line.contains(level)).count();
+        for n in 0..3 {
+            file.hold(ticket(n)).await;
+        }
+        assert_eq!(told("ERROR"), 1, "{:?}", log.lines());
+        let note = trouble.lock().unwrap().clone().unwrap();
+        assert!(note.contains("ticket_file") && note.contains(folder.to_str().unwrap()), "{note}");
+
+        std::fs::write(&folder, b"a file where a folder should be").unwrap();
+        for n in 0..3 {
+            file.hold(ticket(n)).await;
+        }
+        assert_eq!(told("ERROR"), 2, "{:?}", log.lines());
+
+        std::fs::remove_file(&folder).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+        for _ in 0..3 {
+            file.hold(ticket(5)).await;
+        }
+        assert_eq!((told("ERROR"), told("INFO")), (2, 1), "{:?}", log.lines());
+        assert_eq!(*trouble.lock().unwrap(), None);
+        assert_eq!(std::fs::read_to_string(folder.join("ticket")).unwrap(), format!("{}\n", ticket(5)));
+    }
 }

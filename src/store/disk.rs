@@ -34,13 +34,22 @@ impl Disk {
         OpenOptions::new().read(true).write(true).create_new(true).open(path)
     }
 
-    /// Opens a file for reading and appending, made when missing.
+    /// Opens a file for reading and appending, made when missing. As long as it is open, nobody takes it for left
+    /// behind: it has a shared lock.
     ///
     /// # Errors
     /// What the file system says.
     pub fn append(&self, path: &Path) -> io::Result<File> {
         self.step()?;
-        OpenOptions::new().read(true).append(true).create(true).open(path)
+        loop {
+            let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+            file.lock_shared()?;
+            // Somebody may have removed it between the two calls; what is written to it then would be lost.
+            let is_there = rustix::fs::fstat(&file)?.st_nlink > 0;
+            if is_there {
+                return Ok(file);
+            }
+        }
     }
 
     /// Writes all of a piece.

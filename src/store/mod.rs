@@ -12,6 +12,7 @@ mod checked;
 mod content;
 mod disk;
 mod error;
+mod parts;
 mod query;
 mod record;
 mod spool;

@@ -8,7 +8,8 @@ use tracing_subscriber::filter::ParseError;
 pub struct Options {
     /// A filter in the words of `tracing` (`info`, `can_sync::net=debug,warn`). It wins over `verbose`.
     pub filter: Option<String>,
-    /// Zero for warnings only; one for information, two for details, more for everything.
+    /// Zero for warnings only; one for information, two for details, more for everything. Of the libraries beneath, only
+    /// errors are shown below two: what they warn of (a network that is away, most often) this program tells by itself.
     pub verbose: u8,
     /// Whether to use colours.
     pub colour: bool,
@@ -47,8 +48,8 @@ pub fn set_up(options: &Options) -> Result<(), LoggingError> {
 
 fn filter(options: &Options) -> Result<EnvFilter, LoggingError> {
     let by_count = match options.verbose {
-        0 => "warn",
-        1 => "warn,can_sync=info",
+        0 => "error,can_sync=warn",
+        1 => "error,can_sync=info",
         2 => "warn,can_sync=debug",
         _ => "info,can_sync=trace",
     };
@@ -59,16 +60,40 @@ fn filter(options: &Options) -> Result<EnvFilter, LoggingError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Captured;
 
     #[test]
     fn a_filter_wins_over_the_count_and_a_wrong_one_is_named() {
         let options =
             |filter: Option<&str>, verbose| Options { filter: filter.map(str::to_owned), verbose, colour: false };
-        assert_eq!(filter(&options(None, 0)).unwrap().to_string(), "warn");
         assert_eq!(filter(&options(Some("debug"), 0)).unwrap().to_string(), "debug");
         assert!(filter(&options(None, 2)).unwrap().to_string().contains("can_sync=debug"));
         assert!(filter(&options(None, 200)).unwrap().to_string().contains("can_sync=trace"));
         let error = filter(&options(Some("can_sync=loud"), 0)).unwrap_err().to_string();
         assert!(error.contains("can_sync=loud"), "{error}");
+    }
+
+    #[test]
+    fn by_default_libraries_tell_errors_only() {
+        for (given, verbose, wanted) in [
+            (None, 0, ["ERROR pkarr", "ERROR can_sync", "WARN can_sync"].as_slice()),
+            (None, 1, &["ERROR pkarr", "ERROR can_sync", "WARN can_sync", "INFO can_sync"]),
+            (None, 2, &["ERROR pkarr", "WARN pkarr", "ERROR can_sync", "WARN can_sync", "INFO can_sync"]),
+            (Some("warn"), 0, &["ERROR pkarr", "WARN pkarr", "ERROR can_sync", "WARN can_sync"]),
+        ] {
+            let options = Options { filter: given.map(str::to_owned), verbose, colour: false };
+            let log = Captured::new(&filter(&options).unwrap().to_string());
+            tracing::error!(target: "pkarr::client", "told");
+            tracing::warn!(target: "pkarr::client", "told");
+            tracing::error!(target: "can_sync::net", "told");
+            tracing::warn!(target: "can_sync::net", "told");
+            tracing::info!(target: "can_sync::net", "told");
+            let lines = log.lines();
+            let told = |wanted: &&str| {
+                let (level, target) = wanted.split_once(' ').unwrap();
+                lines.iter().any(|line| line.contains(&format!(" {level} {target}::")))
+            };
+            assert!(lines.len() == wanted.len() && wanted.iter().all(told), "{given:?} {verbose}: {lines:?}");
+        }
     }
 }

@@ -3,8 +3,12 @@
 //! Set up once, by the command line. Messages are constant and lower-case, data is in fields; this module knows none of
 //! them, and reads no variable by itself.
 
+#[cfg(test)]
+mod captured;
 mod logging;
 
+#[cfg(test)]
+pub(crate) use captured::Captured;
 pub use logging::{LoggingError, Options, set_up};
 
 /// Writes an error and all that caused it on one line, for a log field or a message.

@@ -1,5 +1,12 @@
 //! Commands that need no host.
 
+use can_sync::asset::Timestamp;
+use can_sync::store::Origin;
+use can_sync::store::Store;
+use can_sync::store::embedded::EmbeddedStore;
+use can_sync::store::embedded::Options;
+use serde_json::Value;
+
 use super::host::finish;
 use super::host::program;
 
@@ -52,11 +59,11 @@ fn config_show_names_every_source_and_no_secret() {
     assert!(!format!("{shown:?}").contains("tell nobody"));
 
     let json = finish(program(&folder, &["config", "show", "--config", "c.yaml", "--json"]));
-    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
     let of = |key: &str| json.as_array().unwrap().iter().find(|row| row["key"] == key).unwrap();
     assert_eq!(of("sync_passphrase")["value"], "(hidden)");
     assert_eq!(of("data_dir")["source"], "c.yaml");
-    assert_eq!(of("ticket_file")["value"], serde_json::Value::Null);
+    assert_eq!(of("ticket_file")["value"], Value::Null);
 }
 
 #[test]
@@ -112,4 +119,45 @@ fn a_host_that_does_not_run_is_named_with_the_way_to_start_it() {
     assert_eq!(no_token.code, Some(1), "{no_token:?}");
     assert!(no_token.stderr.contains("cannot read the token ./can_sync_data/api_token"), "{no_token:?}");
     assert!(no_token.stderr.contains("because: "), "{no_token:?}");
+}
+
+#[test]
+fn a_rebuild_tells_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("can_data");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = EmbeddedStore::open(Options::new(&root)).await.unwrap();
+        for (n, content) in [(0, b"kept".as_slice()), (1, b"lost")] {
+            let mut spool = store.spool(Timestamp::new(1_700_000_000_000 + n).unwrap()).await.unwrap();
+            spool.write(content).unwrap();
+            store.put(spool.finish_ingest().unwrap(), Origin::Here, Box::new(|_| {})).await.unwrap();
+        }
+        store.close().await;
+    });
+    let lost = std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
+    let lost = lost.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("1700000000001_"));
+    lost.for_each(|path| std::fs::remove_file(path).unwrap());
+
+    let done = finish(program(&folder, &["store", "rebuild"]));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let told = "1 asset, 4 B in the new index\n1 asset without content; peers that have them send them again\n";
+    assert_eq!(done.stdout, told);
+    let done = finish(program(&folder, &["store", "rebuild", "--json"]));
+    let json: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!((&json["kind"], &json["assets"], &json["missing"]), (&"end".into(), &1.into(), &1.into()));
+}
+
+#[test]
+fn the_demonstration_ends_without_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), b"content").unwrap();
+    let done = finish(program(&folder, &["demo", "--exit", "-v"]));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.stdout.contains("sound"), "{done:?}");
+    assert!(!done.stderr.contains("WARN") && !done.stderr.contains("ERROR"), "{}", done.stderr);
+    // B has dialled A; one that loses A before it stops dials again, and warns when it comes to an answer in time.
+    let id = done.stderr.lines().find_map(|line| line.strip_prefix("A: ")?.split(',').next()).unwrap();
+    let loses_a = |line: &str| line.contains("disconnected") && line.contains(id);
+    assert!(!done.stderr.lines().any(loses_a), "{}", done.stderr);
 }

@@ -81,8 +81,9 @@ impl Args {
             runtime::interrupted().await?;
             printer.say("stopping");
         }
-        a.stop().await;
+        // B has dialled: while it runs, it would look for an A that has gone.
         b.stop().await;
+        a.stop().await;
         shown
     }
 }

@@ -19,6 +19,8 @@ struct Status {
     name: String,
     version: String,
     uptime_secs: u64,
+    #[serde(default)]
+    notes: Vec<String>,
     store: Store,
     libraries: Vec<Library>,
     peers: Vec<Peer>,
@@ -97,7 +99,7 @@ fn show(printer: &Printer, status: &Status) -> anyhow::Result<()> {
     let (assets, bytes) = (format::count(store.assets, "asset"), format::bytes(store.bytes));
     let health = if store.healthy { "" } else { ", NOT HEALTHY" };
     printer.line(&format!("store: {}, {assets}, {bytes}{health}", store.kind))?;
-    for note in &store.notes {
+    for note in status.notes.iter().chain(&store.notes) {
         printer.line(&format!("note: {note}"))?;
     }
     let [transfers, held] = [&status.transfers, &status.held].map(Amount::get);

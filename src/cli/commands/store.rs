@@ -57,10 +57,15 @@ fn show(printer: &Printer, rebuilt: &Rebuilt) -> anyhow::Result<()> {
     let (assets, bytes) = (format::count(rebuilt.assets, "asset"), format::bytes(rebuilt.bytes));
     let old = rebuilt.old_index.as_ref().map(|path| path.display().to_string());
     if printer.is_json() {
-        let end = json!({ "kind": "end", "assets": rebuilt.assets, "bytes": rebuilt.bytes, "old_index": old });
+        let Rebuilt { assets, bytes, missing, .. } = rebuilt;
+        let end = json!({ "kind": "end", "assets": assets, "bytes": bytes, "missing": missing, "old_index": old });
         printer.json(&end)?;
     } else {
         printer.line(&format!("{assets}, {bytes} in the new index"))?;
+        if rebuilt.missing > 0 {
+            let missing = format::count(rebuilt.missing, "asset");
+            printer.line(&format!("{missing} without content; peers that have them send them again"))?;
+        }
     }
     if let Some(old) = old {
         printer.say(&format!("the old index is kept as {old}"));

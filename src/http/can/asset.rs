@@ -119,7 +119,7 @@ pub(super) fn reported(stream: ContentStream, store: Arc<dyn Store>, id: AssetId
             let store = Arc::clone(&store);
             async move {
                 if let Err(error) = &piece {
-                    tracing::error!(asset = %id, error = %super::super::envelope::chain(error), "content broke off");
+                    tracing::error!(asset = %id, error = %crate::telemetry::causes(error), "content broke off");
                 }
                 if let Err(ReadError::Damaged(_)) = &piece
                     && let Err(error) = store.verify(&id).await

@@ -3,6 +3,8 @@
 //! Every path but `/health` wants the bearer token from the data folder. It calls `node` and nothing below it.
 
 mod status;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::sync::Arc;
@@ -23,7 +25,6 @@ use serde_json::json;
 use super::Failure;
 use super::Secret;
 use super::success;
-use crate::limits;
 use crate::node::Node;
 
 /// What all handlers share.
@@ -43,7 +44,8 @@ pub fn router(node: Arc<Node>, token: Secret) -> Router {
         .route("/health", get(|| async { success(json!({})) }))
         .fallback(any(|| async { Failure::not_found("there is nothing at this path") }))
         .method_not_allowed_fallback(|| async { Failure::method() })
-        .layer(DefaultBodyLimit::max(limits::JSON_BODY_BYTES))
+        // Bodies are capped where they are read, so that what is too long is answered in the envelope.
+        .layer(DefaultBodyLimit::disable())
         .with_state(api)
 }
 

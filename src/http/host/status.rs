@@ -18,6 +18,8 @@ struct Status {
     name: String,
     version: &'static str,
     uptime_secs: u64,
+    /// What people should know about the host.
+    notes: Vec<String>,
     store: Store,
     libraries: Vec<Library>,
     peers: Vec<Peer>,
@@ -86,7 +88,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Response, Failure> 
 
 impl From<NodeStatus> for Status {
     fn from(node: NodeStatus) -> Self {
-        let NodeStatus { id, name, version, uptime, store, replication } = node;
+        let NodeStatus { id, name, version, uptime, notes, store, replication } = node;
         let engine::Status { library, peers, transfers, held, declined, refused } = replication;
         let connected = peers.iter().filter(|peer| peer.connected).count() as u64;
         Self {
@@ -94,6 +96,7 @@ impl From<NodeStatus> for Status {
             name,
             version,
             uptime_secs: uptime.as_secs(),
+            notes,
             store: Store {
                 kind: store.kind,
                 healthy: store.trouble.is_none(),

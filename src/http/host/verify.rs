@@ -4,7 +4,6 @@ use std::time::Duration;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -17,6 +16,8 @@ use serde_json::json;
 use super::Api;
 use crate::asset::AssetId;
 use crate::http::Failure;
+use crate::http::body::whole;
+use crate::limits;
 use crate::node::VerifyStep;
 use crate::node::Which;
 use crate::store::Verification;
@@ -45,7 +46,8 @@ struct Sum {
     told: Option<Instant>,
 }
 
-pub(super) async fn verify(State(api): State<Api>, body: Bytes) -> Result<Response, Failure> {
+pub(super) async fn verify(State(api): State<Api>, body: Body) -> Result<Response, Failure> {
+    let body = whole(body, limits::JSON_BODY_BYTES).await?;
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| {
         Failure::bad_request(format!("the body is `{{\"all\": true}}` or `{{\"hashes\": [\"…\"]}}`: {error}"))
     })?;

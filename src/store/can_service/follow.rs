@@ -16,15 +16,30 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval_at;
 
-use super::FollowError;
+use super::ServiceError;
 use super::Shared;
 use super::client::Pieces;
+use super::locked;
 use super::notice::Swept;
 use super::table;
 use crate::asset::AssetId;
+use crate::database::DatabaseError;
 use crate::limits;
 use crate::task::Backoff;
 use crate::task::Group;
+use crate::telemetry::causes;
+
+/// The service could not be followed, or what it said could not be kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FollowError {
+    /// The service failed.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
 
 /// A hint from the event stream.
 enum Hint {
@@ -52,11 +67,15 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
     let mut unread = std::mem::take(&mut swept.unread);
     let mut cursor = swept.cursor;
     loop {
+        let mut due = None;
         if !unread.is_empty() {
-            // What fails is listed again by the next sweep; what merely waits for its turn, by the next listing.
-            let read = shared.read_contents(&unread).await;
-            if told(&read.map(|_| ())) {
-                unread.clear();
+            match shared.read_contents(&unread).await {
+                // What merely waits for its turn is found by the next listing.
+                Ok(put_off) => {
+                    due = locked(&shared.unreadable).next(&put_off);
+                    unread = put_off;
+                }
+                Err(error) => tell(&error),
             }
         }
         let mut batch = Vec::new();
@@ -64,8 +83,10 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
             _ = hinted.recv_many(&mut batch, limits::SERVICE_BATCH) => Step::Hints,
             _ = polls.tick() => Step::Poll,
             _ = sweeps.tick() => Step::Sweep,
+            () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => Step::Unread,
         };
         let listed = match step {
+            Step::Unread => continue,
             Step::Hints if !batch.iter().any(|hint| matches!(hint, Hint::List)) => {
                 let mut ids: Vec<AssetId> = batch
                     .iter()
@@ -91,7 +112,9 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
             }
             Err(error) => Err(error),
         };
-        told(&late);
+        if let Err(error) = late {
+            tell(&error);
+        }
     }
 }
 
@@ -99,6 +122,8 @@ enum Step {
     Hints,
     Poll,
     Sweep,
+    /// A content that could not be read is due again.
+    Unread,
 }
 
 /// Writes documents that could not be written when they changed.
@@ -114,12 +139,8 @@ async fn write_late(shared: &Shared) -> Result<(), FollowError> {
     }
 }
 
-/// Logs a failure; tells whether there was none.
-fn told(result: &Result<(), FollowError>) -> bool {
-    if let Err(error) = result {
-        tracing::warn!(error = %in_one_line(error), "the can service could not be followed; the next listing tries again");
-    }
-    result.is_ok()
+fn tell(error: &FollowError) {
+    tracing::warn!(error = %causes(error), "the can service could not be followed; the next listing tries again");
 }
 
 /// Reads events for ever, with pauses that grow while the service does not answer.
@@ -151,7 +172,7 @@ async fn events(shared: &Shared, hints: &mpsc::Sender<Hint>) {
                     }
                 }
             }
-            Err(error) => tracing::debug!(error = %in_one_line(&error), "event stream of the can service is not open"),
+            Err(error) => tracing::debug!(error = %causes(&error), "event stream of the can service is not open"),
         }
         tokio::time::sleep(pauses.pause()).await;
     }
@@ -189,16 +210,4 @@ fn bounded(pieces: Pieces) -> impl Stream<Item = Result<Bytes, std::io::Error>> 
         }
         Some((Ok(piece), (pieces, length, ended_line, false)))
     })
-}
-
-/// Returns an error and its causes in one line.
-pub(super) fn in_one_line(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

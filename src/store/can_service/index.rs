@@ -14,6 +14,7 @@ use crate::database::Database;
 use crate::database::DatabaseError;
 use crate::database::OpenError;
 use crate::store::Arrival;
+use crate::task;
 
 /// A transaction, and the last arrival it has given out.
 pub(super) struct Writing<'a> {
@@ -39,9 +40,14 @@ pub(super) struct Index {
 
 impl Index {
     /// Opens or makes the index. Blocks.
+    ///
+    /// A new one counts on from the time, so that one made after a loss is above all arrivals of the one before.
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
         let database = Database::open(path, table::MIGRATIONS)?;
-        let last = Connection::open(path).and_then(|connection| table::last_arrival(&connection));
+        let last = Connection::open(path).and_then(|connection| {
+            table::begin_arrivals(&connection, task::now_ms())?;
+            table::last_arrival(&connection)
+        });
         let last = last.map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
         Ok(Self { database, latest: watch::Sender::new(last) })
     }

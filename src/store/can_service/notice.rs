@@ -14,7 +14,6 @@ use crate::asset::AssetKey;
 use crate::asset::ContentDigest;
 use crate::asset::LocalDocument;
 use crate::asset::Metadata;
-use crate::asset::Verifier;
 use crate::limits;
 use crate::proto::can::v1;
 use crate::store::Arrival;
@@ -40,9 +39,6 @@ pub(super) struct Swept {
     pub(super) unread: Vec<AssetId>,
 }
 
-/// Contents not worth reading again are remembered up to this many; then all are read once more.
-const UNSOUND: usize = 10_000;
-
 impl Shared {
     /// Reads the metadata of assets; those that are not there are left out.
     pub(super) async fn read(&self, ids: &[AssetId]) -> Result<Vec<Shown>, ServiceError> {
@@ -61,13 +57,14 @@ impl Shared {
     pub(super) async fn sweep(&self) -> Result<Swept, FollowError> {
         let before = self.index.read(table::ids_here).await?;
         let mut listed = vec![false; before.len()];
+        let mut gone_bad = locked(&self.unreadable).ids();
         let mut swept = Swept::default();
         loop {
             let page = self.noted(self.client.hashes(swept.cursor).await)?;
             for held in page.assets.iter().filter(|held| !held.missing) {
-                if let Ok(id) = convert::id(&held.hash)
-                    && let Ok(at) = before.binary_search(&id)
-                {
+                let Ok(id) = convert::id(&held.hash) else { continue };
+                gone_bad.remove(&id);
+                if let Ok(at) = before.binary_search(&id) {
                     listed[at] = true;
                 }
             }
@@ -78,6 +75,7 @@ impl Shared {
             }
             swept.cursor = page.cursor;
         }
+        gone_bad.iter().for_each(|id| locked(&self.unreadable).forget(id));
         let gone: Vec<AssetId> =
             before.iter().zip(&listed).filter(|(_, listed)| !**listed).map(|(id, _)| *id).collect();
         self.look(&gone).await?;
@@ -133,9 +131,9 @@ impl Shared {
         });
         let (stale, unread) = sorted.await?;
         self.look(&stale).await?;
-        let unsound = locked(&self.unsound);
-        let again = |(id, version): &(AssetId, Vec<u8>)| unsound.get(id).is_none_or(|known| known != version);
-        Ok(unread.into_iter().filter(again).map(|(id, _)| id).collect())
+        let mut unreadable = locked(&self.unreadable);
+        unread.iter().for_each(|(id, version)| unreadable.forget_if_changed(id, version));
+        Ok(unread.into_iter().map(|(id, _)| id).filter(|id| !unreadable.is_unsound(id)).collect())
     }
 
     /// Looks at known assets: takes in changes, writes what waits, notes what is gone. Returns those not known.
@@ -219,47 +217,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Reads and verifies contents, and shows those assets that are sound. Returns how many were.
-    pub(super) async fn read_contents(&self, ids: &[AssetId]) -> Result<usize, FollowError> {
-        let mut sound = 0;
-        for batch in ids.chunks(limits::SERVICE_BATCH) {
-            let putting = locked(&self.putting).clone();
-            let batch: Vec<AssetId> = batch.iter().filter(|id| !putting.contains(id)).copied().collect();
-            if batch.is_empty() {
-                continue;
-            }
-            let mut reader = self.noted(self.client.pull(&batch, false).await)?;
-            while let Some(head) = self.noted(reader.next().await.map_err(ServiceError::from))? {
-                let seen = self.noted(shown(head.asset))?;
-                let mut verifier = Verifier::new(seen.key.timestamp);
-                while let Some(piece) = self.noted(reader.content().await.map_err(ServiceError::from))? {
-                    verifier = hashed(verifier, piece).await;
-                }
-                let id = seen.key.id;
-                match verifier.finish(&id) {
-                    Ok(proof) => {
-                        locked(&self.unsound).remove(&id);
-                        let seen = Shown { key: proof.key(), ..seen };
-                        self.show(seen, proof.content()).await?;
-                        sound += 1;
-                    }
-                    Err(error) => {
-                        tracing::error!(asset = %id, %error, "the can service holds a content that is not the asset's");
-                        let mut unsound = locked(&self.unsound);
-                        if unsound.len() >= UNSOUND {
-                            unsound.clear();
-                        }
-                        unsound.insert(id, seen.version);
-                    }
-                }
-            }
-        }
-        Ok(sound)
-    }
-
     /// Shows an asset whose content was verified: a new one, one that came back, or one that was handed over before a
     /// crash.
-    async fn show(&self, seen: Shown, content: ContentDigest) -> Result<(), FollowError> {
+    pub(super) async fn show(&self, seen: Shown, content: ContentDigest) -> Result<(), FollowError> {
         let id = seen.key.id;
         let _turn = self.lock(&id).await;
         let (host, now) = (self.host, now_ms());
@@ -327,22 +287,9 @@ pub(super) fn entry(
     Entry { record, mirror, version: seen.version.clone(), waiting: false }
 }
 
-fn shown(asset: v1::Asset) -> Result<Shown, ServiceError> {
+pub(super) fn shown(asset: v1::Asset) -> Result<Shown, ServiceError> {
     let key = convert::key(&asset.hash, asset.timestamp, asset.size);
     let key = key.map_err(|source| ServiceError::Malformed { call: "/sync/pull", source: source.into() })?;
     let metadata = convert::from_wire(asset.metadata.unwrap_or_default());
     Ok(Shown { key, metadata, version: asset.version.to_vec() })
-}
-
-/// Hashes a piece, off the runtime when it is large.
-pub(super) async fn hashed(mut verifier: Verifier, piece: bytes::Bytes) -> Verifier {
-    if piece.len() as u64 <= limits::SMALL_CONTENT_BYTES {
-        verifier.update(&piece);
-        return verifier;
-    }
-    let hashing = tokio::task::spawn_blocking(move || {
-        verifier.update(&piece);
-        verifier
-    });
-    hashing.await.expect("hashing does not panic")
 }

@@ -14,11 +14,11 @@ use super::ServiceError;
 use super::Shared;
 use super::bundle;
 use super::client::Pieces;
+use super::contents::hashed;
 use super::listing;
 use super::locked;
 use super::notice;
 use super::notice::Shown;
-use super::notice::hashed;
 use super::table;
 use super::view::Mirror;
 use crate::asset::AssetId;
@@ -49,6 +49,7 @@ use crate::store::SpooledBytes;
 use crate::store::Store;
 use crate::store::Verification;
 use crate::store::WriteError;
+use crate::telemetry::causes;
 
 impl From<ServiceError> for ReadError {
     fn from(error: ServiceError) -> Self {
@@ -90,7 +91,8 @@ impl Store for CanService {
         let counts = self.shared.index.read(table::counts).await?;
         let trouble = locked(&self.shared.trouble).clone();
         let table::Counts { assets, bytes, missing, .. } = counts;
-        Ok(Health { trouble, notes: notes(&counts), assets, bytes, missing })
+        let notes = notes(&counts).into_iter().chain(locked(&self.shared.unreadable).in_words()).collect();
+        Ok(Health { trouble, notes, assets, bytes, missing })
     }
 
     async fn records(&self, ids: &[AssetId]) -> Result<Vec<Record>, ReadError> {
@@ -326,6 +328,7 @@ impl Shared {
             Ok(entry.record)
         });
         let record = stored.await?;
+        locked(&self.unreadable).forget(&id);
         self.write_out_or_later(&id).await;
         Ok(record)
     }
@@ -368,8 +371,7 @@ impl Shared {
     /// Writes a document to the service; the document itself is durable here, so a failure only puts it off.
     async fn write_out_or_later(&self, id: &AssetId) {
         if let Err(error) = self.write_out(id).await {
-            let error = super::follow::in_one_line(&error);
-            tracing::warn!(asset = %id, error, "metadata is written to the can service later");
+            tracing::warn!(asset = %id, error = %causes(&error), "metadata is written to the can service later");
         }
     }
 

@@ -63,6 +63,12 @@ pub(super) fn last_arrival(connection: &Connection) -> rusqlite::Result<Arrival>
     connection.query_row("SELECT value FROM counter WHERE name='arrival'", [], |row| number(row, 0).map(Arrival))
 }
 
+/// Says where arrivals begin, unless one was given out.
+pub(super) fn begin_arrivals(connection: &Connection, first: u64) -> rusqlite::Result<()> {
+    connection.execute("UPDATE counter SET value=?1 WHERE name='arrival' AND value=0", [row_number(first)])?;
+    Ok(())
+}
+
 /// Gives out the next arrival.
 pub(super) fn next_arrival(connection: &Connection) -> rusqlite::Result<Arrival> {
     let sql = "UPDATE counter SET value=value+1 WHERE name='arrival' RETURNING value";

@@ -4,7 +4,9 @@
 
 mod face;
 mod hostile;
+mod opening;
 mod poor;
+mod spoiled;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::Fixture;
-use super::bytes;
-use super::changed;
-use super::drain;
-use super::ingest;
-use super::opened;
-use super::seen;
-use super::timestamp;
+use super::samples::bytes;
+use super::samples::changed;
+use super::samples::drain;
+use super::samples::ingest;
+use super::samples::opened;
+use super::samples::seen;
+use super::samples::timestamp;
 use crate::asset::AssetId;
 use crate::asset::Changes;
 use crate::asset::Document;

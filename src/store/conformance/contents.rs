@@ -1,14 +1,14 @@
 //! Content in, content out.
 
 use super::Fixture;
-use super::bytes;
-use super::changed;
-use super::drain;
-use super::ingest;
-use super::key_of;
-use super::opened;
-use super::seen;
-use super::timestamp;
+use super::samples::bytes;
+use super::samples::changed;
+use super::samples::drain;
+use super::samples::ingest;
+use super::samples::key_of;
+use super::samples::opened;
+use super::samples::seen;
+use super::samples::timestamp;
 use crate::asset::AssetId;
 use crate::asset::Changes;
 use crate::asset::ContentDigest;

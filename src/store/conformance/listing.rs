@@ -1,10 +1,10 @@
 //! Listing and searching.
 
 use super::Fixture;
-use super::changed;
-use super::ingest;
-use super::seen;
-use super::timestamp;
+use super::samples::changed;
+use super::samples::ingest;
+use super::samples::seen;
+use super::samples::timestamp;
 use crate::asset::AssetId;
 use crate::asset::Changes;
 use crate::asset::names;

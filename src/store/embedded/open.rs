@@ -18,6 +18,7 @@ use super::schema;
 use crate::event::Event;
 use crate::store::Cause;
 use crate::store::Disk;
+use crate::store::parts;
 use crate::task;
 
 /// Told of what the store finds by itself.
@@ -30,7 +31,7 @@ pub struct Options {
     pub storage_root: PathBuf,
     /// Does the file operations.
     pub disk: Disk,
-    /// Time between two walks of the background verifier; `None` for none.
+    /// Time from the beginning of one walk of the background verifier to that of the next; `None` for none.
     pub verify_interval: Option<Duration>,
     /// Bytes a second that it hashes.
     pub verify_bytes_per_sec: u64,
@@ -156,7 +157,8 @@ fn holds_assets(root: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Removes what a crash left in the spool folder: ingests, whole files that no row knows, parts of stored assets.
+/// Removes what a crash left in the spool folder: ingests, whole files that no row knows, parts of stored assets, and
+/// parts that nobody went on with.
 fn reclaim(layout: &Layout, connection: &Connection) -> Result<(), Cause> {
     let mut known = connection.prepare("SELECT 1 FROM whole WHERE name = ?1")?;
     for entry in std::fs::read_dir(&layout.spool)? {
@@ -177,5 +179,6 @@ fn reclaim(layout: &Layout, connection: &Connection) -> Result<(), Cause> {
             tracing::info!(file = name, "removed what a crash left behind");
         }
     }
+    parts::remove_old(&layout.spool)?;
     Ok(())
 }

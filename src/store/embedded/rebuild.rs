@@ -3,7 +3,8 @@
 //! The name of a flat file gives timestamp and id, its bytes are hashed whole, its attribute gives the document. What
 //! the old index can still tell is taken too: contents that were not flat files yet, and documents that an attribute
 //! has only in part, and assets whose content was missing or is not found now, which are missing in the new index, so
-//! that they are not forgotten. The old index is renamed, never deleted.
+//! that they are not forgotten. Where an attribute does not say all that the new index does, the write-back writes it
+//! again, so that the next rebuild finds it too. The old index is renamed, never deleted.
 
 use std::fs::File;
 use std::io;
@@ -178,6 +179,14 @@ fn swap(layout: &Layout, disk: &Disk, new: &Path) -> Result<Option<PathBuf>, Reb
     Ok(kept)
 }
 
+/// An asset on its way into the new index.
+struct Adopted {
+    record: Record,
+    extension: String,
+    /// Its attribute does not say what its document does.
+    is_stale: bool,
+}
+
 /// Hashes a file; the inner error says why it is not the content its name says.
 fn examine(path: &Path, timestamp: Timestamp, id: AssetId) -> io::Result<Result<(AssetKey, ContentDigest), String>> {
     let mut verifier = Verifier::new(timestamp);
@@ -187,30 +196,34 @@ fn examine(path: &Path, timestamp: Timestamp, id: AssetId) -> io::Result<Result<
 }
 
 /// Finds the document of a sound content.
-fn describe(path: &Path, key: AssetKey, content: ContentDigest, old: &Old, rebuilt: &mut Rebuilt) -> (Record, String) {
+fn describe(path: &Path, key: AssetKey, content: ContentDigest, old: &Old, rebuilt: &mut Rebuilt) -> Adopted {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_owned();
-    let (origin, document) = match (old.record(&key.id), attribute::get(path)) {
-        (Some(record), _) => (record.origin, record.document),
+    let (origin, document, is_stale) = match (old.record(&key.id), attribute::get(path)) {
+        (Some(Record { origin, document, .. }), found) => {
+            let says_all =
+                found.is_some_and(|found| (found.missing, found.origin) == (0, origin) && found.document == document);
+            (origin, document, !says_all)
+        }
         (None, Some(found)) => {
             if found.missing > 0 {
                 let (count, names) = (found.missing, found.names);
                 rebuilt.unrecovered.push(Unrecovered::Fields { id: key.id, count, names });
             }
-            (found.origin, found.document)
+            (found.origin, found.document, false)
         }
         (None, None) => {
             rebuilt.unrecovered.push(Unrecovered::Document(key.id));
-            (Origin::Here, LocalDocument::default())
+            (Origin::Here, LocalDocument::default(), false)
         }
     };
     let record = Record { key, content, document, origin, presence: Presence::Here, arrival: Arrival(0) };
-    (record, extension)
+    Adopted { record, extension, is_stale }
 }
 
 fn write(
     connection: &Connection,
     labels: &mut LabelNumbers,
-    batch: &mut Vec<(Record, String)>,
+    batch: &mut Vec<Adopted>,
     rebuilt: &mut Rebuilt,
 ) -> rusqlite::Result<()> {
     let mut refused = None;
@@ -218,7 +231,7 @@ fn write(
     let mut index = Index::new(connection, sums, labels);
     let written = index.write_all(std::iter::once(|index: &mut Index<'_>| {
         let rows = batch.len();
-        let mut adopted = batch.drain(..).try_for_each(|(record, extension)| index.adopt(record, &extension));
+        let mut adopted = batch.drain(..).try_for_each(|adopted| adopt(index, adopted));
         if adopted.is_ok() {
             adopted = index.index_texts(rows);
         }
@@ -235,6 +248,16 @@ fn write(
     rebuilt.assets = sums.assets;
     rebuilt.bytes = sums.bytes;
     rebuilt.missing = sums.missing;
+    Ok(())
+}
+
+fn adopt(index: &mut Index<'_>, adopted: Adopted) -> Result<(), WriteError> {
+    let Adopted { record, extension, is_stale } = adopted;
+    let id = record.key.id;
+    index.adopt(record, &extension)?;
+    if is_stale {
+        index.run("INSERT OR IGNORE INTO stale SELECT number FROM asset WHERE id = ?1", [id.as_bytes()])?;
+    }
     Ok(())
 }
 
@@ -255,7 +278,7 @@ impl Old {
 
     /// Reads on behind a row, and returns as missing what the new index does not know; none at the end, or where the
     /// old index cannot be read any further.
-    fn not_in(&self, new: &Connection, after: i64) -> rusqlite::Result<Option<(i64, Vec<(Record, String)>)>> {
+    fn not_in(&self, new: &Connection, after: i64) -> rusqlite::Result<Option<(i64, Vec<Adopted>)>> {
         let Some(connection) = &self.0 else { return Ok(None) };
         let rows = row::numbered(connection, after, limits::WRITES_PER_COMMIT).unwrap_or_default();
         let Some((last, _)) = rows.last() else { return Ok(None) };
@@ -267,7 +290,9 @@ impl Old {
             }
             let Ok(Some(stored)) = row::by_number(connection, number) else { continue };
             if let Ok(record) = stored.record() {
-                missing.push((Record { presence: Presence::Missing, ..record }, stored.extension));
+                let record = Record { presence: Presence::Missing, ..record };
+                // It has no file to describe; the one that comes again is described then.
+                missing.push(Adopted { record, extension: stored.extension, is_stale: false });
             }
         }
         Ok(Some((last, missing)))

@@ -54,6 +54,7 @@ use crate::store::SpooledBytes;
 use crate::store::Store;
 use crate::store::Verification;
 use crate::store::WriteError;
+use crate::store::parts;
 use crate::task::Group;
 
 /// About what a row and its labels put into the index beside the content, in bytes.
@@ -122,6 +123,8 @@ impl EmbeddedStore {
             let walk = verify::background(Arc::clone(&inner), interval, options.verify_bytes_per_sec);
             tasks.spawn_until_cancelled("verifier", walk);
         }
+        let removing = parts::keep_removing_old(inner.layout.spool.clone(), limits::PARTS_LOOKED_AT_EVERY);
+        tasks.spawn_until_cancelled("parts", removing);
         Ok(Self { inner, tasks })
     }
 

@@ -131,30 +131,47 @@ pub(super) async fn one(inner: &Arc<Inner>, id: AssetId) -> Result<Option<Verifi
     }
 }
 
-/// Walks everything again and again, slowly, and goes on after a restart where it was.
+/// Walks everything again and again, slowly: a walk begins `interval` after the one before began, or when that one is
+/// over if it took longer. After a restart it goes on where it was.
 pub(super) async fn background(inner: Arc<Inner>, interval: Duration, bytes_per_sec: u64) {
     loop {
         let position = inner.read(|connection| position(connection).map_err(index_error)).await;
-        let (mut after, finished_ms) = position.unwrap_or_default();
-        if after == 0 {
-            let since = Duration::from_millis(task::now_ms().saturating_sub(finished_ms));
-            tokio::time::sleep(interval.saturating_sub(since)).await;
-        }
-        if let Err(error) = walk(&inner, &mut after, bytes_per_sec).await {
+        let (mut after, began_ms) = position.unwrap_or_default();
+        let walked = async {
+            if after == 0 {
+                tokio::time::sleep(until_next(interval, began_ms, task::now_ms())).await;
+                let now = signed(task::now_ms());
+                let noted = inner.writer.run(0, move |index| index.set_counter(BEGAN, now));
+                noted.await.map_err(|error| ReadError::Index(error.into()))?;
+            }
+            walk(&inner, &mut after, bytes_per_sec).await
+        };
+        if let Err(error) = walked.await {
             tracing::warn!(%error, "the background verification stopped and is tried again later");
             tokio::time::sleep(limits::WRITE_BACK_PAUSE.1).await;
         }
     }
 }
 
-/// Where the walk is, and when the last one ended in Unix milliseconds.
+/// How long to wait for the next walk. A clock that was set back holds it up by one interval at most.
+fn until_next(interval: Duration, began_ms: u64, now_ms: u64) -> Duration {
+    interval.saturating_sub(Duration::from_millis(now_ms.saturating_sub(began_ms)))
+}
+
+/// Counter: behind which row the walk is; 0 between two walks.
+const AFTER: &str = "verify_after";
+
+/// Counter: when the last walk began, in Unix milliseconds.
+pub(super) const BEGAN: &str = "verify_began_ms";
+
+/// Where the walk is, and when the last one began in Unix milliseconds; zero when none has.
 fn position(connection: &rusqlite::Connection) -> rusqlite::Result<(i64, u64)> {
     let value = |name: &str| {
         let mut statement = connection.prepare_cached("SELECT value FROM counter WHERE name = ?1")?;
         let mut rows = statement.query([name])?;
         rows.next()?.map_or(Ok(0_i64), |row| row.get(0))
     };
-    Ok((value("verify_after")?, value("verify_ended_ms")?.cast_unsigned()))
+    Ok((value(AFTER)?, value(BEGAN)?.cast_unsigned()))
 }
 
 async fn walk(inner: &Arc<Inner>, after: &mut i64, bytes_per_sec: u64) -> Result<(), ReadError> {
@@ -171,11 +188,8 @@ async fn walk(inner: &Arc<Inner>, after: &mut i64, bytes_per_sec: u64) -> Result
             let millis = bytes.saturating_mul(1000) / bytes_per_sec.max(1);
             tokio::time::sleep(Duration::from_millis(millis)).await;
         }
-        let (at, now) = (if ended { 0 } else { *after }, signed(task::now_ms()));
-        let noted = inner.writer.run(0, move |index| {
-            index.set_counter("verify_after", at)?;
-            if ended { index.set_counter("verify_ended_ms", now) } else { Ok(()) }
-        });
+        let at = if ended { 0 } else { *after };
+        let noted = inner.writer.run(0, move |index| index.set_counter(AFTER, at));
         noted.await.map_err(|error| ReadError::Index(error.into()))?;
         if ended {
             *after = 0;
@@ -279,4 +293,25 @@ fn write_aside(disk: &Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn index_error(source: rusqlite::Error) -> ReadError {
     super::readers::index(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_begins_one_interval_after_the_last_one_began() {
+        let hours = |hours: u64| Duration::from_hours(hours);
+        let at = |after_hours: u64| 1_700_000_000_000 + after_hours * 3_600_000;
+        for (began, now, waits) in [
+            (0, at(0), hours(0)),
+            (at(0), at(0), hours(12)),
+            (at(0), at(5), hours(7)),
+            (at(0), at(12), hours(0)),
+            (at(0), at(30), hours(0)),
+            (at(5), at(0), hours(12)),
+        ] {
+            assert_eq!(until_next(hours(12), began, now), waits, "began {began}, now {now}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The listener: who is answered, on every path, and how it ends.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use tokio::io::AsyncReadExt;
@@ -29,7 +30,11 @@ const PATHS: [(&str, &str); 15] = [
 ];
 
 async fn serve(face: &Face, group: &Group) -> u16 {
-    let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+    serve_at("127.0.0.1:0", face, group).await
+}
+
+async fn serve_at(address: &str, face: &Face, group: &Group) -> u16 {
+    let listener = Listener::bind(address).await.unwrap();
     let port = listener.address().port();
     let served = listener.served(face.router.clone());
     group.spawn("face", served(group.child("face")));
@@ -42,7 +47,11 @@ fn group() -> Group {
 
 /// Sends the head of a request and returns the answer up to the end of the connection.
 async fn answer(port: u16, head: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    answer_at(Ipv4Addr::LOCALHOST, port, head).await
+}
+
+async fn answer_at(address: Ipv4Addr, port: u16, head: &str) -> String {
+    let mut stream = TcpStream::connect((address, port)).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     // A stream of events has no end; its head is enough.
@@ -107,4 +116,26 @@ async fn an_address_in_use_is_named() {
     let address = first.address().to_string();
     let error = Listener::bind(&address).await.unwrap_err();
     assert!(error.to_string().contains(&address), "{error}");
+}
+
+#[tokio::test]
+async fn a_listener_everywhere_answers_to_the_address_it_was_reached_at() {
+    let (face, group) = (Face::new(), group());
+    let (everywhere, here) = (serve_at("0.0.0.0:0", &face, &group).await, serve(&face, &group).await);
+    // Every 127.x.y.z is this machine; the second stands for its address in a network.
+    let (loopback, network) = (Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2));
+    for (at, port, host, answered) in [
+        (network, everywhere, format!("127.0.0.2:{everywhere}"), true),
+        (network, everywhere, "127.0.0.2".to_owned(), true),
+        (network, everywhere, format!("127.0.0.3:{everywhere}"), false),
+        (network, everywhere, format!("evil.example:{everywhere}"), false),
+        (loopback, everywhere, format!("127.0.0.2:{everywhere}"), false),
+        (loopback, here, format!("127.0.0.2:{here}"), false),
+    ] {
+        let head = format!("GET /api/v1/can/0/list HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = answer_at(at, port, &head).await;
+        let status = if answered { "HTTP/1.1 200" } else { "HTTP/1.1 403" };
+        assert!(answer.starts_with(status), "{at} {host}: {answer}");
+    }
+    group.shut_down().await;
 }

@@ -360,7 +360,7 @@ async fn a_wrong_key_ends_the_start_with_its_reason() {
     let mut options = options(&url, dir.path());
     options.key = super::SyncKey::new("a secret that is wrong");
     let error = open(options, &group).await.unwrap_err();
-    let text = super::super::follow::in_one_line(&error);
+    let text = crate::telemetry::causes(&error);
     assert!(text.contains(&url) && text.contains("403"), "{text}");
     assert!(!text.contains("a secret"), "{text}");
 }

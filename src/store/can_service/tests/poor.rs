@@ -84,6 +84,10 @@ struct Inner {
     page: usize,
     /// Pages of the listing that were answered.
     pages: usize,
+    /// Assets whose content spoils every answer it is part of, and how.
+    spoiled: BTreeMap<AssetId, Fault>,
+    /// How often the content of an asset was asked for.
+    asked: BTreeMap<AssetId, usize>,
 }
 
 pub(super) struct PoorService {
@@ -135,6 +139,20 @@ impl PoorService {
     /// Returns how many pages of the listing were answered.
     pub(super) fn pages(&self) -> usize {
         self.lock().pages
+    }
+
+    /// Makes every answer with the content of an asset come to a fault; `None` for no more.
+    pub(super) fn spoil(&self, id: AssetId, fault: Option<Fault>) {
+        let mut inner = self.lock();
+        match fault {
+            Some(fault) => inner.spoiled.insert(id, fault),
+            None => inner.spoiled.remove(&id),
+        };
+    }
+
+    /// Returns how often the content of an asset was asked for.
+    pub(super) fn asked(&self, id: &AssetId) -> usize {
+        self.lock().asked.get(id).copied().unwrap_or(0)
     }
 
     /// Returns how many writes and pushes were carried out.
@@ -239,11 +257,21 @@ async fn hashes(
 async fn pull(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result<Response, Response> {
     let fault = service.fault("/sync/pull", &headers)?;
     let wanted = v1::PullRequest::decode(body).unwrap();
-    let inner = service.lock();
-    let assets: Vec<v1::Asset> = wanted
-        .hashes
+    let mut inner = service.lock();
+    let ids: Vec<AssetId> = wanted.hashes.iter().map(|hash| AssetId::try_from(&hash[..]).unwrap()).collect();
+    let mut spoils = None;
+    if !wanted.metadata_only {
+        ids.iter().for_each(|id| *inner.asked.entry(*id).or_default() += 1);
+        spoils = ids.iter().find_map(|id| inner.spoiled.get(id).map(|fault| (*id, *fault)));
+    }
+    if matches!(spoils, Some((_, Fault::Fails))) {
+        return Err(failed());
+    }
+    // It is the last that comes, and not whole.
+    let come = spoils.map_or(ids.len(), |(bad, _)| ids.iter().position(|id| *id == bad).unwrap() + 1);
+    let assets: Vec<v1::Asset> = ids[..come]
         .iter()
-        .filter_map(|hash| inner.assets.get(&AssetId::try_from(&hash[..]).unwrap()))
+        .filter_map(|id| inner.assets.get(id))
         .map(|asset| {
             let mut content = asset.content.to_vec();
             if fault == Some(Fault::Lies)
@@ -261,6 +289,11 @@ async fn pull(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result
             }
         })
         .collect();
+    if matches!(spoils, Some((_, Fault::Cuts))) {
+        let mut cut = v1::Bundle { assets, count: None }.encode_to_vec();
+        cut.pop();
+        return Ok(cut.into_response());
+    }
     let count = u32::try_from(assets.len()).ok();
     Ok(answer(v1::Bundle { assets, count }.encode_to_vec(), fault))
 }

@@ -1,0 +1,147 @@
+//! Reading and verifying contents of the service, before their assets are shown.
+//!
+//! Many come in one answer. One that breaks its answer must not keep back the others: they are asked for again without
+//! it, and it alone waits for a better time.
+
+use super::FollowError;
+use super::ServiceError;
+use super::Shared;
+use super::bundle;
+use super::client::Pieces;
+use super::locked;
+use super::notice::Shown;
+use super::notice::shown;
+use super::unreadable::Fault;
+use crate::asset::AssetId;
+use crate::asset::Verifier;
+use crate::limits;
+use crate::proto::can::v1;
+use crate::telemetry::causes;
+
+/// An answer that broke off.
+struct Broken {
+    /// Of what was wanted, that which has not come.
+    left: Vec<AssetId>,
+    /// The asset at which it broke off, and its version; unknown when that was between two assets.
+    at: Option<(AssetId, Vec<u8>)>,
+    error: ServiceError,
+}
+
+impl Shared {
+    /// Reads and verifies contents, and shows those assets that are sound. Returns those to be read at a later time,
+    /// because they broke the answer they came in.
+    pub(super) async fn read_contents(&self, ids: &[AssetId]) -> Result<Vec<AssetId>, FollowError> {
+        let mut put_off = Vec::new();
+        for batch in ids.chunks(limits::SERVICE_BATCH) {
+            let mut wanted = Vec::with_capacity(batch.len());
+            {
+                let (putting, unreadable) = (locked(&self.putting), locked(&self.unreadable));
+                for id in batch.iter().filter(|id| !putting.contains(id)) {
+                    match unreadable.pausing(id) {
+                        None => wanted.push(*id),
+                        Some(Fault::BrokeOff) => put_off.push(*id),
+                        Some(Fault::Unsound) => {}
+                    }
+                }
+            }
+            let mut calls = vec![wanted];
+            while let Some(wanted) = calls.pop() {
+                if wanted.is_empty() {
+                    continue;
+                }
+                let Some(Broken { mut left, at, error }) = self.read_bundle(wanted).await? else { continue };
+                let (id, version) = match at {
+                    Some(bad) => bad,
+                    None if left.len() > 1 => {
+                        let rest = left.split_off(left.len() / 2);
+                        calls.extend([rest, left]);
+                        continue;
+                    }
+                    None => {
+                        // Asked for alone. Whether it is the content or the service, its metadata tells.
+                        let Some(seen) = self.read(&left).await?.pop() else { continue };
+                        (seen.key.id, seen.version)
+                    }
+                };
+                let reason = causes(&error);
+                tracing::warn!(asset = %id, reason, "a content of the can service cannot be read; it is tried again later");
+                locked(&self.unreadable).note(id, version, Fault::BrokeOff, reason);
+                put_off.push(id);
+                left.retain(|other| *other != id);
+                calls.push(left);
+            }
+        }
+        Ok(put_off)
+    }
+
+    /// Reads the contents of one answer up to its end, or to where it breaks off.
+    async fn read_bundle(&self, wanted: Vec<AssetId>) -> Result<Option<Broken>, FollowError> {
+        let mut left = wanted;
+        let mut reader = match self.client.pull(&left, false).await {
+            // It may be one content that the service stumbles over.
+            Err(error @ ServiceError::Refused { status: 500.., .. }) => {
+                return Ok(Some(Broken { left, at: None, error }));
+            }
+            answered => self.noted(answered)?,
+        };
+        loop {
+            let head = match reader.next().await {
+                Ok(Some(head)) => head.asset,
+                Ok(None) => break,
+                Err(error) => return Ok(Some(Broken { left, at: None, error: error.into() })),
+            };
+            let at = AssetId::try_from(&head.hash[..]).ok().filter(|id| left.contains(id));
+            let version = head.version.to_vec();
+            match hash(&mut reader, head).await {
+                Ok((seen, verifier)) => {
+                    left.retain(|id| *id != seen.key.id);
+                    self.verified(seen, verifier).await?;
+                }
+                Err(error) => return Ok(Some(Broken { left, at: at.map(|id| (id, version)), error })),
+            }
+        }
+        // What did not come is no longer there.
+        let mut unreadable = locked(&self.unreadable);
+        left.iter().for_each(|id| unreadable.forget(id));
+        Ok(None)
+    }
+
+    /// Shows an asset whose content was read, if that is the right one.
+    async fn verified(&self, seen: Shown, verifier: Verifier) -> Result<(), FollowError> {
+        let id = seen.key.id;
+        match verifier.finish(&id) {
+            Ok(proof) => {
+                locked(&self.unreadable).forget(&id);
+                self.show(Shown { key: proof.key(), ..seen }, proof.content()).await
+            }
+            Err(error) => {
+                tracing::error!(asset = %id, %error, "the can service holds a content that is not the asset's");
+                locked(&self.unreadable).note(id, seen.version, Fault::Unsound, error.to_string());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Hashes the content that a bundle has come to.
+async fn hash(reader: &mut bundle::Reader<Pieces>, asset: v1::Asset) -> Result<(Shown, Verifier), ServiceError> {
+    let seen = shown(asset)?;
+    let mut verifier = Verifier::new(seen.key.timestamp);
+    while let Some(piece) = reader.content().await? {
+        verifier = hashed(verifier, piece).await;
+    }
+    Ok((seen, verifier))
+}
+
+/// Hashes a piece, off the runtime when it is large.
+pub(super) async fn hashed(mut verifier: Verifier, piece: bytes::Bytes) -> Verifier {
+    if piece.len() as u64 <= limits::SMALL_CONTENT_BYTES {
+        verifier.update(&piece);
+        return verifier;
+    }
+    let hashing = tokio::task::spawn_blocking(move || {
+        verifier.update(&piece);
+        verifier
+    });
+    hashing.await.expect("hashing does not panic")
+}

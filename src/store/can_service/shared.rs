@@ -1,0 +1,54 @@
+//! What the store and the task that follows the service share.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use super::ServiceError;
+use super::client::Client;
+use super::index::Index;
+use super::unreadable::Unreadable;
+use crate::asset::AssetId;
+use crate::asset::HostId;
+use crate::store::Disk;
+use crate::telemetry::causes;
+
+/// What the store and the task that follows the service share.
+pub(super) struct Shared {
+    pub(super) client: Client,
+    pub(super) index: Index,
+    pub(super) host: HostId,
+    pub(super) disk: Disk,
+    pub(super) spool_dir: PathBuf,
+    /// One at a time changes an asset, here and at the service.
+    pub(super) locks: Vec<tokio::sync::Mutex<()>>,
+    /// Why the service did not answer last, for people.
+    pub(super) trouble: Mutex<Option<String>>,
+    /// Assets that are being handed to the service right now.
+    pub(super) putting: Mutex<HashSet<AssetId>>,
+    /// Contents at the service that cannot be read.
+    pub(super) unreadable: Mutex<Unreadable>,
+}
+
+/// Locks; what a panic left behind is as good as before.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Waits until nobody else changes the asset.
+    pub(super) async fn lock(&self, id: &AssetId) -> tokio::sync::MutexGuard<'_, ()> {
+        self.locks[usize::from(id.as_bytes()[0]) % self.locks.len()].lock().await
+    }
+
+    /// Notes whether the service can be used.
+    pub(super) fn noted<T>(&self, result: Result<T, ServiceError>) -> Result<T, ServiceError> {
+        *locked(&self.trouble) = match &result {
+            Err(error) if !error.is_refusal() => Some(causes(error)),
+            _ => None,
+        };
+        result
+    }
+}

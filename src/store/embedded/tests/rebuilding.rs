@@ -1,0 +1,195 @@
+//! A new index from the files.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::content;
+use super::damage;
+use super::get;
+use super::open;
+use super::put;
+use super::seen;
+use crate::asset::Changes;
+use crate::asset::names;
+use crate::store::Disk;
+use crate::store::Presence;
+use crate::store::Query;
+use crate::store::Store;
+use crate::store::embedded::EmbeddedStore;
+use crate::store::embedded::OpenError;
+use crate::store::embedded::Options;
+use crate::store::embedded::Part;
+use crate::store::embedded::RebuildError;
+use crate::store::embedded::Rebuilt;
+use crate::store::embedded::Unrecovered;
+use crate::store::embedded::attribute;
+use crate::store::embedded::layout;
+use crate::store::embedded::rebuild;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_is_gone_is_rebuilt_from_the_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let whole = put(&store, b"whole", 1, Changes::new().set(names::PATH, "a/b").add_tag("t")).await;
+    let long = Changes::new().set(names::DESCRIPTION, "x".repeat(10_000)).set(names::USER, "ann");
+    let part = put(&store, &content(100_000, 1), 2, long).await;
+    let bad = put(&store, &content(100_000, 2), 3, Changes::new()).await;
+    let bare = put(&store, b"bare", 4, Changes::new()).await;
+    store.close().await;
+    let attributes = xattr::SUPPORTED_PLATFORM
+        && xattr::get(dir.path().join(layout::flat_name(&whole.key, "")), attribute::NAME).is_ok_and(|a| a.is_some());
+    damage(dir.path(), &bad);
+    if attributes {
+        xattr::remove(dir.path().join(layout::flat_name(&bare.key, "")), attribute::NAME).unwrap();
+    }
+    for name in [".can.db", ".can.db-wal", ".can.db-shm"] {
+        let _ = std::fs::remove_file(dir.path().join(name));
+    }
+    let refused = EmbeddedStore::open(Options::new(dir.path())).await;
+    assert!(matches!(refused, Err(OpenError::NoIndex(_))));
+
+    let rebuilt = rebuild(dir.path(), &Disk::default(), |_| {}).unwrap();
+    assert_eq!((rebuilt.assets, rebuilt.bytes, rebuilt.old_index), (3, 100_009, None));
+    let content_lost = rebuilt.unrecovered.iter().filter(|lost| matches!(lost, Unrecovered::Content { .. }));
+    assert_eq!(content_lost.count(), 1);
+    assert!(rebuilt.unrecovered.contains(&Unrecovered::Document(bare.key.id)));
+    let store = open(dir.path()).await;
+    assert_eq!(get(&store, &whole.key.id).await.unwrap(), b"whole");
+    assert!(store.record(&bad.key.id).await.unwrap().is_none());
+    let found = store.record(&whole.key.id).await.unwrap().unwrap();
+    assert!(found.arrival > whole.arrival, "whoever followed the old index sees all again");
+    if attributes {
+        assert_eq!(rebuilt.unrecovered.len(), 3);
+        assert_eq!(found.document, whole.document);
+        let names = vec!["description".to_owned()];
+        assert!(rebuilt.unrecovered.contains(&Unrecovered::Fields { id: part.key.id, count: 1, names }));
+        let found = store.record(&part.key.id).await.unwrap().unwrap();
+        assert_eq!(found.document.metadata().user.as_deref(), Some("ann"));
+    } else {
+        println!("SKIPPED metadata of the rebuild: this file system has no attributes");
+        assert!(std::env::var_os("CAN_SYNC_REQUIRE_ALL").is_none());
+    }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_takes_what_the_old_index_still_has_and_keeps_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let long = Changes::new().set(names::DESCRIPTION, "x".repeat(10_000));
+    let flat = put(&store, b"flat", 1, long).await;
+    store.close().await;
+    let store = open(dir.path()).await;
+    let small = put(&store, b"in the index", 2, Changes::new().add_tag("t")).await;
+    let large = put(&store, &content(100_000, 1), 3, Changes::new()).await;
+    // As after a crash: nothing was written back.
+    drop(store);
+    let rebuilt = loop {
+        match rebuild(dir.path(), &Disk::default(), |_| {}) {
+            Err(RebuildError::Open(OpenError::Locked(_))) => tokio::time::sleep(Duration::from_millis(20)).await,
+            other => break other.unwrap(),
+        }
+    };
+    assert_eq!((rebuilt.assets, &rebuilt.unrecovered), (3, &vec![]));
+    assert!(rebuilt.old_index.unwrap().exists());
+    let store = open(dir.path()).await;
+    for record in [flat, small, large] {
+        assert_eq!(store.record(&record.key.id).await.unwrap().unwrap().document, record.document);
+        assert!(get(&store, &record.key.id).await.is_some());
+    }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_does_not_forget_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let mut records = Vec::new();
+    for n in 0..5 {
+        let changes = Changes::new().set(names::PATH, format!("folder {n}")).add_tag("t");
+        records.push(put(&store, &content(100_000, n), u64::from(n), changes).await);
+    }
+    store.close().await;
+    // Known as missing, known as damaged, gone unnoticed, damaged unnoticed, and sound.
+    std::fs::remove_file(dir.path().join(layout::flat_name(&records[0].key, ""))).unwrap();
+    damage(dir.path(), &records[1]);
+    let store = open(dir.path()).await;
+    store.verify_all(Part::ALL, |_| true).await.unwrap();
+    store.close().await;
+    std::fs::remove_file(dir.path().join(layout::flat_name(&records[2].key, ""))).unwrap();
+    damage(dir.path(), &records[3]);
+
+    let rebuilt = rebuild(dir.path(), &Disk::default(), |_| {}).unwrap();
+    assert_eq!((rebuilt.assets, rebuilt.missing, rebuilt.unrecovered.len()), (1, 4, 1));
+    let store = open(dir.path()).await;
+    for record in &records[..4] {
+        let now = store.record(&record.key.id).await.unwrap().unwrap();
+        assert_eq!((now.presence, &now.document), (Presence::Missing, &record.document));
+        assert!(now.arrival > record.arrival, "whoever follows the store learns of it");
+    }
+    assert_eq!(store.health().await.unwrap().missing, 4);
+    assert_eq!(store.page(&Query::default()).await.unwrap().total, 1);
+    for n in 0..4 {
+        put(&store, &content(100_000, n), u64::from(n), Changes::new()).await;
+    }
+    assert_eq!(store.page(&Query { text: Some("folder 3".into()), ..Query::default() }).await.unwrap().total, 1);
+    store.close().await;
+    let store = open(dir.path()).await;
+    for (n, record) in (0..).zip(&records) {
+        assert!(get(&store, &record.key.id).await.unwrap() == content(100_000, n));
+    }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_from_an_old_index_survives_the_loss_of_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let flat = put(&store, b"flat", 1, Changes::new().set(names::PATH, "a/b")).await;
+    store.close().await;
+    let attribute = xattr::get(dir.path().join(layout::flat_name(&flat.key, "")), attribute::NAME);
+    if !attribute.is_ok_and(|attribute| attribute.is_some()) {
+        println!("SKIPPED what attributes keep: this file system has none");
+        assert!(std::env::var_os("CAN_SYNC_REQUIRE_ALL").is_none());
+        return;
+    }
+    let store = open(dir.path()).await;
+    let small = put(&store, b"in the index", 2, Changes::new().add_tag("t")).await;
+    let flat = store.edit(&flat.key.id, seen(Changes::new().add_tag("later"))).await.unwrap().unwrap();
+    // As after a crash: nothing was written back. What the thread has done all the same is undone.
+    drop(store);
+    rebuilt(dir.path()).await;
+    for record in [&flat, &small] {
+        let _ = xattr::remove(dir.path().join(layout::flat_name(&record.key, "")), attribute::NAME);
+    }
+    // From the old index once more, and written back.
+    rebuilt(dir.path()).await;
+    open(dir.path()).await.close().await;
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with(".can.db") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+
+    let found = rebuilt(dir.path()).await;
+    assert_eq!((found.assets, found.old_index, found.unrecovered), (2, None, vec![]));
+    let store = open(dir.path()).await;
+    for record in [flat, small] {
+        assert_eq!(store.record(&record.key.id).await.unwrap().unwrap().document, record.document);
+    }
+    store.close().await;
+}
+
+/// Rebuilds, once the threads of a store that was dropped have let go of the folder.
+async fn rebuilt(root: &Path) -> Rebuilt {
+    let rebuilding = async {
+        loop {
+            match rebuild(root, &Disk::default(), |_| {}) {
+                Err(RebuildError::Open(OpenError::Locked(_))) => tokio::time::sleep(Duration::from_millis(20)).await,
+                other => return other.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), rebuilding).await.unwrap()
+}

@@ -1,0 +1,117 @@
+//! Contents that are damaged or gone.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::content;
+use super::damage;
+use super::get;
+use super::open;
+use super::put;
+use crate::asset::Changes;
+use crate::event::Event;
+use crate::store::Presence;
+use crate::store::Store;
+use crate::store::Verification;
+use crate::store::embedded::EmbeddedStore;
+use crate::store::embedded::Notice;
+use crate::store::embedded::Options;
+use crate::store::embedded::Part;
+use crate::store::embedded::layout;
+use crate::store::embedded::schema;
+use crate::store::embedded::verify;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verification_of_everything_finds_what_is_wrong_and_tells() {
+    let dir = tempfile::tempdir().unwrap();
+    let told: Arc<Mutex<Vec<Event>>> = Arc::default();
+    let tell = Arc::clone(&told);
+    let notice: Notice = Arc::new(move |event| tell.lock().unwrap().push(event));
+    let options = Options { notice, ..Options::new(dir.path()) };
+    let store = EmbeddedStore::open(options.clone()).await.unwrap();
+    let mut records = Vec::new();
+    for n in 0..10 {
+        records.push(put(&store, &content(1000 * (1 + 20 * n as usize), n), u64::from(n), Changes::new()).await);
+    }
+    store.close().await;
+    damage(dir.path(), &records[3]);
+    std::fs::remove_file(dir.path().join(layout::flat_name(&records[5].key, ""))).unwrap();
+    let store = EmbeddedStore::open(options).await.unwrap();
+    let mut sum = 0;
+    for n in 1..=3 {
+        sum += store.verify_all(Part { n, of: 3 }, |_| true).await.unwrap().assets;
+    }
+    assert_eq!(sum, 10, "the parts are the whole");
+    let again = store.verify_all(Part::ALL, |_| true).await.unwrap();
+    assert_eq!(again.missing, [records[3].key.id, records[5].key.id]);
+    let record = store.record(&records[5].key.id).await.unwrap().unwrap();
+    assert_eq!(record.presence, Presence::Missing);
+    assert!(
+        matches!(&told.lock().unwrap()[..], [Event::AssetQuarantined { id, .. }] if *id == records[3].key.id),
+        "one event"
+    );
+    assert_eq!(std::fs::read_dir(dir.path().join(".trash/quarantine")).unwrap().count(), 1);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_background_verifier_finds_damage_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let record = put(&store, &content(100_000, 1), 1, Changes::new()).await;
+    store.close().await;
+    damage(dir.path(), &record);
+    let (told, mut events) = tokio::sync::mpsc::channel(8);
+    let notice: Notice = Arc::new(move |event| drop(told.try_send(event)));
+    let options = Options { notice, verify_interval: Some(Duration::from_millis(10)), ..Options::new(dir.path()) };
+    let store = EmbeddedStore::open(options).await.unwrap();
+    let event = tokio::time::timeout(Duration::from_mins(1), events.recv()).await.unwrap().unwrap();
+    assert!(matches!(event, Event::AssetQuarantined { id, .. } if id == record.key.id));
+    assert_eq!(store.verify(&record.key.id).await.unwrap(), Some(Verification::Missing));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_file_is_noticed_when_it_is_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let record = put(&store, b"lost", 1, Changes::new()).await;
+    store.close().await;
+    std::fs::remove_file(dir.path().join(layout::flat_name(&record.key, ""))).unwrap();
+    let store = open(dir.path()).await;
+    assert!(get(&store, &record.key.id).await.is_none());
+    let now = store.record(&record.key.id).await.unwrap().unwrap();
+    assert_eq!(now.presence, Presence::Missing);
+    assert_eq!(store.arrivals(record.arrival, 10).await.unwrap(), [now]);
+    put(&store, b"lost", 1, Changes::new()).await;
+    assert_eq!(get(&store, &record.key.id).await.unwrap(), b"lost");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_that_began_long_ago_is_followed_by_the_next_although_it_ended_just_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let record = put(&store, &content(100_000, 1), 1, Changes::new()).await;
+    store.close().await;
+    damage(dir.path(), &record);
+    let now = i64::try_from(crate::task::now_ms()).unwrap();
+    let index = schema::connect(&dir.path().join(".can.db")).unwrap();
+    let two_hours_ago = now - 2 * 3_600_000;
+    for (name, value) in [(verify::BEGAN, two_hours_ago), ("verify_ended_ms", now), ("verify_after", 0)] {
+        index.execute("INSERT OR REPLACE INTO counter VALUES (?1, ?2)", (name, value)).unwrap();
+    }
+    drop(index);
+    let (told, mut events) = tokio::sync::mpsc::channel(8);
+    let notice: Notice = Arc::new(move |event| drop(told.try_send(event)));
+    let options = Options { notice, verify_interval: Some(Duration::from_hours(1)), ..Options::new(dir.path()) };
+    let store = EmbeddedStore::open(options).await.unwrap();
+    let event = tokio::time::timeout(Duration::from_mins(1), events.recv()).await.unwrap().unwrap();
+    assert!(matches!(event, Event::AssetQuarantined { id, .. } if id == record.key.id));
+    store.close().await;
+    let index = schema::connect(&dir.path().join(".can.db")).unwrap();
+    let sql = "SELECT value FROM counter WHERE name = ?1";
+    let began: i64 = index.query_row(sql, [verify::BEGAN], |row| row.get(0)).unwrap();
+    assert!(began >= now, "when it began is remembered over restarts");
+}
