@@ -1,9 +1,9 @@
 //! The one thread that writes the index.
 //!
 //! Who talks to whom: the store and its write-back send jobs through a bounded channel; the thread takes all that wait,
-//! up to a limit, gives each a savepoint inside one transaction, commits, and only then answers each of them. A job that
-//! is refused is rolled back alone. When the commit fails, every job of it fails, and the connection is closed and
-//! opened again before the next.
+//! up to a limit, does them in one transaction, commits, and only then answers each of them. A job is refused before it
+//! changes anything, and then alone. When one breaks off in the middle, or the commit fails, every job of it fails, and
+//! the connection is closed and opened again before the next.
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
