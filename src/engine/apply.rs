@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
 use super::hub::Told;
 use super::memory;
 use super::shared::Shared;
@@ -34,6 +37,7 @@ use crate::sync::Decision;
 use crate::sync::Input;
 use crate::sync::Kept;
 use crate::sync::Offer;
+use crate::sync::Received;
 use crate::sync::receive;
 use crate::task::now_ms;
 use crate::telemetry::causes;
@@ -71,11 +75,23 @@ pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>
         let rest = offers.split_off(offers.len().min(limits::OFFERS_DECIDED_TOGETHER));
         let ids: Vec<AssetId> = offers.iter().map(|offer| offer.key.id).collect();
         let known = shared.store.records(&ids).await;
-        let known = known.map(|known| known.into_iter().map(|record| (record.key.id, record)).collect::<HashMap<_, _>>());
+        let known =
+            known.map(|known| known.into_iter().map(|record| (record.key.id, record)).collect::<HashMap<_, _>>());
         let mut inputs = Vec::with_capacity(offers.len());
         for offer in std::mem::replace(&mut offers, rest) {
+            let asset = offer.key.id;
+            let Received { document, early } = receive(&offer.document, now_ms());
+            if let Some(ahead_ms) = ahead_ms(&early) {
+                tracing::warn!(
+                    peer = %peer.fmt_short(),
+                    asset = %asset.fmt_short(),
+                    ahead_secs = ahead_ms / 1000,
+                    "a change is stamped ahead of this host's clock and waits; check both clocks"
+                );
+                inputs.push((Arrival::default(), Input::Early { peer, asset, ahead_ms }));
+            }
             let decided = match &known {
-                Ok(known) => decide_one(shared, peer, &offer, known.get(&offer.key.id)).await,
+                Ok(known) => decide_one(shared, peer, &offer, document, known.get(&asset)).await,
                 Err(error) => Err(ApplyError::Records(causes(error))),
             };
             let (decision, arrival) = match decided {
@@ -83,7 +99,7 @@ pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>
                 Ok(Some((answer, arrival))) => (Decision::Answer(answer), arrival),
                 Err(error) => {
                     // Wanting it again later is what a failing disk leaves; the pause between tries is the plan's.
-                    tracing::warn!(asset = %offer.key.id.fmt_short(), error = %causes(&error), "an offer could not be decided");
+                    tracing::warn!(asset = %asset.fmt_short(), error = %causes(&error), "an offer could not be decided");
                     (Decision::Want, Arrival::default())
                 }
             };
@@ -98,12 +114,12 @@ async fn decide_one(
     shared: &Shared,
     peer: HostId,
     offer: &Offer,
+    offered: Document,
     known: Option<&Record>,
 ) -> Result<Option<Fate>, ApplyError> {
     if let Err(invalid) = validate_received(&offer.document) {
         return Ok(Some((Answer::Refused(invalid.to_string()), Arrival::default())));
     }
-    let offered = take(peer, offer);
     if let Some(record) = known.filter(|record| record.presence.is_here()) {
         return merge(shared, peer, record, offered).await.map(Some);
     }
@@ -177,16 +193,26 @@ async fn take_early_of(shared: &Shared, peer: HostId) -> Result<(), ApplyError> 
     Ok(())
 }
 
-/// Stores a fetched content with all versions that were offered for it.
-pub(super) async fn keep(shared: &Shared, key: AssetKey, offers: Vec<(HostId, Offer)>) {
-    let (outcome, arrival) = match keep_one(shared, key, &offers).await {
-        Ok((answer, arrival)) => (Kept::Answer(answer), arrival),
-        Err(error) => {
-            tracing::error!(asset = %key.id.fmt_short(), error = %causes(&error), "a received asset could not be stored");
-            (Kept::Failed, Arrival::default())
-        }
-    };
-    shared.tell(Told::Inputs(vec![(arrival, Input::Kept { asset: key.id, outcome })])).await;
+/// Stores fetched contents, each with all versions that were offered for it.
+pub(super) async fn keep(shared: &Shared, fetched: Vec<(AssetKey, Vec<(HostId, Offer)>)>) {
+    let keeping: FuturesUnordered<_> = fetched
+        .into_iter()
+        .map(|(key, offers)| async move {
+            let (outcome, arrival) = match keep_one(shared, key, &offers).await {
+                Ok((answer, arrival)) => (Kept::Answer(answer), arrival),
+                Err(error) => {
+                    tracing::error!(asset = %key.id.fmt_short(), error = %causes(&error), "a received asset could not be stored");
+                    (Kept::Failed, Arrival::default())
+                }
+            };
+            (arrival, Input::Kept { asset: key.id, outcome })
+        })
+        .collect();
+    // What is stored by one commit is told together.
+    let mut kept = keeping.ready_chunks(limits::NEWS_TOGETHER);
+    while let Some(inputs) = kept.next().await {
+        shared.tell(Told::Inputs(inputs)).await;
+    }
 }
 
 async fn keep_one(shared: &Shared, key: AssetKey, offers: &[(HostId, Offer)]) -> Result<Fate, ApplyError> {
@@ -197,8 +223,8 @@ async fn keep_one(shared: &Shared, key: AssetKey, offers: &[(HostId, Offer)]) ->
     let from = offers.first().map_or(shared.host, |(peer, _)| *peer);
     let mut shared_document = Document::new();
     let mut edits = Changes::new();
-    for (peer, offer) in offers {
-        shared_document.merge(&take(*peer, offer));
+    for (_, offer) in offers {
+        shared_document.merge(&receive(&offer.document, now_ms()).document);
     }
     let document = LocalDocument::from_parts(shared_document.clone(), []);
     if let Verdict::Edit(before_pull) = ask(shared, Point::BeforePull, from, key, &document).await {
@@ -222,19 +248,10 @@ async fn keep_one(shared: &Shared, key: AssetKey, offers: &[(HostId, Offer)]) ->
     Ok((Answer::Stored, record.arrival))
 }
 
-/// Returns what is taken of an offer now; fields from too far ahead wait, and both sides show it.
-fn take(peer: HostId, offer: &Offer) -> Document {
+/// Tells how far the latest field of a document is ahead that is not taken yet, in milliseconds.
+fn ahead_ms(early: &Document) -> Option<u64> {
     let now = now_ms();
-    let received = receive(&offer.document, now);
-    if let Some(ahead) = received.early.iter().map(|(_, field)| field.stamp.millis().saturating_sub(now)).max() {
-        tracing::warn!(
-            peer = %peer.fmt_short(),
-            asset = %offer.key.id.fmt_short(),
-            ahead_secs = ahead / 1000,
-            "a change is stamped ahead of this host's clock and waits; check both clocks"
-        );
-    }
-    received.document
+    early.iter().map(|(_, field)| field.stamp.millis().saturating_sub(now)).max()
 }
 
 async fn ask(shared: &Shared, point: Point, peer: HostId, key: AssetKey, document: &LocalDocument) -> Verdict {

@@ -14,6 +14,7 @@ use super::fetch::Job;
 use super::memory::Note;
 use super::peers::PeerOrder;
 use super::shared::Shared;
+use crate::asset::AssetKey;
 use crate::asset::HostId;
 use crate::event::Event;
 use crate::limits;
@@ -22,6 +23,7 @@ use crate::store::Arrival;
 use crate::sync::Fetched;
 use crate::sync::Input;
 use crate::sync::Message;
+use crate::sync::Offer;
 use crate::sync::Output;
 use crate::task::Group;
 
@@ -157,9 +159,21 @@ impl Hub {
             replica.handle(now, self.inputs.drain(..));
             std::iter::from_fn(|| replica.next_output()).collect()
         };
+        let mut keeps = Vec::new();
         for output in outputs {
-            self.carry_out(output);
+            match output {
+                Output::Keep { key, offers } => keeps.push((key, offers)),
+                output => self.carry_out(output),
+            }
         }
+        if !keeps.is_empty() {
+            self.keep(keeps);
+        }
+    }
+
+    fn keep(&self, fetched: Vec<(AssetKey, Vec<(HostId, Offer)>)>) {
+        let shared = Arc::clone(&self.shared);
+        self.group.spawn_until_cancelled("keep", async move { apply::keep(&shared, fetched).await });
     }
 
     fn carry_out(&mut self, output: Output) {
@@ -185,9 +199,7 @@ impl Hub {
                     self.group.spawn_until_cancelled("fetch", async move { shared.tell(failed).await });
                 }
             }
-            Output::Keep { key, offers } => {
-                self.group.spawn_until_cancelled("keep", async move { apply::keep(&shared, key, offers).await });
-            }
+            Output::Keep { key, offers } => self.keep(vec![(key, offers)]),
             Output::Drop { asset } => {
                 shared.arrived.remove(&asset);
             }
@@ -196,6 +208,12 @@ impl Hub {
             Output::Answered { peer, asset, answer } => {
                 tracing::debug!(peer = %peer.fmt_short(), asset = %asset.fmt_short(), ?answer, "offer answered");
             }
+            Output::Early { peer, asset, ahead_ms } => tracing::warn!(
+                peer = %peer.fmt_short(),
+                asset = %asset.fmt_short(),
+                ahead_secs = ahead_ms / 1000,
+                "a change made here is stamped ahead of a peer's clock and waits there; check both clocks"
+            ),
             Output::InSync { peer, in_sync } => {
                 tracing::debug!(peer = %peer.fmt_short(), in_sync, "compared");
                 shared.announce(Event::InSync { peer, in_sync });

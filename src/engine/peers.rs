@@ -56,6 +56,8 @@ pub(super) enum PeerOrder {
 pub(super) struct Connected {
     pub(super) name: String,
     pub(super) line: Line,
+    /// How far its clock was ahead of this host's when it greeted, in milliseconds.
+    pub(super) clock_ahead_ms: i64,
     number: u64,
 }
 
@@ -192,7 +194,8 @@ impl Peers {
         let standing = Standing { number, dialled, since: Instant::now(), ends: ends.clone(), line: line.clone() };
         self.standing.insert(peer, standing);
         let name = greeting.name.clone();
-        self.shared.connected.insert(peer, Connected { name, line: line.clone(), number });
+        let clock_ahead_ms = greeting.now_ms.cast_signed().saturating_sub(now_ms().cast_signed());
+        self.shared.connected.insert(peer, Connected { name, line: line.clone(), clock_ahead_ms, number });
         let connection = Connection { peer, number, line: line.clone(), messages, jobs, connected };
         self.shared.tell(Told::Connected(Box::new(connection))).await;
         self.spawn_pumps(peer, number, &ends, writer, reader, outgoing);

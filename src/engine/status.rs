@@ -52,6 +52,8 @@ pub struct PeerStatus {
     pub direct: Option<bool>,
     /// Round-trip time.
     pub rtt: Option<Duration>,
+    /// How far its clock was ahead of this host's when it connected, in milliseconds; `None` when it is not connected.
+    pub clock_ahead_ms: Option<i64>,
     /// Whether both sets are equal.
     pub in_sync: bool,
     /// How many assets of the set it says it has stored, and how many there are.
@@ -97,6 +99,7 @@ impl Engine {
                 connected: connected.is_some(),
                 direct: path.map(|path| path.direct),
                 rtt: path.map(|path| path.rtt),
+                clock_ahead_ms: connected.as_ref().map(|connected| connected.clock_ahead_ms),
                 in_sync: sync.is_some_and(|sync| sync.in_sync),
                 kept: sync.map_or((0, 0), |sync| (sync.kept, sync.summary.count)),
                 bytes_in: control_in + traffic.received.load(Ordering::Relaxed),

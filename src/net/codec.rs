@@ -50,6 +50,9 @@ pub(super) fn encode(message: Message) -> wire::Control {
         Message::Answers(answers) => {
             Wire::Answers(wire::Answers { answers: answers.into_iter().map(encode_answer).collect() })
         }
+        Message::Early { asset, ahead_ms } => {
+            Wire::Early(wire::Early { id: asset.as_bytes().to_vec().into(), ahead_ms })
+        }
         Message::Settled { run } => Wire::Settled(wire::Settled { run }),
     };
     wire::Control { message: Some(message) }
@@ -79,6 +82,9 @@ pub(super) fn decode(control: wire::Control) -> Result<Message, CodecError> {
         }
         Wire::Answers(answers) => {
             Message::Answers(answers.answers.into_iter().map(decode_answer).collect::<Result<_, _>>()?)
+        }
+        Wire::Early(early) => {
+            Message::Early { asset: AssetId::from_bytes(fixed(&early.id, "asset id")?), ahead_ms: early.ahead_ms }
         }
         Wire::Settled(settled) => Message::Settled { run: settled.run },
     })
@@ -194,6 +200,7 @@ mod tests {
                 (asset, version, Answer::Refused("r".into())),
             ]),
             Message::Settled { run: 1 },
+            Message::Early { asset, ahead_ms: 700_000 },
         ]
     }
 
@@ -210,7 +217,7 @@ mod tests {
     fn the_bytes_of_version_1_are_frozen() {
         let bytes: Vec<u8> = messages().into_iter().flat_map(|message| encode(message).encode_to_vec()).collect();
         let digest = blake3::hash(&bytes).to_hex();
-        assert_eq!(&digest[..32], "fe8ba0af16169e10d4945790190769da", "{}", data_encoding::HEXLOWER.encode(&bytes));
+        assert_eq!(&digest[..32], "e8aa48c8bfbf39b4429e437c5f8b2d6f", "{}", data_encoding::HEXLOWER.encode(&bytes));
     }
 
     #[test]

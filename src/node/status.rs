@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::start::Node;
 use crate::asset::HostId;
+use crate::engine::PeerStatus;
 use crate::engine::Status;
+use crate::limits;
 use crate::state::StateError;
 use crate::telemetry::causes;
 
@@ -66,7 +68,9 @@ impl Node {
                 StoreStatus { kind, trouble, notes: Vec::new(), assets: 0, bytes: 0, missing: 0 }
             }
         };
-        let notes = self.ticket_trouble.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+        let replication = self.engine.status().await?;
+        let ticket = self.ticket_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let notes = ticket.into_iter().chain(replication.peers.iter().filter_map(clocks_apart)).collect();
         Ok(NodeStatus {
             id: self.id(),
             name: self.name.clone(),
@@ -74,7 +78,15 @@ impl Node {
             uptime: self.began.elapsed(),
             notes,
             store,
-            replication: self.engine.status().await?,
+            replication,
         })
     }
+}
+
+/// Says whose clock is ahead, where that is so much that changes may have to wait.
+fn clocks_apart(peer: &PeerStatus) -> Option<String> {
+    let ahead_ms = peer.clock_ahead_ms.filter(|ms| ms.unsigned_abs() > limits::CLOCK_APART_MS)?;
+    let apart = humantime::format_duration(Duration::from_secs(ahead_ms.unsigned_abs() / 1000));
+    let way = if ahead_ms > 0 { "ahead of" } else { "behind" };
+    Some(format!("the clock of {} is {apart} {way} the one of this host; set both right, else changes wait", peer.name))
 }

@@ -197,8 +197,7 @@ impl Spool {
         let Place::Memory(content) = &self.place else { return Ok(()) };
         let name = data_encoding::HEXLOWER.encode(&random_name());
         let path = self.dir.join(format!("{name}.ingest"));
-        let file =
-            self.disk.create(&path).map_err(|source| SpoolError::File { path: path.clone(), source })?;
+        let file = self.disk.create(&path).map_err(|source| SpoolError::File { path: path.clone(), source })?;
         let file = SpoolFile { disk: self.disk.clone(), file, path, keep: false };
         let mut growing = Growing::follow(file, 0, self.timestamp)?;
         growing.write(content)?;

@@ -47,6 +47,13 @@ pub enum Message {
     Offers(Vec<Offer>),
     /// What became of offers: the asset, the version that was offered, and the answer.
     Answers(Vec<(AssetId, Digest, Answer)>),
+    /// A version the receiver offered has fields stamped too far ahead of the sender's clock; they wait there.
+    Early {
+        /// Of which asset.
+        asset: AssetId,
+        /// How far the latest of them is ahead, in milliseconds.
+        ahead_ms: u64,
+    },
     /// Every offer that a run asked of the sender has been sent.
     Settled {
         /// Of which run.

@@ -83,6 +83,15 @@ pub enum Input {
         /// What is to happen.
         decision: Decision,
     },
+    /// Some fields of a version that a peer offered are stamped too far ahead of this host's clock.
+    Early {
+        /// Who offered it.
+        peer: HostId,
+        /// Which asset.
+        asset: AssetId,
+        /// How far the latest of them is ahead, in milliseconds.
+        ahead_ms: u64,
+    },
     /// A fetch that [`Output::Fetch`] asked for has ended.
     Fetched {
         /// From which peer.
@@ -212,6 +221,15 @@ pub enum Output {
         asset: AssetId,
         /// What became of it there.
         answer: Answer,
+    },
+    /// A peer does not take some fields of an offered version yet: they are stamped ahead of its clock.
+    Early {
+        /// Which peer.
+        peer: HostId,
+        /// Which asset.
+        asset: AssetId,
+        /// How far the latest of them is ahead, in milliseconds.
+        ahead_ms: u64,
     },
     /// The set towards a peer became equal to its set towards this host, or stopped being so.
     InSync {
@@ -349,6 +367,10 @@ impl Replica {
                 self.with(peer, |session, _, acts| session.loaded(&asked, offers, acts));
             }
             Input::Decided { peer, offer, decision } => self.decided(peer, offer, decision),
+            Input::Early { peer, asset, ahead_ms } => {
+                let message = Message::Early { asset, ahead_ms };
+                self.with(peer, |_, _, acts| acts.push(Act::Send(message)));
+            }
             Input::Fetched { peer, asset, outcome } => self.fetched(peer, asset, outcome, now),
             Input::Kept { asset, outcome } => self.kept(asset, outcome, now),
             Input::Poll => {
@@ -482,6 +504,7 @@ impl Replica {
                 Act::Send(message) => Output::Send { peer, message },
                 Act::Load(assets) => Output::Load { peer, assets },
                 Act::Decide(offers) => Output::Decide { peer, offers },
+                Act::Early(asset, ahead_ms) => Output::Early { peer, asset, ahead_ms },
                 Act::Forget(assets) => {
                     if let Some(session) = self.sessions.get_mut(&peer) {
                         assets.iter().for_each(|(_, asset)| session.remember(*asset));

@@ -37,6 +37,8 @@ pub(super) enum Act {
     Decide(Vec<Offer>),
     /// The peer has answered an offer that was open.
     Answered(Offer, Answer),
+    /// The peer does not take some fields of an offered version yet: they are so far ahead of its clock.
+    Early(AssetId, u64),
     /// The peer has shown that it has no version of these assets.
     Forget(Vec<(Timestamp, AssetId)>),
     /// The peer breaks the protocol.
@@ -195,9 +197,10 @@ impl Session {
 
     /// Takes in the documents that were loaded for offers; assets that are not passed on any more are left out.
     pub(super) fn loaded(&mut self, asked: &[AssetId], offers: Vec<Offer>, acts: &mut Vec<Act>) {
+        let offered: BTreeSet<AssetId> = offers.iter().map(|offer| offer.key.id).collect();
         for asset in asked {
             self.loading.remove(asset);
-            if !offers.iter().any(|offer| offer.key.id == *asset) && self.again.remove(asset) {
+            if !offered.contains(asset) && self.again.remove(asset) {
                 self.enqueue(*asset);
             }
         }
@@ -267,6 +270,7 @@ impl Session {
                     }
                 }
             }
+            Message::Early { asset, ahead_ms } => acts.push(Act::Early(asset, ahead_ms)),
             Message::Settled { run } => {
                 if self.unsettled == Some(run) {
                     self.unsettled = None;
@@ -328,7 +332,11 @@ impl Session {
     }
 
     fn is_quiet(&self) -> bool {
-        self.under_way() == 0 && self.answers.is_empty() && self.remembering.is_empty() && self.run.is_none() && self.unsettled.is_none()
+        self.under_way() == 0
+            && self.answers.is_empty()
+            && self.remembering.is_empty()
+            && self.run.is_none()
+            && self.unsettled.is_none()
     }
 
     /// Something goes on: what the peer said about its set is no longer true, and it must hear about ours.

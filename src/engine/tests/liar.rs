@@ -6,23 +6,18 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::host::Host;
-use super::host::bind;
-use super::host::within;
+use super::member::Member;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
 use crate::asset::Document;
 use crate::asset::Timestamp;
 use crate::asset::Verifier;
-use crate::net::Control;
-use crate::net::Greeting;
 use crate::net::Head;
 use crate::net::Link;
-use crate::net::Purpose;
 use crate::store::Store;
 use crate::sync::Answer;
 use crate::sync::Message;
 use crate::sync::Offer;
-use crate::task::Group;
 
 /// What a liar sends in place of the content.
 #[derive(Debug, Clone, Copy)]
@@ -39,42 +34,23 @@ async fn lie(host: &Host, seed: u8, content: &'static [u8], lie: Lie) -> (AssetI
     let mut verifier = Verifier::new(timestamp);
     verifier.update(content);
     let key = AssetKey { id: verifier.id(), timestamp, size: content.len() as u64 };
-    let net = bind(seed, [1; 32]).await;
-    let group = Group::new("liar", Arc::new(|_, _, message| panic!("{message}")));
-    let (accepted, mut links) = mpsc::channel(8);
-    let (serving, within_group) = (net.clone(), group.clone());
-    group.spawn_until_cancelled("accept", async move { serving.accept(&within_group, accepted, |_| {}).await });
-    host.engine.connect(net.ticket()).await;
-
-    let control = links.recv().await.unwrap();
-    assert_eq!(control.purpose, Purpose::Control);
-    let ticket = net.ticket();
-    let greeting = Greeting {
-        name: "liar".to_owned(),
-        version: String::new(),
-        addresses: ticket.addresses.iter().map(ToString::to_string).collect(),
-        relay: None,
-        now_ms: crate::task::now_ms(),
-    };
-    let mut control = Control::greet(control.link, &greeting).await.unwrap();
+    let mut member = Member::of(host, seed, crate::task::now_ms()).await;
     let offer = Offer::new(key, Arc::new(Document::new()));
-    control.writer.send(Message::Offers(vec![offer])).await.unwrap();
-    group.spawn_until_cancelled("serve", async move {
+    member.control.writer.send(Message::Offers(vec![offer])).await.unwrap();
+    let (_, none) = mpsc::channel(1);
+    let mut links = std::mem::replace(&mut member.links, none);
+    member.group.spawn_until_cancelled("serve", async move {
         while let Some(bulk) = links.recv().await {
             serve(bulk.link, content, lie).await;
         }
     });
-    let answered = async {
-        loop {
-            if let Message::Answers(answers) = control.reader.receive().await.unwrap() {
-                return answers.into_iter().next().unwrap();
-            }
-        }
-    };
-    let (id, _, answer) = within(answered).await;
+    let answered = member.hears(|message| match message {
+        Message::Answers(answers) => answers.into_iter().next(),
+        _ => None,
+    });
+    let (id, _, answer) = answered.await;
     assert_eq!(id, key.id);
-    net.close().await;
-    group.shut_down().await;
+    member.leave().await;
     (id, answer)
 }
 

@@ -1,5 +1,7 @@
 //! Engines over loopback, in one process, with stores in memory.
 
+mod clock;
 mod host;
 mod liar;
+mod member;
 mod mirror;

@@ -64,6 +64,8 @@ struct Peer {
     /// `direct` or `relay`.
     path: Option<&'static str>,
     rtt_ms: Option<f64>,
+    /// How far its clock was ahead of this host's when it connected.
+    clock_ahead_ms: Option<i64>,
     in_sync: bool,
     /// Assets of `of` that the peer says it has stored.
     kept: u64,
@@ -131,6 +133,7 @@ impl From<engine::PeerStatus> for Peer {
             connected: peer.connected,
             path: peer.direct.map(|direct| if direct { "direct" } else { "relay" }),
             rtt_ms: peer.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+            clock_ahead_ms: peer.clock_ahead_ms,
             in_sync: peer.in_sync,
             kept: peer.kept.0,
             of: peer.kept.1,

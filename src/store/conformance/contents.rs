@@ -132,7 +132,10 @@ pub(super) async fn several_are_read_at_once_in_the_order_asked(fixture: &Fixtur
             None => found.push(None),
         }
     }
-    let left = |record: &Record| Some((record.key.id, usize::try_from(record.key.size).unwrap().saturating_sub(15)));
+    let left = |record: &Record| {
+        let size = usize::try_from(record.key.size).expect("it was in memory");
+        Some((record.key.id, size.saturating_sub(15)))
+    };
     let mut expected: Vec<_> = stored.iter().map(left).collect();
     expected.insert(2, None);
     assert_eq!(found, expected);

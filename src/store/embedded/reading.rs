@@ -109,7 +109,8 @@ pub(super) fn open(connection: &Connection, layout: &Layout, id: &AssetId, offse
             if file.metadata().map_err(error)?.len() != key.size {
                 stream::iter([Err(ReadError::Damaged(key.id))]).boxed()
             } else if key.size <= limits::SMALL_CONTENT_BYTES {
-                let mut bytes = Vec::with_capacity(usize::try_from(key.size).expect("a small content fits into memory"));
+                let mut bytes =
+                    Vec::with_capacity(usize::try_from(key.size).expect("a small content fits into memory"));
                 file.take(key.size).read_to_end(&mut bytes).map_err(error)?;
                 whole_stream(&stored, &bytes.into(), offset)
             } else {
@@ -148,25 +149,23 @@ struct Walk {
 /// What comes next of a file.
 enum Next {
     /// Nothing was asked for yet.
-    Begin(Walk),
+    Begin(Box<Walk>),
     /// A blocking thread reads ahead.
     Reading(Reading),
 }
 
-type Reading = JoinHandle<(Result<Bytes, ReadError>, Walk)>;
+type Reading = JoinHandle<(Result<Bytes, ReadError>, Box<Walk>)>;
 
 /// Hands out a file in pieces; while they are taken, the next stretch of it is read.
 fn file_stream(walk: Walk) -> ContentStream {
-    let stretches = stream::unfold(Some(Next::Begin(walk)), |next| async move {
+    let stretches = stream::unfold(Some(Next::Begin(Box::new(walk))), |next| async move {
         let reading = match next? {
             Next::Begin(walk) if walk.left == 0 => return None,
             Next::Begin(walk) => walk.read_ahead(),
             Next::Reading(reading) => reading,
         };
         match reading.await {
-            Ok((Ok(stretch), walk)) => {
-                Some((Ok(stretch), (walk.left > 0).then(|| Next::Reading(walk.read_ahead()))))
-            }
+            Ok((Ok(stretch), walk)) => Some((Ok(stretch), (walk.left > 0).then(|| Next::Reading(walk.read_ahead())))),
             Ok((Err(error), _)) => Some((Err(error), None)),
             Err(error) => Some((Err(ReadError::Index(error.into())), None)),
         }
@@ -183,7 +182,7 @@ fn file_stream(walk: Walk) -> ContentStream {
 }
 
 impl Walk {
-    fn read_ahead(mut self) -> Reading {
+    fn read_ahead(mut self: Box<Self>) -> Reading {
         tokio::task::spawn_blocking(move || {
             let stretch = self.next();
             (stretch, self)

@@ -1,0 +1,66 @@
+//! A member of the library that a test speaks for, over a real connection.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::host::Host;
+use super::host::bind;
+use super::host::within;
+use crate::net::Accepted;
+use crate::net::Control;
+use crate::net::Greeting;
+use crate::net::Net;
+use crate::net::Purpose;
+use crate::sync::Message;
+use crate::task::Group;
+
+/// A member to which a host has dialled.
+pub(super) struct Member {
+    pub(super) control: Control,
+    /// The connections that come after the first.
+    pub(super) links: mpsc::Receiver<Accepted>,
+    pub(super) group: Group,
+    net: Net,
+}
+
+impl Member {
+    /// Has a host connect to a member whose clock says `now_ms`.
+    pub(super) async fn of(host: &Host, seed: u8, now_ms: u64) -> Self {
+        let net = bind(seed, [1; 32]).await;
+        let group = Group::new("member", Arc::new(|_, _, message| panic!("{message}")));
+        let (accepted, mut links) = mpsc::channel(8);
+        let (serving, within_group) = (net.clone(), group.clone());
+        group.spawn_until_cancelled("accept", async move { serving.accept(&within_group, accepted, |_| {}).await });
+        host.engine.connect(net.ticket()).await;
+        let first = within(links.recv()).await.unwrap();
+        assert_eq!(first.purpose, Purpose::Control);
+        let ticket = net.ticket();
+        let greeting = Greeting {
+            name: "member".to_owned(),
+            version: String::new(),
+            addresses: ticket.addresses.iter().map(ToString::to_string).collect(),
+            relay: None,
+            now_ms,
+        };
+        let control = Control::greet(first.link, &greeting).await.unwrap();
+        Self { control, links, group, net }
+    }
+
+    /// Waits for a message of the host that `wanted` makes something of.
+    pub(super) async fn hears<T>(&mut self, wanted: impl Fn(Message) -> Option<T>) -> T {
+        let hearing = async {
+            loop {
+                if let Some(found) = wanted(self.control.reader.receive().await.unwrap()) {
+                    return found;
+                }
+            }
+        };
+        within(hearing).await
+    }
+
+    pub(super) async fn leave(self) {
+        self.net.close().await;
+        self.group.shut_down().await;
+    }
+}
