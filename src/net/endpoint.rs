@@ -242,6 +242,12 @@ impl Net {
         self.reach(to, purpose).await.unwrap()
     }
 
+    /// Accepts no bulk connections, as behind a firewall that lets only one connection through.
+    #[cfg(test)]
+    pub(crate) fn refuse_bulk(&self) {
+        self.endpoint.set_alpns(vec![Purpose::Control.alpn().to_vec()]);
+    }
+
     async fn reach(&self, to: &Ticket, purpose: Purpose) -> Result<Connection, DialError> {
         let id = EndpointId::from_bytes(to.host.as_bytes()).map_err(|_| DialError::Id(to.host))?;
         let mut addr = EndpointAddr::new(id);

@@ -30,19 +30,12 @@ pub use content::{Content, ContentStream};
 pub use disk::Disk;
 pub use error::{Cause, ReadError, WriteError};
 pub use query::{Cursor, Order, Page, Query};
-pub use record::{Arrival, Health, Inventory, Origin, Presence, Record, Verification};
+pub use record::{Arrival, Edit, Health, Inventory, Origin, Presence, Record, Verification};
 pub use spool::{Spool, SpoolError, SpoolFile, Spooled, SpooledBytes};
 
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
-use crate::asset::LocalDocument;
 use crate::asset::Timestamp;
-
-/// A change of one document, applied inside the store's own transaction, so that no other change comes between.
-///
-/// It sees the document as it is then (empty for an asset the store did not have). A document it leaves as it was
-/// makes no arrival.
-pub type Edit = Box<dyn FnOnce(&mut LocalDocument) + Send>;
 
 /// A place that holds assets.
 ///

@@ -54,6 +54,12 @@ pub struct Record {
     pub arrival: Arrival,
 }
 
+/// A change of one document, applied inside the store's own transaction, so that no other change comes between.
+///
+/// It sees the document as it is then (empty for an asset the store did not have). A document it leaves as it was
+/// makes no arrival.
+pub type Edit = Box<dyn FnOnce(&mut LocalDocument) + Send>;
+
 /// One asset in few bytes, for building sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inventory {

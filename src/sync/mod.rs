@@ -8,7 +8,9 @@
 //! Start with [`Input`] and [`Output`], then `session` (the protocol with one peer) and `transfer` (which content
 //! from whom).
 
+mod input;
 mod message;
+mod output;
 mod reconcile;
 mod replica;
 mod session;
@@ -19,7 +21,9 @@ mod version;
 #[cfg(test)]
 mod sim;
 
+pub use input::{Decision, Fetched, Input, Kept};
 pub use message::{Answer, Message, Offer};
-pub use replica::{Decision, Fetched, Input, Kept, Output, PeerStatus, Replica};
+pub use output::Output;
+pub use replica::{PeerStatus, Replica};
 pub use set::{Item, ItemHash, ItemSet, Summary};
 pub use version::{Received, exception, receive};

@@ -34,6 +34,25 @@ async fn two_hosts_end_with_every_asset_of_both() {
     assert_eq!((status.peers[0].kept, status.peers[0].direct), ((15, 15), Some(true)));
 }
 
+/// Small and large contents both ways, and a change while they travel.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_no_bulk_connection_can_be_made_the_control_connection_carries_the_contents() {
+    let (a, b) = (Host::start(5).await, Host::start(6).await);
+    a.net.refuse_bulk();
+    b.net.refuse_bulk();
+    for size in [0, 5_000, 65_537, 3_000_000] {
+        a.ingest(size, "from a").await;
+        b.ingest(size + 11, "from b").await;
+    }
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    assert_eq!(a.contents().await, b.contents().await);
+    assert_eq!(a.contents().await.len(), 8);
+    let late = a.ingest(2_000_000, "late").await;
+    b.has(&late).await;
+    in_sync(&[(&a, &b)]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_made_apart_are_merged_and_trash_and_restore_travel() {
     let (a, b) = (Host::start(3).await, Host::start(4).await);
