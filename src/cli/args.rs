@@ -16,7 +16,7 @@ use super::flags::Flags;
     version,
     arg_required_else_help = true,
     after_help = "Exit codes: 0 done, 1 failed, 2 configuration or arguments refused, 3 data folder in use, \
-                  4 port in use, 130 interrupted.\n`can-sync config.yaml` is `can-sync run config.yaml`."
+                  4 port in use, 130 second Ctrl-C.\n`can-sync config.yaml` is `can-sync run config.yaml`."
 )]
 pub(super) struct Args {
     #[command(flatten)]

@@ -49,13 +49,10 @@ pub(super) fn of(error: &anyhow::Error) -> Exit {
         if matches!(cause.downcast_ref(), Some(InitError::Exists { .. })) {
             return Exit::Refused;
         }
-        if matches!(
-            cause.downcast_ref(),
-            Some(StartError::DataFolder(DataFolderError::InUse(_)) | StartError::Store(OpenError::Locked(_)))
-        ) {
-            return Exit::FolderInUse;
-        }
-        if matches!(cause.downcast_ref(), Some(RebuildError::Open(OpenError::Locked(_)))) {
+        let in_use = matches!(cause.downcast_ref(), Some(DataFolderError::InUse(_)))
+            || matches!(cause.downcast_ref(), Some(StartError::Store(OpenError::Locked(_))))
+            || matches!(cause.downcast_ref(), Some(RebuildError::Open(OpenError::Locked(_))));
+        if in_use {
             return Exit::FolderInUse;
         }
         if cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse) {

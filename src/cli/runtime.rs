@@ -14,6 +14,7 @@ use crate::http::Listener;
 use crate::http::Secret;
 use crate::net;
 use crate::node;
+use crate::node::DataFolder;
 use crate::node::Node;
 use crate::node::StoreOptions;
 use crate::store::can_service::SyncKey;
@@ -33,17 +34,20 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
 }
 
-/// Starts a host with its faces. The listeners are bound first: a port in use costs nothing then.
+/// Starts a host with its faces. First the data folder is locked, so that a second host on it is told what is the
+/// matter, then the listeners are bound: a port in use costs nothing then.
 pub(super) async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let phrase = settings.secret()?.clone();
     let store = store_options(settings)?;
+    let data_dir = settings.data_dir.clone();
+    let folder = tokio::task::spawn_blocking(move || DataFolder::open(&data_dir)).await??;
     let host_listener = Listener::bind(&settings.listen_addr.to_string()).await?;
     let can_listener = match &store {
         StoreOptions::Embedded { .. } => Some(Listener::bind(&settings.can_listen_addr.to_string()).await?),
         StoreOptions::CanService { .. } => None,
     };
     let options = node::Options {
-        data_dir: settings.data_dir.clone(),
+        folder,
         store,
         phrase,
         name: settings.device_name.clone(),

@@ -48,7 +48,9 @@ pub(super) struct Closing(pub(super) CancellationToken);
 /// A listener could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[error("cannot listen on {address}; is another program using it?")]
+#[error(
+    "cannot listen on {address}; if another program uses it, stop that or choose another with `listen_addr` or `can_listen_addr`"
+)]
 pub struct BindError {
     /// Where.
     pub address: String,

@@ -41,8 +41,8 @@ pub type Service = Box<dyn FnOnce(Group) -> BoxFuture<'static, ()> + Send>;
 
 /// What a host is made of.
 pub struct Options {
-    /// Folder of what it remembers.
-    pub data_dir: PathBuf,
+    /// Folder of what it remembers, locked.
+    pub folder: DataFolder,
     /// Where its assets lie.
     pub store: StoreOptions,
     /// The phrase that all members share.
@@ -127,7 +127,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Builds a host, in this order: data folder, secret, store, state, endpoint, engine. Nothing is served and nobody
+    /// Builds a host, in this order: secret, store, state, endpoint, engine. Nothing is served and nobody
     /// is dialled before [`serve`](Self::serve).
     ///
     /// # Errors
@@ -136,10 +136,9 @@ impl Node {
         let began = Instant::now();
         let library = Library::mirror();
         let (folder, key, secret) = {
-            let (data_dir, phrase, name) = (options.data_dir.clone(), options.phrase, library.name.clone());
+            let (folder, phrase, name) = (options.folder, options.phrase, library.name.clone());
             // Stretching a phrase takes 64 MiB and most of a second, before anything else large is made.
             blocking(move || {
-                let folder = DataFolder::open(&data_dir)?;
                 let key = folder.host_key()?;
                 let secret = folder.library_secret(&phrase, &name)?;
                 Ok::<_, DataFolderError>((folder, key, secret))
@@ -150,7 +149,7 @@ impl Node {
         let whole = Group::new("host", on_panic(events.clone()));
         let place = Place {
             host: net::host_id(&key),
-            data_dir: options.data_dir,
+            data_dir: folder.path().to_owned(),
             poll_interval: options.poll_interval,
             events: events.clone(),
             group: whole.child("store"),

@@ -61,6 +61,9 @@ impl TicketFile {
 /// Reads another host's ticket until it parses, and again when the file changes, and has a connection kept to it.
 pub(super) async fn read(engine: Engine, path: PathBuf) {
     let (mut seen, mut told) = (None, None);
+    if matches!(load(&path).await, Err(Unread::NotYet)) {
+        tracing::warn!(path = %path.display(), "there is no ticket in this file yet; waiting for it");
+    }
     loop {
         match load(&path).await {
             Ok(ticket) if seen.as_ref() != Some(&ticket) => {

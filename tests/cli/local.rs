@@ -1,5 +1,9 @@
 //! Commands that need no host.
 
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Read;
+
 use can_sync::asset::Timestamp;
 use can_sync::store::Origin;
 use can_sync::store::Store;
@@ -160,4 +164,24 @@ fn the_demonstration_ends_without_a_warning() {
     let id = done.stderr.lines().find_map(|line| line.strip_prefix("A: ")?.split(',').next()).unwrap();
     let loses_a = |line: &str| line.contains("disconnected") && line.contains(id);
     assert!(!done.stderr.lines().any(loses_a), "{}", done.stderr);
+}
+
+/// Interrupted in the middle of its work, it removes its folder all the same.
+#[test]
+fn the_demonstration_leaves_nothing_behind_when_it_is_interrupted() {
+    let (folder, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut demo = program(&folder, &["demo"]);
+    let mut demo = demo.env("TMPDIR", temporary.path()).spawn().unwrap();
+    let mut said = String::new();
+    let mut stderr = BufReader::new(demo.stderr.take().unwrap());
+    while !said.contains("CAN API") {
+        assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 1);
+    let id = rustix::process::Pid::from_child(&demo);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(demo.wait().unwrap().code(), Some(1), "{said}");
+    assert!(said.contains("interrupted"), "{said}");
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "{said}");
 }

@@ -155,6 +155,23 @@ fn add_streams_files_behind_their_fields() {
 }
 
 #[test]
+fn add_goes_on_behind_a_file_that_cannot_be_added_and_takes_any_name() {
+    let answer = asset(&hash(b"x"), 1, "f", &[]);
+    let host = Host::start(move |_| Reply::data(&answer));
+    let odd = "c\u{1b}[31m\n\t.txt";
+    std::fs::write(host.path(odd), b"x").unwrap();
+    std::fs::write(host.path("last"), b"x").unwrap();
+    let done = host.run(&["add", "gone", odd, "last"]);
+    assert_eq!((done.code, done.stdout.lines().count()), (Some(1), 2), "{done:?}");
+    assert!(done.stderr.contains("gone was not added") && done.stderr.contains("1 of 3 files"), "{done:?}");
+    let seen = host.seen();
+    assert_eq!(seen.len(), 2);
+    let body = String::from_utf8(seen[0].body.clone()).unwrap();
+    assert!(body.contains(&format!("\"human_file_name\"\r\n\r\n{odd}\r\n")), "{body}");
+    assert!(body.contains("filename=\"c_[31m__.txt\""), "{body}");
+}
+
+#[test]
 fn what_the_host_refuses_is_told_with_its_text_escaped() {
     let host = Host::start(|_| Reply::error(400, "description has 65537 bytes\u{1b}[31m"));
     std::fs::write(host.path("f"), b"x").unwrap();

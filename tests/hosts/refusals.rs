@@ -15,6 +15,7 @@ async fn what_cannot_start_says_why() {
     let path = |path: &std::path::Path| path.display().to_string();
     for (place, key, value, code, word) in [
         (&at, "storage_root", path(&other.storage_root), 3, "data_dir"),
+        (&at, "can_listen_addr", port.clone(), 3, "data_dir"),
         (&other, "can_listen_addr", port.clone(), 4, "another program"),
         (&other, "storage_root", path(&at.storage_root), 3, "storage_root"),
         (&other, "data_dir", path(&file.join("below")), 1, "data_dir"),

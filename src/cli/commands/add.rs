@@ -17,6 +17,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::cli::client::Asset;
 use crate::cli::client::CanApi;
+use crate::cli::client::ClientError;
 use crate::cli::context::Context;
 use crate::cli::exit::Misused;
 use crate::cli::printer::Printer;
@@ -62,17 +63,30 @@ impl Args {
             return Err(Misused(text).into());
         }
         let (api, printer) = (context.can_api()?, context.printer());
+        let mut failed = 0;
         for path in &self.files {
             let own_name = path.file_name().map(|name| name.to_string_lossy().into_owned());
             let name = self.name.clone().or(own_name).unwrap_or_default();
             let answer = upload(&api, printer, path, &name, self.fields(&name)).await;
-            let answer = answer.with_context(|| format!("{} was not added", path.display()))?;
+            let answer = match answer.with_context(|| format!("{} was not added", path.display())) {
+                Ok(answer) => answer,
+                // One of several is said, and the others go on; a host that is gone takes none of them.
+                Err(error) if self.files.len() > 1 && !is_away(&error) => {
+                    printer.error(&error);
+                    failed += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             if printer.is_json() {
                 printer.json(&answer)?;
             } else {
                 let asset = Asset::deserialize(&answer)?;
                 printer.line(&format!("{}  {}", asset.hash, path.display()))?;
             }
+        }
+        if failed > 0 {
+            bail!("{failed} of {} files were not added; the others were", self.files.len());
         }
         Ok(())
     }
@@ -93,6 +107,12 @@ impl Args {
     }
 }
 
+/// Tells whether the host cannot be reached at all.
+fn is_away(error: &anyhow::Error) -> bool {
+    let away = |cause: &ClientError| matches!(cause, ClientError::NotRunning { .. } | ClientError::Broken { .. });
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(away))
+}
+
 /// Ingests a file with the fields given, showing how much of it is sent; returns the asset as the host tells it.
 pub(super) async fn upload(
     api: &CanApi,
@@ -104,7 +124,7 @@ pub(super) async fn upload(
     let file = File::open(path).await.context("cannot open it")?;
     let metadata = file.metadata().await.context("cannot read it")?;
     if !metadata.is_file() {
-        bail!("it is not a file");
+        bail!("it is not a file; of a folder, name the files in it");
     }
     let progress = printer.progress(name, Some(metadata.len()), Unit::Bytes);
     let pieces = ReaderStream::with_capacity(file, limits::CONTENT_CHUNK_BYTES);
@@ -112,6 +132,8 @@ pub(super) async fn upload(
     let part = Part::stream_with_length(Body::wrap_stream(watched), metadata.len());
     // The fields go first, so that what is not allowed is told before the content travels.
     let form = fields.into_iter().fold(Form::new(), |form, (field, text)| form.text(field, text));
-    let form = form.part("file", part.file_name(name.to_owned()));
+    // A header holds no control characters; the name itself goes as a field. This one tells the media type.
+    let header_name: String = name.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
+    let form = form.part("file", part.file_name(header_name));
     Ok(api.data(api.request(Method::POST, "/ingest", &[]).multipart(form)).await?)
 }

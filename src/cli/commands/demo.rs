@@ -66,26 +66,42 @@ impl Args {
         let phrase = Phrase::generate(*random);
         printer.say(&format!("Two hosts with one secret, in {}", folder.0.display()));
         let mut hosts = Vec::new();
-        for name in ["A", "B"] {
-            let mut settings = settings(&folder.0, name, phrase.clone());
-            let running = runtime::start(&settings).await?;
-            settings.can_listen_addr = running.can_api.context("the embedded store has a CAN API")?;
-            let (id, can_api) = (running.node.id().fmt_short(), settings.can_listen_addr);
-            printer.say(&format!("{name}: {id}, CAN API http://{can_api}{PREFIX}"));
-            hosts.push((running, settings));
-        }
-        let [(a, at_a), (b, at_b)] = hosts.try_into().map_err(|_| anyhow!("two hosts were started"))?;
-        let shown = show(printer, (&a, &at_a), (&b, &at_b)).await;
+        let mut interrupted = std::pin::pin!(runtime::interrupted());
+        let shown = tokio::select! {
+            shown = show_both(printer, &folder.0, &phrase, &mut hosts) => shown,
+            signal = &mut interrupted => signal.and_then(|()| bail!("interrupted before both were equal")),
+        };
         if shown.is_ok() && !self.exit {
-            printer.say("\nBoth stay up. Ctrl-C ends them.");
-            runtime::interrupted().await?;
-            printer.say("stopping");
+            printer.say("");
+            printer.say("Both stay up. Ctrl-C ends them.");
+            interrupted.await?;
         }
+        printer.say("stopping");
         // B has dialled: while it runs, it would look for an A that has gone.
-        b.stop().await;
-        a.stop().await;
+        for (running, _) in hosts.into_iter().rev() {
+            running.stop().await;
+        }
         shown
     }
+}
+
+/// Starts both hosts, and shows what they do.
+async fn show_both(
+    printer: &Printer,
+    folder: &Path,
+    phrase: &Phrase,
+    hosts: &mut Vec<(Running, Settings)>,
+) -> anyhow::Result<()> {
+    for name in ["A", "B"] {
+        let mut settings = settings(folder, name, phrase.clone());
+        let running = runtime::start(&settings).await?;
+        settings.can_listen_addr = running.can_api.context("the embedded store has a CAN API")?;
+        let (id, can_api) = (running.node.id().fmt_short(), settings.can_listen_addr);
+        printer.say(&format!("{name}: {id}, CAN API http://{can_api}{PREFIX}"));
+        hosts.push((running, settings));
+    }
+    let [(a, at_a), (b, at_b)] = hosts.as_slice() else { bail!("two hosts were started") };
+    show(printer, (a, at_a), (b, at_b)).await
 }
 
 /// Ingests, connects, waits, proves.

@@ -12,11 +12,12 @@ use crate::cli::context::Context;
 
 /// Add or remove tags of an asset
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("change").args(["add", "remove"]).required(true).multiple(true)))]
 pub(in crate::cli) struct Args {
     /// Which asset: its whole hash, as `ls` shows it
     hash: AssetId,
     /// Tag to add; may be given several times
-    #[arg(long, value_name = "TAG", required_unless_present = "remove")]
+    #[arg(long, value_name = "TAG")]
     add: Vec<String>,
     /// Tag to remove; may be given several times
     #[arg(long, value_name = "TAG")]

@@ -62,7 +62,10 @@ impl Args {
                     let (assets, bytes) = (format::count(sound, "asset"), format::bytes(bytes));
                     printer.say(&format!("{assets} sound, {damaged} damaged, {missing} missing; {bytes} hashed"));
                     if damaged + missing > 0 {
-                        bail!("not every asset is sound; connected peers that have them send them again");
+                        bail!(
+                            "not every asset is sound; what is damaged or missing comes again from a connected peer \
+                             that has it, and a hash that no host knows is no asset"
+                        );
                     }
                     return Ok(());
                 }

@@ -15,6 +15,7 @@ use crate::hook::NoHooks;
 use crate::http::Secret;
 use crate::limits;
 use crate::net::Relay;
+use crate::node::DataFolder;
 use crate::node::Node;
 use crate::node::Options;
 use crate::node::StoreOptions;
@@ -24,7 +25,7 @@ const TOKEN: &str = "the token";
 /// Starts a host in a folder; nothing of it is served but what the test calls.
 async fn host(dir: &std::path::Path) -> (Arc<Node>, Router) {
     let options = Options {
-        data_dir: dir.join("data"),
+        folder: DataFolder::open(&dir.join("data")).unwrap(),
         store: StoreOptions::Embedded { storage_root: dir.join("store"), verify_interval: Duration::from_hours(1) },
         phrase: Phrase::parse("a phrase of a test").unwrap(),
         name: "test".to_owned(),
