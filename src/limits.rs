@@ -286,6 +286,11 @@ pub const STREAMS: u32 = 3;
 /// Time a dial may take before it counts as failed.
 pub const DIAL_TIME: Duration = Duration::from_secs(5);
 
+/// Round-trip time that is assumed until one was measured; a first packet that nobody has answered is sent again after
+/// three times that. With QUIC's own 333 ms, two hosts that start together may wait a second for each other. Where the
+/// way is longer, a few packets of the handshake are sent twice.
+pub const ROUND_TRIP_GUESS: Duration = Duration::from_millis(50);
+
 /// Silence after which a connection counts as dead.
 pub const IDLE_TIME: Duration = Duration::from_secs(6);
 

@@ -345,6 +345,7 @@ fn transport() -> QuicTransportConfig {
         .receive_window(VarInt::from_u32(limits::STRANGER_BYTES))
         .send_window(u64::from(limits::CONNECTION_WINDOW_BYTES))
         .datagram_receive_buffer_size(None)
+        .initial_rtt(limits::ROUND_TRIP_GUESS)
         .max_idle_timeout(Some(limits::IDLE_TIME.try_into().expect("six seconds fit")))
         .keep_alive_interval(limits::KEEP_ALIVE)
         .default_path_max_idle_timeout(limits::PATH_IDLE_TIME)
