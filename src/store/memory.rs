@@ -133,6 +133,10 @@ impl Store for MemoryStore {
         Ok(Health { trouble: None, notes: Vec::new(), assets, bytes, missing: inner.assets.len() as u64 - assets })
     }
 
+    async fn record(&self, id: &AssetId) -> Result<Option<Record>, ReadError> {
+        Ok(self.read()?.assets.get(id).map(|asset| asset.record.clone()))
+    }
+
     async fn records(&self, ids: &[AssetId]) -> Result<Vec<Record>, ReadError> {
         let inner = self.read()?;
         Ok(ids.iter().filter_map(|id| inner.assets.get(id)).map(|asset| asset.record.clone()).collect())

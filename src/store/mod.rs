@@ -58,7 +58,8 @@ pub trait Store: Send + Sync + 'static {
     async fn health(&self) -> Result<Health, ReadError>;
 
     /// Returns what is known about assets, also when their content is missing: in the order asked, without those that
-    /// are not known. At most [`PAGE_ROWS`](crate::limits::PAGE_ROWS) are asked for at once.
+    /// are not known. One that cannot be understood does not keep the others back: it is left out and logged, and
+    /// [`record`](Self::record) tells why. At most [`PAGE_ROWS`](crate::limits::PAGE_ROWS) are asked for at once.
     ///
     /// # Errors
     /// [`ReadError`] when the store cannot be read.
@@ -68,9 +69,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ReadError`] when the store cannot be read.
-    async fn record(&self, id: &AssetId) -> Result<Option<Record>, ReadError> {
-        Ok(self.records(&[*id]).await?.pop())
-    }
+    async fn record(&self, id: &AssetId) -> Result<Option<Record>, ReadError>;
 
     /// Lists or searches assets whose content is here, page by page.
     ///

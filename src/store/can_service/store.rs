@@ -95,11 +95,24 @@ impl Store for CanService {
         Ok(Health { trouble, notes, assets, bytes, missing })
     }
 
+    async fn record(&self, id: &AssetId) -> Result<Option<Record>, ReadError> {
+        Ok(self.shared.entry(id).await?.map(|entry| entry.record))
+    }
+
     async fn records(&self, ids: &[AssetId]) -> Result<Vec<Record>, ReadError> {
         let ids = ids.to_vec();
         let read = self.shared.index.read(move |connection| {
-            let entries = ids.iter().filter_map(|id| table::get(connection, id).transpose());
-            entries.map(|entry| Ok(entry?.record)).collect()
+            let mut records = Vec::with_capacity(ids.len());
+            for id in &ids {
+                match table::get(connection, id) {
+                    Ok(entry) => records.extend(entry.map(|entry| entry.record)),
+                    Err(error @ rusqlite::Error::FromSqlConversionFailure(..)) => {
+                        tracing::warn!(asset = %id, %error, "an asset is left out");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(records)
         });
         Ok(read.await?)
     }

@@ -56,6 +56,7 @@ use crate::store::Verification;
 use crate::store::WriteError;
 use crate::store::parts;
 use crate::task::Group;
+use crate::telemetry::causes;
 
 /// About what a row and its labels put into the index beside the content, in bytes.
 const ROW_BYTES: usize = 1024;
@@ -200,11 +201,27 @@ impl Store for EmbeddedStore {
         Ok(Health { trouble, notes: Vec::new(), assets: sums.assets, bytes: sums.bytes, missing: sums.missing })
     }
 
+    async fn record(&self, id: &AssetId) -> Result<Option<Record>, ReadError> {
+        let id = *id;
+        self.read(move |connection| {
+            let stored = row::by_id(connection, &id).map_err(index)?;
+            stored.map(|stored| stored.record()).transpose()
+        })
+        .await
+    }
+
     async fn records(&self, ids: &[AssetId]) -> Result<Vec<Record>, ReadError> {
         let ids = ids.to_vec();
         self.read(move |connection| {
-            let stored = ids.iter().filter_map(|id| row::by_id(connection, id).map_err(index).transpose());
-            stored.map(|stored| stored?.record()).collect()
+            let mut records = Vec::with_capacity(ids.len());
+            for id in &ids {
+                match row::by_id(connection, id).map_err(index)?.map(|stored| stored.record()) {
+                    Some(Ok(record)) => records.push(record),
+                    Some(Err(error)) => tracing::warn!(asset = %id, error = %causes(&error), "an asset is left out"),
+                    None => {}
+                }
+            }
+            Ok(records)
         })
         .await
     }

@@ -12,6 +12,7 @@ use super::put;
 use crate::asset::Changes;
 use crate::event::Event;
 use crate::store::Presence;
+use crate::store::ReadError;
 use crate::store::Store;
 use crate::store::Verification;
 use crate::store::embedded::EmbeddedStore;
@@ -114,4 +115,20 @@ async fn a_walk_that_began_long_ago_is_followed_by_the_next_although_it_ended_ju
     let sql = "SELECT value FROM counter WHERE name = ?1";
     let began: i64 = index.query_row(sql, [verify::BEGAN], |row| row.get(0)).unwrap();
     assert!(began >= now, "when it began is remembered over restarts");
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_read_keeps_no_other_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let (first, second) =
+        (put(&store, b"first", 1, Changes::new()).await, put(&store, b"second", 2, Changes::new()).await);
+    store.close().await;
+    let index = rusqlite::Connection::open(layout::Layout::new(dir.path()).index).unwrap();
+    let damaged = index.execute("UPDATE asset SET document = x'ff' WHERE id = ?1", [first.key.id.as_bytes()]);
+    assert_eq!(damaged.unwrap(), 1);
+    drop(index);
+    let store = open(dir.path()).await;
+    assert_eq!(store.records(&[first.key.id, second.key.id]).await.unwrap(), [second]);
+    assert!(matches!(store.record(&first.key.id).await, Err(ReadError::Document { .. })));
 }
