@@ -5,6 +5,8 @@
 //! on a blocking thread while more of it comes. Where no bulk connection can be made, lanes run on the control
 //! connection.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -12,6 +14,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::hub::Told;
 use super::shared::Shared;
 use super::shared::Traffic;
 use crate::asset::AssetKey;
@@ -25,6 +28,7 @@ use crate::net::Piece;
 use crate::net::Purpose;
 use crate::net::WantReader;
 use crate::net::WantWriter;
+use crate::store::Arrival;
 use crate::store::Spool;
 use crate::store::SpoolError;
 use crate::store::Spooled;
@@ -33,11 +37,8 @@ use crate::sync::Input;
 use crate::task::Group;
 use crate::telemetry::causes;
 
-/// A content to fetch.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Job {
-    pub(super) key: AssetKey,
-}
+/// Contents to fetch; those that are wanted together come together.
+pub(super) type Jobs = Vec<AssetKey>;
 
 /// A large transfer under way, for people.
 #[derive(Debug)]
@@ -53,29 +54,29 @@ pub(super) async fn run(
     group: Group,
     address: Ticket,
     control: Line,
-    mut jobs: mpsc::Receiver<Job>,
+    mut jobs: mpsc::Receiver<Jobs>,
 ) {
     let peer = address.host;
     let mut lanes: Option<Lanes> = None;
-    while let Some(job) = jobs.recv().await {
+    while let Some(keys) = jobs.recv().await {
         if lanes.as_ref().is_none_or(Lanes::ended) {
             lanes = open(&shared, &group, &address, &control).await;
         }
-        let sent = match &lanes {
-            Some(lanes) => lanes.send(job).await,
-            None => false,
+        let left = match &lanes {
+            Some(lanes) => lanes.send(keys).await,
+            None => keys,
         };
-        if !sent {
+        if !left.is_empty() {
             lanes = None;
-            ended(&shared, peer, &job.key, Fetched::Stalled).await;
+            stalled(&shared, peer, left).await;
         }
     }
 }
 
 /// The open lanes of a peer.
 struct Lanes {
-    small: mpsc::Sender<Job>,
-    large: mpsc::Sender<Job>,
+    small: mpsc::Sender<Jobs>,
+    large: mpsc::Sender<Jobs>,
 }
 
 impl Lanes {
@@ -83,9 +84,18 @@ impl Lanes {
         self.small.is_closed() || self.large.is_closed()
     }
 
-    async fn send(&self, job: Job) -> bool {
-        let lane = if job.key.size < limits::LARGE_LANE_BYTES { &self.small } else { &self.large };
-        lane.send(job).await.is_ok()
+    /// Hands contents to their lanes; returns those whose lane has ended.
+    async fn send(&self, keys: Jobs) -> Jobs {
+        let mut left = Jobs::new();
+        let (small, large): (Jobs, Jobs) = keys.into_iter().partition(|key| key.size < limits::LARGE_LANE_BYTES);
+        for (lane, keys) in [(&self.small, small), (&self.large, large)] {
+            if !keys.is_empty()
+                && let Err(mpsc::error::SendError(keys)) = lane.send(keys).await
+            {
+                left.extend(keys);
+            }
+        }
+        left
     }
 }
 
@@ -120,9 +130,15 @@ async fn open(shared: &Arc<Shared>, group: &Group, address: &Ticket, control: &L
     Some(Lanes { small: start(small), large: start(large) })
 }
 
-async fn ended(shared: &Shared, peer: HostId, key: &AssetKey, outcome: Fetched) {
+/// Tells that contents did not come, so that they are fetched from elsewhere or later.
+pub(super) async fn stalled(shared: &Shared, peer: HostId, keys: Jobs) {
+    let ended = keys.iter().map(|key| ended(shared, peer, key, Fetched::Stalled)).collect();
+    shared.tell(Told::Inputs(ended)).await;
+}
+
+fn ended(shared: &Shared, peer: HostId, key: &AssetKey, outcome: Fetched) -> (Arrival, Input) {
     shared.transfers.remove(&key.id);
-    shared.tell(Input::Fetched { peer, asset: key.id, outcome }).await;
+    (Arrival::default(), Input::Fetched { peer, asset: key.id, outcome })
 }
 
 struct Lane {
@@ -138,65 +154,99 @@ struct Pending {
     spool: Spool,
 }
 
-impl Lane {
-    async fn run(self, writer: WantWriter, mut reader: WantReader, jobs: mpsc::Receiver<Job>) {
-        let (pending, mut replies) = mpsc::channel(limits::WANTS_OPEN);
-        let asking = self.ask(writer, jobs, pending);
-        let answering = async {
-            while let Some(Pending { key, spool }) = replies.recv().await {
-                let received = self.receive(&mut reader, key, spool).await;
-                let broken = received.is_err();
-                ended(&self.shared, self.peer, &key, received.unwrap_or(Fetched::Stalled)).await;
-                if broken {
-                    break;
-                }
-            }
-        };
-        // Asking ends with the jobs; answering when all are answered, or the connection broke.
-        let queue = tokio::select! {
-            queue = async { let queue = asking.await; std::future::pending::<()>().await; queue } => queue,
-            () = answering => None,
-        };
-        drop(queue);
-        self.line.close("the lane has ended");
-        replies.close();
-        while let Some(Pending { key, .. }) = replies.recv().await {
-            ended(&self.shared, self.peer, &key, Fetched::Stalled).await;
+/// What a lane is to ask for.
+struct Asked {
+    jobs: mpsc::Receiver<Jobs>,
+    /// Taken from the jobs and not asked for yet.
+    next: VecDeque<AssetKey>,
+}
+
+impl Asked {
+    /// Returns the next content to ask for, which stays the next until it is taken away.
+    async fn next(&mut self) -> Option<AssetKey> {
+        while self.next.is_empty() {
+            self.next.extend(self.jobs.recv().await?);
         }
+        self.next.front().copied()
     }
 
-    /// Sends the wants of jobs; returns those that were left when the connection broke.
-    async fn ask(
-        &self,
-        mut writer: WantWriter,
-        mut jobs: mpsc::Receiver<Job>,
-        pending: mpsc::Sender<Pending>,
-    ) -> Option<mpsc::Receiver<Job>> {
-        while let Some(Job { key }) = jobs.recv().await {
+    fn is_empty(&self) -> bool {
+        self.next.is_empty() && self.jobs.is_empty()
+    }
+}
+
+impl Lane {
+    async fn run(self, writer: WantWriter, mut reader: WantReader, jobs: mpsc::Receiver<Jobs>) {
+        let (pending, mut replies) = mpsc::channel(limits::WANTS_OPEN);
+        let mut asked = Asked { jobs, next: VecDeque::new() };
+        let asking = async {
+            self.ask(writer, &mut asked, pending).await;
+            std::future::pending::<Infallible>().await
+        };
+        // Answering ends when all jobs are answered, or the connection broke.
+        tokio::select! {
+            never = asking => match never {},
+            () = self.answer(&mut reader, &mut replies) => {}
+        }
+        self.line.close("the lane has ended");
+        replies.close();
+        asked.jobs.close();
+        let mut left = Jobs::from(asked.next);
+        while let Some(Pending { key, .. }) = replies.recv().await {
+            left.push(key);
+        }
+        while let Some(keys) = asked.jobs.recv().await {
+            left.extend(keys);
+        }
+        stalled(&self.shared, self.peer, left).await;
+    }
+
+    /// Sends the wants of jobs until there are no more, or the connection breaks.
+    async fn ask(&self, mut writer: WantWriter, asked: &mut Asked, pending: mpsc::Sender<Pending>) {
+        while let Some(key) = asked.next().await {
             let spool = match self.shared.store.resume(&key).await {
                 Ok(spool) => spool,
                 Err(error) => {
                     tracing::error!(asset = %key.id.fmt_short(), error = %causes(&error), "no place for a content");
-                    ended(&self.shared, self.peer, &key, Fetched::Local).await;
+                    asked.next.pop_front();
+                    let ended = ended(&self.shared, self.peer, &key, Fetched::Local);
+                    self.shared.tell(Told::Inputs(vec![ended])).await;
                     continue;
                 }
             };
             let offset = spool.offset();
-            let sent = async {
-                // The reply to a want that was not sent is not waited for.
-                if pending.capacity() == 0 {
-                    writer.flush().await.ok()?;
-                }
-                pending.send(Pending { key, spool }).await.ok()?;
-                writer.want(&key.id, offset).await.ok()?;
-                if jobs.is_empty() { writer.flush().await.ok() } else { Some(()) }
-            };
-            if sent.await.is_none() {
-                ended(&self.shared, self.peer, &key, Fetched::Stalled).await;
-                break;
+            // The reply to a want that was not sent is not waited for.
+            if pending.capacity() == 0 && writer.flush().await.is_err() {
+                return;
+            }
+            let Ok(place) = pending.reserve().await else { return };
+            place.send(Pending { key, spool });
+            asked.next.pop_front();
+            let written = writer.want(&key.id, offset).await;
+            if written.is_err() || (asked.is_empty() && writer.flush().await.is_err()) {
+                return;
             }
         }
-        Some(jobs)
+    }
+
+    /// Takes in the replies to wants in their order, until all are there or the connection breaks.
+    async fn answer(&self, reader: &mut WantReader, replies: &mut mpsc::Receiver<Pending>) {
+        let mut news = Vec::new();
+        loop {
+            // What has ended is told together, and before anything is waited for.
+            let waits = replies.is_empty() || !reader.is_buffered();
+            if !news.is_empty() && (waits || news.len() >= limits::FETCHED_TOGETHER) {
+                self.shared.tell(Told::Inputs(std::mem::take(&mut news))).await;
+            }
+            let Some(Pending { key, spool }) = replies.recv().await else { return };
+            let received = self.receive(reader, key, spool).await;
+            let broken = received.is_err();
+            news.push(ended(&self.shared, self.peer, &key, received.unwrap_or(Fetched::Stalled)));
+            if broken {
+                self.shared.tell(Told::Inputs(news)).await;
+                return;
+            }
+        }
     }
 
     /// Takes in one content. An error means that the lane cannot go on.

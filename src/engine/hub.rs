@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::apply;
-use super::fetch::Job;
+use super::fetch;
+use super::fetch::Jobs;
 use super::memory::Note;
 use super::peers::PeerOrder;
 use super::shared::Shared;
@@ -20,7 +22,6 @@ use crate::event::Event;
 use crate::limits;
 use crate::net::Line;
 use crate::store::Arrival;
-use crate::sync::Fetched;
 use crate::sync::Input;
 use crate::sync::Message;
 use crate::sync::Offer;
@@ -48,7 +49,7 @@ pub(super) struct Connection {
     pub(super) number: u64,
     pub(super) line: Line,
     pub(super) messages: mpsc::Sender<Message>,
-    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) jobs: mpsc::Sender<Jobs>,
     pub(super) connected: Input,
 }
 
@@ -160,14 +161,30 @@ impl Hub {
             std::iter::from_fn(|| replica.next_output()).collect()
         };
         let mut keeps = Vec::new();
+        let mut fetches: BTreeMap<HostId, Jobs> = BTreeMap::new();
         for output in outputs {
             match output {
                 Output::Keep { key, offers } => keeps.push((key, offers)),
+                Output::Fetch { peer, key } => fetches.entry(peer).or_default().push(key),
                 output => self.carry_out(output),
             }
         }
+        for (peer, jobs) in fetches {
+            self.fetch(peer, jobs);
+        }
         if !keeps.is_empty() {
             self.keep(keeps);
+        }
+    }
+
+    fn fetch(&self, peer: HostId, jobs: Jobs) {
+        let left = match self.connections.get(&peer) {
+            Some(connection) => connection.jobs.try_send(jobs).err().map(TrySendError::into_inner),
+            None => Some(jobs),
+        };
+        if let Some(jobs) = left {
+            let shared = Arc::clone(&self.shared);
+            self.group.spawn_until_cancelled("fetch", async move { fetch::stalled(&shared, peer, jobs).await });
         }
     }
 
@@ -192,13 +209,7 @@ impl Hub {
             Output::Decide { peer, offers } => {
                 self.group.spawn_until_cancelled("decide", async move { apply::decide(&shared, peer, offers).await });
             }
-            Output::Fetch { peer, key } => {
-                let queued = self.connections.get(&peer).is_some_and(|to| to.jobs.try_send(Job { key }).is_ok());
-                if !queued {
-                    let failed = Input::Fetched { peer, asset: key.id, outcome: Fetched::Stalled };
-                    self.group.spawn_until_cancelled("fetch", async move { shared.tell(failed).await });
-                }
-            }
+            Output::Fetch { peer, key } => self.fetch(peer, vec![key]),
             Output::Keep { key, offers } => self.keep(vec![(key, offers)]),
             Output::Drop { asset } => {
                 shared.arrived.remove(&asset);

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::fetch;
-use super::fetch::Job;
+use super::fetch::Jobs;
 use super::hub::Connection;
 use super::hub::Told;
 use super::serve;
@@ -233,7 +233,7 @@ impl Peers {
         greeting: &Greeting,
         line: &Line,
         ends: &CancellationToken,
-        jobs: mpsc::Receiver<Job>,
+        jobs: mpsc::Receiver<Jobs>,
     ) {
         let mut addresses: Vec<SocketAddr> = greeting.addresses.iter().filter_map(|text| text.parse().ok()).collect();
         addresses.truncate(limits::TICKET_ADDRESSES);

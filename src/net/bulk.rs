@@ -143,6 +143,11 @@ impl WantReader {
         Self { recv: BufReader::with_capacity(limits::GATHERED_BYTES, recv) }
     }
 
+    /// Tells whether more has come already.
+    pub fn is_buffered(&self) -> bool {
+        !self.recv.buffer().is_empty()
+    }
+
     /// Receives the head of the next reply.
     ///
     /// # Errors
