@@ -3,9 +3,14 @@
 //! The engine sees plugins only through this. It holds no plugin and no engine of plugins, and never calls the network
 //! or a store.
 
+use std::fmt;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
 
 use crate::asset::AssetKey;
 use crate::asset::Changes;
@@ -15,7 +20,7 @@ use crate::asset::Metadata;
 #[cfg(any(test, feature = "testing"))]
 pub mod scripted;
 
-/// What a plugin answers about one version of one asset.
+/// What is answered about one version of one asset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// As it is.
@@ -39,31 +44,148 @@ pub enum Point {
     AfterReceive,
 }
 
-/// What a plugin is shown.
+/// Why an asset is asked about now. What is answered must not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// It has just been made, changed or offered.
+    Live,
+    /// It was there before.
+    CatchUp,
+}
+
+/// From whom an asset comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its id, which its key proves.
+    pub id: HostId,
+    /// What it calls itself.
+    pub name: String,
+}
+
+/// What plugins are shown.
+#[derive(Debug, Clone)]
 pub struct Asked {
-    /// Where it is asked.
+    /// Where they are asked.
     pub point: Point,
     /// In which library.
-    pub library: String,
+    pub library: Arc<str>,
     /// Which asset.
     pub key: AssetKey,
     /// Its metadata as seen at that point.
     pub metadata: Metadata,
     /// From whom it comes; `None` before a push.
-    pub peer: Option<HostId>,
+    pub peer: Option<Peer>,
+    /// Why now.
+    pub occasion: Occasion,
+    /// Its content, where there is one at that point.
+    pub content: Option<Arc<dyn Content>>,
 }
 
-/// The answer to come.
-pub type Answer<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
+/// The content of the asset that is asked about.
+pub trait Content: Debug + Send + Sync {
+    /// Reads up to `length` bytes from `offset`; fewer where the content ends. An error is for people.
+    fn read(&self, offset: u64, length: usize) -> BoxFuture<'_, Result<Vec<u8>, String>>;
+}
 
-/// Something that decides about assets.
+/// The answer about one version of one asset, and how it came about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// What becomes of the asset.
+    pub verdict: Verdict,
+    /// How long that stands.
+    pub standing: Standing,
+    /// What each plugin said, in their order; the last one decided where the verdict stops the asset.
+    pub steps: Vec<Step>,
+}
+
+/// How long a judgement stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// As long as the asset and the chain are the same.
+    Firm,
+    /// A plugin failed at this asset and its policy answered for it. Asked again when the asset or the chain changes, or
+    /// by hand.
+    Failed,
+    /// A plugin could not be asked at all and its policy answered for it. Asked again as soon as it can.
+    Absent,
+}
+
+/// What one plugin said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Its name.
+    pub plugin: String,
+    /// What it said, or what its policy said for it.
+    pub verdict: Verdict,
+    /// Why its policy had to answer.
+    pub failure: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Judgement {
+    /// A judgement that stands, by nobody.
+    #[must_use]
+    pub fn firm(verdict: Verdict) -> Self {
+        Self { verdict, standing: Standing::Firm, steps: Vec::new() }
+    }
+
+    /// Returns the plugin that stopped the asset, if one did.
+    #[must_use]
+    pub fn stopped_by(&self) -> Option<&str> {
+        let stops = matches!(self.verdict, Verdict::Drop(_) | Verdict::Hold(_));
+        self.steps.last().filter(|_| stops).map(|step| step.plugin.as_str())
+    }
+}
+
+/// Names those who are asked at a point, in their order and present form: BLAKE3 of what makes them answer as they do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Chain([u8; 32]);
+
+impl Chain {
+    /// Takes the 32 bytes as they are.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chain({})", HEXLOWER.encode(&self.0[..5]))
+    }
+}
+
+/// Something to come.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Those who decide about assets.
 pub trait Hooks: Debug + Send + Sync + 'static {
     /// Asks about one version of one asset.
-    fn ask<'a>(&'a self, asked: &'a Asked) -> Answer<'a>;
+    fn ask<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Judgement>;
 
-    /// Names the decider in its present form; what another form decided is asked again.
-    fn decider(&self) -> String;
+    /// Names those who are asked at a point, in their present form; what another chain said is asked again. `None` when
+    /// nobody is asked, and everything passes.
+    fn chain(&self, point: Point, library: &str) -> Option<Chain>;
+
+    /// Counts the changes after which something must be asked again: a chain is another one, or a plugin that could not
+    /// be asked can be.
+    fn generation(&self) -> u64;
+
+    /// Waits until [`generation`](Self::generation) is another than `seen`.
+    fn changed(&self, seen: u64) -> BoxFuture<'_, ()>;
 }
 
 /// Lets everything pass.
@@ -71,11 +193,19 @@ pub trait Hooks: Debug + Send + Sync + 'static {
 pub struct NoHooks;
 
 impl Hooks for NoHooks {
-    fn ask<'a>(&'a self, _: &'a Asked) -> Answer<'a> {
-        Box::pin(std::future::ready(Verdict::Pass))
+    fn ask<'a>(&'a self, _: &'a Asked) -> BoxFuture<'a, Judgement> {
+        Box::pin(std::future::ready(Judgement::firm(Verdict::Pass)))
     }
 
-    fn decider(&self) -> String {
-        "none".to_owned()
+    fn chain(&self, _: Point, _: &str) -> Option<Chain> {
+        None
+    }
+
+    fn generation(&self) -> u64 {
+        0
+    }
+
+    fn changed(&self, _: u64) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
     }
 }

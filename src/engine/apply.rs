@@ -18,8 +18,8 @@ use crate::asset::LocalDocument;
 use crate::asset::validate_received;
 use crate::event::Event;
 use crate::hook::Asked;
-use crate::hook::Hooks;
-use crate::hook::NoHooks;
+use crate::hook::Occasion;
+use crate::hook::Peer;
 use crate::hook::Point;
 use crate::hook::Verdict;
 use crate::limits;
@@ -139,7 +139,7 @@ async fn decide_one(
 async fn decided_before(shared: &Shared, key: AssetKey, offered: &Digest) -> Result<Option<Answer>, ApplyError> {
     let before = shared.state.decision(key.id, Way::Pull).await?;
     let stands = |before: &Decided| {
-        let same = before.decider == shared.hooks.decider() && before.version == *offered;
+        let same = before.decider == shared.decider(Point::BeforePull) && before.version == *offered;
         same || before.decider == HAND
     };
     Ok(before.filter(stands).map(|before| answer_of(&before)))
@@ -255,12 +255,20 @@ fn ahead_ms(early: &Document) -> Option<u64> {
 }
 
 async fn ask(shared: &Shared, point: Point, peer: HostId, key: AssetKey, document: &LocalDocument) -> Verdict {
-    if shared.hooks.decider() == NoHooks.decider() {
+    if shared.hooks.chain(point, &shared.library.name).is_none() {
         return Verdict::Pass;
     }
-    let library = shared.library.name.clone();
-    let asked = Asked { point, library, key, metadata: document.metadata(), peer: Some(peer) };
-    shared.hooks.ask(&asked).await
+    let name = shared.connected.get(&peer).map_or_else(String::new, |connected| connected.name.clone());
+    let asked = Asked {
+        point,
+        library: shared.library.name.as_str().into(),
+        key,
+        metadata: document.metadata(),
+        peer: Some(Peer { id: peer, name }),
+        occasion: Occasion::Live,
+        content: None,
+    };
+    shared.hooks.ask(&asked).await.verdict
 }
 
 /// Writes down a verdict that stops an asset on its way in.
@@ -277,7 +285,7 @@ async fn stop(shared: &Shared, key: AssetKey, document: &Document, verdict: Verd
         key,
         way: Way::Pull,
         decision,
-        decider: shared.hooks.decider(),
+        decider: shared.decider(Point::BeforePull),
         reason,
         version: document.digest(),
         at_ms: now_ms(),

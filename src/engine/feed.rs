@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::hub::Told;
+use super::shared::NOBODY;
 use super::shared::Shared;
 use super::shared::StartError;
 use crate::asset::AssetId;
@@ -16,8 +17,7 @@ use crate::asset::Field;
 use crate::asset::HostId;
 use crate::event::Event;
 use crate::hook::Asked;
-use crate::hook::Hooks;
-use crate::hook::NoHooks;
+use crate::hook::Occasion;
 use crate::hook::Point;
 use crate::hook::Verdict;
 use crate::limits;
@@ -41,13 +41,9 @@ use crate::task::now_ms;
 ///
 /// What came after the last judgement is left out, and judged by the feed before it is shared. Without plugins there is
 /// nothing to wait for.
-pub(super) async fn items(
-    store: &dyn Store,
-    state: &State,
-    hooks: &dyn Hooks,
-) -> Result<(Vec<Item>, Arrival), StartError> {
-    let silent = hooks.decider() == NoHooks.decider();
-    let judged = state.position(&hooks.decider()).await?.map_or(Arrival(0), Arrival);
+pub(super) async fn items(store: &dyn Store, state: &State, decider: &str) -> Result<(Vec<Item>, Arrival), StartError> {
+    let silent = decider == NOBODY;
+    let judged = state.position(decider).await?.map_or(Arrival(0), Arrival);
     let kept_back: HashSet<AssetId> = state.kept_back().await?.into_iter().collect();
     let released = silent && !kept_back.is_empty();
     let (mut items, mut seen) = (Vec::new(), Arrival(0));
@@ -117,7 +113,7 @@ pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut posit
 
 async fn save_position(shared: &Shared, position: Arrival) {
     // A position that is too low costs a second judgement, nothing else.
-    if let Err(error) = shared.state.set_position(position.0, shared.hooks.decider()).await {
+    if let Err(error) = shared.state.set_position(position.0, shared.decider(Point::BeforePush)).await {
         tracing::warn!(error = %crate::telemetry::causes(&error), "the position in the store could not be saved");
     }
 }
@@ -156,7 +152,7 @@ async fn judge(shared: &Shared, record: Record) -> Result<Option<Document>, Feed
     if !record.presence.is_here() || !shared.library.filter.takes(|| record.document.metadata()) {
         return Ok(None);
     }
-    let decider = shared.hooks.decider();
+    let decider = shared.decider(Point::BeforePush);
     let before = shared.state.decision(record.key.id, Way::Push).await?;
     if let Some(before) = &before {
         let same = before.decider == decider && before.version == document.digest();
@@ -164,17 +160,19 @@ async fn judge(shared: &Shared, record: Record) -> Result<Option<Document>, Feed
             return Ok(None);
         }
     }
-    let verdict = if decider == NoHooks.decider() {
+    let verdict = if decider == NOBODY {
         Verdict::Pass
     } else {
         let asked = Asked {
             point: Point::BeforePush,
-            library: shared.library.name.clone(),
+            library: shared.library.name.as_str().into(),
             key: record.key,
             metadata: document.metadata(),
             peer: None,
+            occasion: Occasion::Live,
+            content: None,
         };
-        shared.hooks.ask(&asked).await
+        shared.hooks.ask(&asked).await.verdict
     };
     let decided = |decision, reason| Decided {
         key: record.key,

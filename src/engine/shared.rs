@@ -23,6 +23,7 @@ use crate::asset::AssetId;
 use crate::asset::HostId;
 use crate::event::Event;
 use crate::hook::Hooks;
+use crate::hook::Point;
 use crate::library::Library;
 use crate::library::Ticket;
 use crate::limits;
@@ -65,6 +66,13 @@ pub enum StartError {
     /// The state could not be read.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+/// The decider where nobody is asked.
+pub(super) const NOBODY: &str = "none";
+
+fn decider(hooks: &dyn Hooks, point: Point, library: &str) -> String {
+    hooks.chain(point, library).map_or_else(|| NOBODY.to_owned(), |chain| chain.to_string())
 }
 
 /// Bytes of content exchanged with one peer.
@@ -114,7 +122,8 @@ impl Engine {
     /// # Errors
     /// [`StartError`] when store or state cannot be read.
     pub async fn start(options: Options, group: Group) -> Result<Self, StartError> {
-        let (items, position) = feed::items(&*options.store, &options.state, &*options.hooks).await?;
+        let decider = decider(&*options.hooks, Point::BeforePush, &options.library.name);
+        let (items, position) = feed::items(&*options.store, &options.state, &decider).await?;
         let poll_ms = u64::try_from(options.poll_interval.as_millis()).unwrap_or(u64::MAX);
         let (hub, told) = mpsc::channel(limits::INPUTS_QUEUED);
         let (peers, orders) = mpsc::channel(limits::PEER_ORDERS_QUEUED);
@@ -193,6 +202,11 @@ impl Shared {
     /// Tells the hub; it has stopped when there is nobody to hear.
     pub(super) async fn tell(&self, told: impl Into<Told>) {
         let _ = self.hub.send(told.into()).await;
+    }
+
+    /// Names those who decide at a point, as it is remembered beside what they decided.
+    pub(super) fn decider(&self, point: Point) -> String {
+        decider(&*self.hooks, point, &self.library.name)
     }
 
     /// Announces something; nobody has to listen.
