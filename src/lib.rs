@@ -24,6 +24,7 @@ pub mod library;
 pub mod limits;
 pub mod net;
 pub mod node;
+pub mod plugin;
 pub mod proto;
 pub mod state;
 pub mod store;

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+pub mod plugin;
+
 // ── asset ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Lowest timestamp that has exactly 13 decimal digits, in Unix milliseconds (2001-09-09).

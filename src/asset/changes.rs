@@ -60,6 +60,17 @@ impl Changes {
         self
     }
 
+    /// Takes in later wishes, which count more.
+    pub fn extend(&mut self, later: Self) {
+        self.0.extend(later.0);
+    }
+
+    /// Counts the fields there is a wish for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Tells whether there is no wish.
     #[must_use]
     pub fn is_empty(&self) -> bool {

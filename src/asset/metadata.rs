@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::Changes;
 use super::Value;
 use super::names;
 
@@ -27,26 +28,37 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// Carries out changes, as far as they are about fields of known name.
+    pub fn change(&mut self, changes: &Changes) {
+        for (name, value) in changes.iter() {
+            self.put(name, value);
+        }
+    }
+
     /// Collects the fields of known name; each name at most once.
     pub(super) fn of<'a>(fields: impl Iterator<Item = (&'a str, &'a Value)>) -> Self {
         let mut metadata = Self::default();
         for (name, value) in fields {
-            let text = value.text().map(str::to_owned);
-            match name {
-                names::MIME_TYPE => metadata.mime_type = text,
-                names::FILE_NAME => metadata.file_name = text,
-                names::PATH => metadata.path = text,
-                names::APPLICATION => metadata.application = text,
-                names::USER => metadata.user = text,
-                names::DESCRIPTION => metadata.description = text,
-                names::TRASHED => metadata.trashed = value.is_yes(),
-                _ => {
-                    if let (Some(tag), Some(_)) = (name.strip_prefix(names::TAG_PREFIX), text) {
-                        metadata.tags.insert(tag.to_owned());
-                    }
-                }
-            }
+            metadata.put(name, value);
         }
         metadata
+    }
+
+    fn put(&mut self, name: &str, value: &Value) {
+        let text = value.text().map(str::to_owned);
+        match name {
+            names::MIME_TYPE => self.mime_type = text,
+            names::FILE_NAME => self.file_name = text,
+            names::PATH => self.path = text,
+            names::APPLICATION => self.application = text,
+            names::USER => self.user = text,
+            names::DESCRIPTION => self.description = text,
+            names::TRASHED => self.trashed = value.is_yes(),
+            _ => match (name.strip_prefix(names::TAG_PREFIX), text) {
+                (Some(tag), Some(_)) => drop(self.tags.insert(tag.to_owned())),
+                (Some(tag), None) => drop(self.tags.remove(tag)),
+                (None, _) => {}
+            },
+        }
     }
 }

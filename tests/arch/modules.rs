@@ -17,7 +17,7 @@ pub(crate) const MODULES: &[(&str, u8, &[&str])] = &[
     ("state", 3, &["asset", "limits", "event", "task", "database", "sync", "library", "auth", "hook"]),
     ("net", 3, &["asset", "limits", "event", "proto", "task", "sync", "library", "auth"]),
     ("discovery", 3, &["asset", "limits", "event", "proto", "task", "library", "auth", "net"]),
-    ("plugin", 3, &["asset", "limits", "event", "task", "hook"]),
+    ("plugin", 3, &["asset", "limits", "event", "task", "database", "hook"]),
     ("mailbox", 3, &["asset", "limits", "event", "proto", "task", "library", "auth"]),
     (
         "engine",

@@ -1,0 +1,97 @@
+//! The words of the contract and those of `hook`, translated. What comes back is checked like what a peer sends.
+
+use super::super::loaded::Failure;
+use super::bindings::can_sync::plugin::types;
+use crate::asset::AssetKey;
+use crate::asset::Changes;
+use crate::asset::Metadata;
+use crate::asset::names;
+use crate::asset::validate_changes;
+use crate::hook::Asked;
+use crate::hook::Occasion;
+use crate::hook::Point;
+use crate::hook::Verdict;
+use crate::limits;
+
+pub(super) fn asset(key: &AssetKey, metadata: &Metadata) -> types::Asset {
+    types::Asset {
+        id: key.id.to_string(),
+        timestamp: key.timestamp.as_millis(),
+        size: key.size,
+        mime_type: metadata.mime_type.clone(),
+        file_name: metadata.file_name.clone(),
+        path: metadata.path.clone(),
+        application: metadata.application.clone(),
+        user: metadata.user.clone(),
+        description: metadata.description.clone(),
+        tags: metadata.tags.iter().cloned().collect(),
+        trashed: metadata.trashed,
+    }
+}
+
+pub(super) fn context(asked: &Asked) -> types::Context {
+    types::Context {
+        library: asked.library.to_string(),
+        direction: match asked.point {
+            Point::BeforePush => types::Direction::Push,
+            Point::BeforePull | Point::AfterReceive => types::Direction::Pull,
+        },
+        occasion: match asked.occasion {
+            Occasion::Live => types::Occasion::Live,
+            Occasion::CatchUp => types::Occasion::CatchUp,
+        },
+        peer: asked.peer.as_ref().map(|peer| types::Peer { id: peer.id.to_string(), name: peer.name.clone() }),
+    }
+}
+
+/// Checks and takes over a verdict.
+pub(super) fn verdict(verdict: types::Verdict) -> Result<Verdict, Failure> {
+    Ok(match verdict {
+        types::Verdict::Pass => Verdict::Pass,
+        types::Verdict::Drop(reason) => Verdict::Drop(shortened(reason)),
+        types::Verdict::Hold(reason) => Verdict::Hold(shortened(reason)),
+        types::Verdict::Edit(changes) if changes.is_empty() => Verdict::Pass,
+        types::Verdict::Edit(wished) => {
+            let (count, limit) = (wished.len(), limits::plugin::CHANGES);
+            if count > limit {
+                return Err(Failure::Answer(format!("{count} changes, more than the limit of {limit}")));
+            }
+            let changes = wished.into_iter().fold(Changes::new(), |changes, change| match change {
+                types::Change::Set(types::Assignment { field, value }) => changes.set(name(field), value),
+                types::Change::Clear(field) => changes.clear(name(field)),
+                types::Change::AddTag(tag) => changes.add_tag(&tag),
+                types::Change::RemoveTag(tag) => changes.remove_tag(&tag),
+            });
+            validate_changes(&changes).map_err(|invalid| Failure::Answer(invalid.to_string()))?;
+            if changes.iter().any(|(_, value)| value.text().is_some_and(|text| text.contains(is_control))) {
+                return Err(Failure::Answer("a text with control characters".to_owned()));
+            }
+            if changes.iter().any(|(name, _)| name.contains(is_control)) {
+                return Err(Failure::Answer("a tag with control characters".to_owned()));
+            }
+            Verdict::Edit(changes)
+        }
+    })
+}
+
+/// Descriptions may have lines and tabs; nothing may have more.
+fn is_control(c: char) -> bool {
+    c.is_control() && c != '\n' && c != '\t'
+}
+
+fn name(field: types::Field) -> &'static str {
+    match field {
+        types::Field::MimeType => names::MIME_TYPE,
+        types::Field::FileName => names::FILE_NAME,
+        types::Field::Path => names::PATH,
+        types::Field::Application => names::APPLICATION,
+        types::Field::User => names::USER,
+        types::Field::Description => names::DESCRIPTION,
+    }
+}
+
+/// Cuts a reason where it gets longer than anybody reads.
+fn shortened(mut reason: String) -> String {
+    reason.truncate(reason.floor_char_boundary(limits::plugin::REASON_BYTES));
+    reason
+}

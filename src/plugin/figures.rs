@@ -1,0 +1,183 @@
+//! What is counted about a plugin, and its log.
+
+use std::sync::Mutex;
+use std::time::Duration;
+use std::time::Instant;
+
+use hdrhistogram::Histogram;
+
+use super::sandbox::lock;
+use crate::hook::Verdict;
+use crate::limits;
+
+/// Figures of one plugin since it was first loaded in this process.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Figures {
+    /// How often it was asked.
+    pub calls: u64,
+    /// Assets it let pass.
+    pub passed: u64,
+    /// Assets it dropped.
+    pub dropped: u64,
+    /// Assets it held.
+    pub held: u64,
+    /// Assets it edited.
+    pub edited: u64,
+    /// Calls that failed, whyever; then its policy answered.
+    pub failures: u64,
+    /// Calls that failed because it trapped.
+    pub traps: u64,
+    /// Calls that were ended at their deadline.
+    pub timeouts: u64,
+    /// Half of the calls took no longer than this, in microseconds.
+    pub p50_us: f64,
+    /// 95 of 100 calls took no longer than this, in microseconds.
+    pub p95_us: f64,
+    /// 99 of 100 calls took no longer than this, in microseconds.
+    pub p99_us: f64,
+}
+
+/// Counts what becomes of calls.
+pub(super) struct Counter(Mutex<Counted>);
+
+struct Counted {
+    figures: Figures,
+    /// Nanoseconds.
+    took: Histogram<u32>,
+}
+
+impl Counter {
+    pub(super) fn new() -> Self {
+        let took = Histogram::new_with_bounds(100, 100_000_000_000, 2).expect("the bounds are apart");
+        Self(Mutex::new(Counted { figures: Figures::default(), took }))
+    }
+
+    /// Counts a call that was answered.
+    pub(super) fn answered(&self, verdict: &Verdict, took: Duration) {
+        let mut counted = lock(&self.0);
+        counted.time(took);
+        let figures = &mut counted.figures;
+        let kind = match verdict {
+            Verdict::Pass => &mut figures.passed,
+            Verdict::Drop(_) => &mut figures.dropped,
+            Verdict::Hold(_) => &mut figures.held,
+            Verdict::Edit(_) => &mut figures.edited,
+        };
+        *kind += 1;
+    }
+
+    /// Counts a call that failed.
+    pub(super) fn failed(&self, trapped: bool, late: bool, took: Duration) {
+        let mut counted = lock(&self.0);
+        counted.time(took);
+        counted.figures.failures += 1;
+        counted.figures.traps += u64::from(trapped);
+        counted.figures.timeouts += u64::from(late);
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        let counted = lock(&self.0);
+        let micros = |quantile| counted.took.value_at_quantile(quantile) as f64 / 1000.0;
+        let figures = counted.figures.clone();
+        if figures.calls == 0 {
+            return figures;
+        }
+        Figures { p50_us: micros(0.5), p95_us: micros(0.95), p99_us: micros(0.99), ..figures }
+    }
+}
+
+impl Counted {
+    fn time(&mut self, took: Duration) {
+        self.figures.calls += 1;
+        self.took.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
+}
+
+/// The log of one plugin: so many lines a second, the rest is counted.
+#[derive(Debug)]
+pub(super) struct Log {
+    name: String,
+    lines_per_sec: u32,
+    window: Mutex<Window>,
+}
+
+#[derive(Debug)]
+struct Window {
+    since: Instant,
+    lines: u32,
+    left_out: u64,
+    left_out_in_all: u64,
+}
+
+impl Log {
+    pub(super) fn new(name: &str, lines_per_sec: u32) -> Self {
+        let window = Window { since: Instant::now(), lines: 0, left_out: 0, left_out_in_all: 0 };
+        Self { name: name.to_owned(), lines_per_sec, window: Mutex::new(window) }
+    }
+
+    /// Writes a line, or leaves it out when there are too many.
+    pub(super) fn line(&self, level: tracing::Level, text: &str) {
+        let left_out = {
+            let mut window = lock(&self.window);
+            let mut left_out = 0;
+            if window.since.elapsed() >= Duration::from_secs(1) {
+                left_out = std::mem::take(&mut window.left_out);
+                (window.since, window.lines) = (Instant::now(), 0);
+            }
+            if window.lines >= self.lines_per_sec {
+                window.left_out += 1;
+                window.left_out_in_all += 1;
+                return;
+            }
+            window.lines += 1;
+            left_out
+        };
+        let plugin = &self.name;
+        if left_out > 0 {
+            tracing::warn!(target: "can_sync::plugin::log", plugin, left_out, "lines of a plugin were left out");
+        }
+        let end = text.floor_char_boundary(limits::plugin::LOG_LINE_BYTES);
+        let says = text[..end].escape_debug().to_string();
+        match level {
+            tracing::Level::ERROR => tracing::error!(target: "can_sync::plugin::log", plugin, says, "plugin"),
+            tracing::Level::WARN => tracing::warn!(target: "can_sync::plugin::log", plugin, says, "plugin"),
+            tracing::Level::INFO => tracing::info!(target: "can_sync::plugin::log", plugin, says, "plugin"),
+            tracing::Level::DEBUG => tracing::debug!(target: "can_sync::plugin::log", plugin, says, "plugin"),
+            _ => tracing::trace!(target: "can_sync::plugin::log", plugin, says, "plugin"),
+        }
+    }
+
+    /// Returns how many lines were left out so far.
+    pub(super) fn left_out(&self) -> u64 {
+        lock(&self.window).left_out_in_all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_counted_by_what_became_of_them() {
+        let counter = Counter::new();
+        for _ in 0..98 {
+            counter.answered(&Verdict::Pass, Duration::from_micros(3));
+        }
+        counter.answered(&Verdict::Hold(String::new()), Duration::from_micros(3));
+        counter.failed(true, false, Duration::from_millis(100));
+        let figures = counter.figures();
+        assert_eq!((figures.calls, figures.passed, figures.held), (100, 98, 1));
+        assert_eq!((figures.failures, figures.traps, figures.timeouts), (1, 1, 0));
+        assert!((2.9..3.1).contains(&figures.p50_us), "{figures:?}");
+        assert!((2.9..3.1).contains(&figures.p99_us), "{figures:?}");
+    }
+
+    #[test]
+    fn a_flood_of_lines_is_counted_and_left_out() {
+        let log = Log::new("loud", 10);
+        for _ in 0..1000 {
+            log.line(tracing::Level::INFO, "again");
+        }
+        assert!(log.left_out() >= 980, "{}", log.left_out());
+    }
+}

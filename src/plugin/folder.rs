@@ -1,0 +1,205 @@
+//! The folder that plugins are dropped into: which files lie there, and which of them are new and at rest.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::limits;
+
+/// What tells one content of a file from another without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stamp {
+    length: u64,
+    modified: (i64, i64),
+    inode: u64,
+}
+
+/// What lies in the folder for one plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    component: Stamp,
+    sidecar: Option<Stamp>,
+}
+
+/// What a look at the folder has shown.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Plugins that are new or have changed, and are at rest.
+    pub(super) changed: Vec<String>,
+    /// Plugins whose files are gone.
+    pub(super) gone: Vec<String>,
+    /// Files whose names cannot be those of plugins, seen for the first time.
+    pub(super) unnamed: Vec<String>,
+}
+
+/// Follows the folder.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    before: BTreeMap<String, Found>,
+    /// What was told as changed, as it was then.
+    told: BTreeMap<String, Found>,
+    /// Looks that a told plugin was missing in, one after the other.
+    missing: BTreeMap<String, u32>,
+    unnamed: Vec<String>,
+}
+
+impl Folder {
+    pub(super) fn new(path: PathBuf) -> Self {
+        let (before, told, missing) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { path, before, told, missing, unnamed: Vec::new() }
+    }
+
+    pub(super) fn component(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.wasm"))
+    }
+
+    pub(super) fn sidecar(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.yaml"))
+    }
+
+    /// Has a plugin be told as changed again.
+    pub(super) fn tell_again(&mut self, name: &str) {
+        self.told.remove(name);
+    }
+
+    /// Tells whether a plugin has a file.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.before.contains_key(name)
+    }
+
+    /// Looks at the folder. At the first look (`at_once`) everything counts as at rest, else what has not changed since
+    /// the look before. Blocks.
+    ///
+    /// # Errors
+    /// When the folder cannot be read; then nothing counts as gone. One that does not exist is like an empty one, unless
+    /// there were plugins in it.
+    pub(super) fn look(&mut self, at_once: bool) -> io::Result<News> {
+        let (now, unnamed) = match scan(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.told.is_empty() => Default::default(),
+            scanned => scanned?,
+        };
+        let mut news = News::default();
+        for (name, found) in &now {
+            let at_rest = at_once || self.before.get(name) == Some(found);
+            if at_rest && self.told.get(name) != Some(found) {
+                self.told.insert(name.clone(), found.clone());
+                news.changed.push(name.clone());
+            }
+        }
+        let gone: Vec<String> = self.told.keys().filter(|name| !now.contains_key(*name)).cloned().collect();
+        self.missing.retain(|name, _| gone.contains(name));
+        for name in gone {
+            // A file that is being replaced is away for a moment.
+            let looks = self.missing.entry(name.clone()).or_default();
+            *looks += 1;
+            if *looks >= limits::plugin::LOOKS_GONE {
+                self.missing.remove(&name);
+                self.told.remove(&name);
+                news.gone.push(name);
+            }
+        }
+        news.unnamed = unnamed.iter().filter(|name| !self.unnamed.contains(name)).cloned().collect();
+        self.unnamed = unnamed;
+        self.before = now;
+        Ok(news)
+    }
+}
+
+/// Returns what lies directly in a folder: plugins, and names that cannot be plugins.
+fn scan(path: &Path) -> io::Result<(BTreeMap<String, Found>, Vec<String>)> {
+    let (mut found, mut unnamed) = (BTreeMap::new(), Vec::new());
+    for entry in fs::read_dir(path)? {
+        let entry = entry?.path();
+        if entry.extension().is_none_or(|extension| extension != "wasm") {
+            continue;
+        }
+        let Some(name) = entry.file_stem().and_then(|stem| stem.to_str()).filter(|name| is_name(name)) else {
+            unnamed.push(entry.file_name().unwrap_or_default().to_string_lossy().into_owned());
+            continue;
+        };
+        // What goes away meanwhile is not there.
+        let Ok(component) = stamp(&entry) else { continue };
+        let sidecar = stamp(&entry.with_extension("yaml")).ok();
+        found.insert(name.to_owned(), Found { component, sidecar });
+    }
+    Ok((found, unnamed))
+}
+
+/// Tells whether a text can be the name of a plugin: it stands in commands, logs, paths and the configuration.
+pub(super) fn is_name(name: &str) -> bool {
+    let fits = (1..=limits::plugin::NAME_BYTES).contains(&name.len());
+    fits && !name.starts_with(['.', '-']) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+fn stamp(path: &Path) -> io::Result<Stamp> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(Stamp { length: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()), inode: metadata.ino() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_told_once_it_is_at_rest_and_when_it_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wasm");
+        let mut follows = Folder::new(folder.path().to_owned());
+        assert!(follows.look(true).unwrap().changed.is_empty());
+        fs::write(&path, "one").unwrap();
+        assert!(follows.look(false).unwrap().changed.is_empty());
+        fs::write(&path, "longer").unwrap();
+        assert!(follows.look(false).unwrap().changed.is_empty());
+        assert_eq!(follows.look(false).unwrap().changed, ["a"]);
+        assert!(follows.look(false).unwrap().changed.is_empty());
+
+        fs::write(folder.path().join("a.yaml"), "enabled: true").unwrap();
+        follows.look(false).unwrap();
+        assert_eq!(follows.look(false).unwrap().changed, ["a"]);
+
+        fs::remove_file(&path).unwrap();
+        for _ in 1..limits::plugin::LOOKS_GONE {
+            assert!(follows.look(false).unwrap().gone.is_empty());
+        }
+        assert_eq!(follows.look(false).unwrap().gone, ["a"]);
+        assert!(follows.look(false).unwrap().gone.is_empty());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_removes_nothing() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("plugins");
+        let mut follows = Folder::new(folder.clone());
+        assert!(follows.look(true).unwrap().changed.is_empty());
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("a.wasm"), "one").unwrap();
+        assert_eq!(follows.look(true).unwrap().changed, ["a"]);
+        fs::remove_dir_all(&folder).unwrap();
+        for _ in 0..2 * limits::plugin::LOOKS_GONE {
+            assert!(follows.look(false).is_err());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_name_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a b.wasm", "-x.wasm", "ok-1.2_x.wasm", "note.txt"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let mut follows = Folder::new(folder.path().to_owned());
+        let mut news = follows.look(true).unwrap();
+        news.unnamed.sort();
+        assert_eq!(
+            (news.changed, news.unnamed),
+            (vec!["ok-1.2_x".to_owned()], vec!["-x.wasm".into(), "a b.wasm".into()])
+        );
+        assert!(follows.look(false).unwrap().unnamed.is_empty());
+    }
+}

@@ -1,0 +1,238 @@
+//! One instance of a plugin, and what the host keeps beside it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use wasmtime::ResourceLimiter;
+use wasmtime::Store;
+use wasmtime::UpdateDeadline;
+use wasmtime::component::InstancePre;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::WasiCtx;
+use wasmtime_wasi::WasiCtxView;
+use wasmtime_wasi::WasiView;
+
+use super::contract_0_1::Calls;
+use super::contract_0_1::Exports;
+use super::figures::Log;
+use super::loaded::Description;
+use super::loaded::Failure;
+use super::sandbox::Sandbox;
+use super::settings::Settings;
+use super::state::State;
+use super::wasi;
+use crate::asset::Metadata;
+use crate::hook::Asked;
+use crate::hook::Content;
+use crate::hook::Verdict;
+use crate::limits;
+
+/// What all instances of a plugin share.
+pub(super) struct About {
+    pub(super) name: String,
+    /// BLAKE3 of the component.
+    pub(super) digest: [u8; 32],
+    pub(super) settings: Settings,
+    pub(super) log: Arc<Log>,
+    pub(super) state: State,
+    /// The most memory an instance has had, in bytes.
+    pub(super) memory_peak: AtomicUsize,
+}
+
+/// Code that is ready to be instantiated.
+#[derive(Clone)]
+pub(super) struct Code {
+    pub(super) sandbox: Sandbox,
+    pub(super) pre: InstancePre<Guest>,
+    pub(super) exports: Exports,
+}
+
+/// What the host keeps for one instance.
+pub(super) struct Guest {
+    pub(super) about: Arc<About>,
+    pub(super) call: Call,
+    memory_bytes: usize,
+    table_elements: usize,
+    wasi: WasiCtx,
+    resources: ResourceTable,
+}
+
+/// What belongs to one call.
+pub(super) struct Call {
+    deadline: Instant,
+    pub(super) content: Option<Arc<dyn Content>>,
+    pub(super) content_left: u64,
+}
+
+/// An instance that has been configured.
+pub(super) struct Instance {
+    store: Store<Guest>,
+    calls: Calls,
+    asked: u32,
+}
+
+/// Ends a call whose time is over.
+#[derive(Debug, thiserror::Error)]
+#[error("the time is over")]
+struct OutOfTime;
+
+/// Ends a call that wants more than it may have.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct OutOfLimit(String);
+
+impl Instance {
+    /// Makes an instance and has it introduce itself, without configuring it.
+    pub(super) async fn introduce(code: &Code, about: &Arc<About>) -> Result<(Self, Description), Failure> {
+        let limit = about.settings.limits.start;
+        let mut store = Self::store(code, about);
+        store.data_mut().call.deadline = Instant::now() + limit;
+        store.set_epoch_deadline(1);
+        let _running = code.sandbox.run();
+        let starting = async {
+            let instance = code.pre.instantiate_async(&mut store).await?;
+            let calls = code.exports.load(&mut store, &instance)?;
+            let described = calls.describe(&mut store).await?;
+            Ok((calls, described))
+        };
+        let (calls, described) = in_time(limit, starting).await?;
+        Ok((Self { store, calls, asked: 0 }, described))
+    }
+
+    /// Makes an instance and configures it.
+    pub(super) async fn start(code: &Code, about: &Arc<About>) -> Result<Self, Failure> {
+        let (mut instance, _) = Self::introduce(code, about).await?;
+        instance.configure(code).await?;
+        Ok(instance)
+    }
+
+    /// Hands the instance the configuration of the plugin.
+    pub(super) async fn configure(&mut self, code: &Code) -> Result<(), Failure> {
+        let about = Arc::clone(&self.store.data().about);
+        let limit = about.settings.limits.start;
+        self.begin(limit, None);
+        let _running = code.sandbox.run();
+        let configuration = about.settings.configuration.to_string();
+        let configured = in_time(limit, self.calls.configure(&mut self.store, &configuration)).await?;
+        configured.map_err(Failure::Configuration)
+    }
+
+    /// Asks about an asset whose metadata is as earlier plugins left it. After an error the instance is not to be used
+    /// again.
+    pub(super) async fn ask(&mut self, code: &Code, asked: &Asked, metadata: &Metadata) -> Result<Verdict, Failure> {
+        let limit = self.store.data().about.settings.limits.call;
+        self.asked += 1;
+        self.begin(limit, asked.content.clone());
+        let _running = code.sandbox.run();
+        let answer = in_time(limit, self.calls.ask(&mut self.store, asked, metadata)).await;
+        self.store.data_mut().call.content = None;
+        answer?
+    }
+
+    /// Tells whether the instance has served long enough, or grown large.
+    pub(super) fn is_worn(&self) -> bool {
+        let guest = self.store.data();
+        let limits = &guest.about.settings.limits;
+        self.asked >= limits.calls_per_instance || guest.memory_bytes > limits.memory_bytes / 2
+    }
+
+    fn begin(&mut self, limit: std::time::Duration, content: Option<Arc<dyn Content>>) {
+        let guest = self.store.data_mut();
+        let content_left = guest.about.settings.limits.content_bytes;
+        guest.call = Call { deadline: Instant::now() + limit, content, content_left };
+        self.store.set_epoch_deadline(1);
+    }
+
+    fn store(code: &Code, about: &Arc<About>) -> Store<Guest> {
+        let guest = Guest {
+            about: Arc::clone(about),
+            call: Call { deadline: Instant::now(), content: None, content_left: 0 },
+            memory_bytes: 0,
+            table_elements: 0,
+            wasi: wasi::context(about),
+            resources: wasi::resources(),
+        };
+        let mut store = Store::new(code.pre.engine(), guest);
+        store.limiter(|guest| guest);
+        store.set_hostcall_fuel(about.settings.limits.answer_bytes);
+        // At every tick others get their turn, and at the deadline it ends.
+        store.epoch_deadline_callback(|guest| {
+            if Instant::now() >= guest.data().call.deadline {
+                return Err(wasmtime::Error::new(OutOfTime));
+            }
+            Ok(UpdateDeadline::Yield(1))
+        });
+        store
+    }
+}
+
+/// Runs something of a guest, which ends itself when its time is over; where it waits for the host, it is ended.
+async fn in_time<T>(
+    limit: std::time::Duration,
+    running: impl Future<Output = wasmtime::Result<T>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(limit + 2 * limits::plugin::TICK, running).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(failure(&error, limit)),
+        Err(_) => Err(Failure::Deadline(limit)),
+    }
+}
+
+fn failure(error: &wasmtime::Error, limit: std::time::Duration) -> Failure {
+    if error.downcast_ref::<OutOfTime>().is_some() {
+        Failure::Deadline(limit)
+    } else if let Some(OutOfLimit(text)) = error.downcast_ref() {
+        Failure::Limit(text.clone())
+    } else if let Some(trap) = error.downcast_ref::<wasmtime::Trap>() {
+        Failure::Trap(trap.to_string())
+    } else {
+        // What lies around it says only where in the plugin it was.
+        Failure::Broken(error.root_cause().to_string())
+    }
+}
+
+/// Writes an error of wasmtime and its causes in one line.
+pub(super) fn one_line(error: &wasmtime::Error) -> String {
+    format!("{error:#}").replace('\n', " ")
+}
+
+impl ResourceLimiter for Guest {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let (wanted, limit) = (self.memory_bytes + (desired - current), self.about.settings.limits.memory_bytes);
+        if wanted > limit {
+            return Err(wasmtime::Error::new(OutOfLimit(format!("{wanted} bytes of memory, the limit is {limit}"))));
+        }
+        self.memory_bytes = wanted;
+        self.about.memory_peak.fetch_max(wanted, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let (wanted, limit) = (self.table_elements + (desired - current), self.about.settings.limits.table_elements);
+        if wanted > limit {
+            return Err(wasmtime::Error::new(OutOfLimit(format!("{wanted} table elements, the limit is {limit}"))));
+        }
+        self.table_elements = wanted;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        self.about.settings.limits.instances
+    }
+
+    fn tables(&self) -> usize {
+        self.about.settings.limits.instances
+    }
+
+    fn memories(&self) -> usize {
+        self.about.settings.limits.instances
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}

@@ -1,0 +1,335 @@
+//! The keeper: follows the folder, loads what is new, and takes out what is gone. One task; calls never wait for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use wasmtime::Engine;
+
+use super::compiled::Cache;
+use super::figures::Counter;
+use super::folder::Folder;
+use super::folder::News;
+use super::known::Known;
+use super::known::POINTS;
+use super::known::Remembered;
+use super::loaded;
+use super::loaded::LoadError;
+use super::loaded::Plugin;
+use super::loaded::Source;
+use super::member::Member;
+use super::plugins::Options;
+use super::plugins::Plugins;
+use super::plugins::UnknownPlugin;
+use super::sandbox::Sandbox;
+use super::sandbox::lock;
+use super::settings::Settings;
+use super::state::State;
+use crate::database::DatabaseError;
+use crate::hook::Asked;
+use crate::hook::Point;
+use crate::limits;
+
+/// Something a person wants done with a plugin.
+pub(super) struct Order {
+    pub(super) name: String,
+    pub(super) what: What,
+    pub(super) done: oneshot::Sender<Result<(), UnknownPlugin>>,
+}
+
+/// What a person wants done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    Enable(bool),
+    Reload,
+}
+
+pub(super) struct Keeper {
+    plugins: Plugins,
+    options: Options,
+    known: Known,
+    cache: Cache,
+    sandbox: Sandbox,
+    folder: Folder,
+    remembered: BTreeMap<String, Remembered>,
+    /// Outlive the plugin they belong to, so that another version of it goes on with them.
+    counters: BTreeMap<String, Arc<Counter>>,
+    states: BTreeMap<String, State>,
+    unreadable: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(plugins: Plugins, options: Options, known: Known, cache: Cache) -> Self {
+        Self {
+            folder: Folder::new(options.folder.clone()),
+            plugins,
+            options,
+            known,
+            cache,
+            sandbox: Sandbox::new(),
+            remembered: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            states: BTreeMap::new(),
+            unreadable: false,
+        }
+    }
+
+    /// Loads what lies in the folder, and misses what was active before.
+    pub(super) async fn begin(&mut self) -> Result<(), DatabaseError> {
+        self.remembered = self.known.all().await?;
+        let news = self.look(true).await;
+        self.take(news).await;
+        let mut missed: Vec<String> = self.remembered.keys().cloned().collect();
+        missed.extend(self.options.named.iter().cloned());
+        for name in missed {
+            if !self.folder.has(&name) && self.plugins.line().get(&name).is_none() {
+                self.miss(&name, "its file is not in the folder; put it back, or run `can-sync plugin disable`").await;
+            }
+        }
+        let engines: Vec<(Engine, [u8; 32])> = self
+            .plugins
+            .line()
+            .members
+            .iter()
+            .filter_map(|member| Some((member.plugin.as_ref().ok()?.engine().clone(), member.digest?)))
+            .collect();
+        let cache = self.cache.clone();
+        if engines.len() == self.plugins.line().members.len() {
+            let _ = tokio::task::spawn_blocking(move || cache.sweep(&engines)).await;
+        }
+        Ok(())
+    }
+
+    /// Follows the folder until it is cancelled.
+    pub(super) async fn run(mut self, token: CancellationToken) {
+        let mut looks = tokio::time::interval(self.options.look_every);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let plugins = self.plugins.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = token.cancelled() => break,
+                () = plugins.0.woken.notified() => self.obey().await,
+                _ = looks.tick() => {
+                    let news = self.look(false).await;
+                    self.take(news).await;
+                    self.write_states().await;
+                    self.wake_rested();
+                }
+            }
+        }
+        self.write_states().await;
+        self.known.close().await;
+    }
+
+    async fn look(&mut self, at_once: bool) -> News {
+        let mut folder = std::mem::replace(&mut self.folder, Folder::new(self.options.folder.clone()));
+        let looking = tokio::task::spawn_blocking(move || {
+            let news = folder.look(at_once);
+            (folder, news)
+        });
+        let Ok((folder, news)) = looking.await else { return News::default() };
+        self.folder = folder;
+        match news {
+            Ok(news) => {
+                self.unreadable = false;
+                news
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.unreadable, true) {
+                    let folder = self.options.folder.display();
+                    tracing::warn!(%folder, %error, "plugin folder cannot be read, plugins stay as they are");
+                }
+                News::default()
+            }
+        }
+    }
+
+    async fn take(&mut self, news: News) {
+        for file in news.unnamed {
+            tracing::warn!(%file, "a plugin's name has letters, digits, dots, dashes and underscores; file not loaded");
+        }
+        for name in news.changed {
+            self.load(&name).await;
+        }
+        for name in news.gone {
+            tracing::info!(plugin = %name, "plugin removed");
+            self.leave(&name).await;
+            self.forget(&name).await;
+        }
+    }
+
+    /// Loads a plugin and puts it in the place of what was there. When it cannot be loaded, the one before goes on.
+    async fn load(&mut self, name: &str) {
+        let before = self.remembered.get(name).cloned();
+        let settings = match self.settings(name).await {
+            Ok(settings) => settings,
+            Err(why) => return self.fail(name, why).await,
+        };
+        if !settings.enabled || before.as_ref().is_some_and(|before| !before.enabled) {
+            self.leave(name).await;
+            lock(&self.plugins.0.switched_off).insert(name.to_owned(), settings);
+            return;
+        }
+        let began = Instant::now();
+        let plugin = match self.make(name, settings.clone()).await {
+            Ok(plugin) => plugin,
+            Err(error) => return self.fail(name, error.to_string()).await,
+        };
+        lock(&self.plugins.0.troubles).remove(name);
+        lock(&self.plugins.0.switched_off).remove(name);
+        let (points, digest) = (plugin.points().to_vec(), plugin.about().digest);
+        let version = plugin.description().version.clone();
+        let took_ms = began.elapsed().as_millis() as u64;
+        tracing::info!(plugin = %name, version, ?points, took_ms, "plugin loaded");
+        let counter = Arc::clone(self.counters.entry(name.to_owned()).or_insert_with(|| Arc::new(Counter::new())));
+        // Remembered before anything it lets through can go: a start without it must know that it is missing.
+        self.remember(name, Remembered { digest: Some(digest), points: points.clone(), enabled: true }).await;
+        let member = Member::new(name, settings, Some(digest), points, Ok(Arc::new(plugin)), counter);
+        self.plugins.swap(self.plugins.line().with(member));
+    }
+
+    async fn make(&mut self, name: &str, settings: Settings) -> Result<Plugin, LoadError> {
+        let (path, limit) = (self.folder.component(name), settings.limits.component_bytes);
+        let reading = tokio::task::spawn_blocking(move || loaded::read(&path, limit));
+        let bytes = reading.await.map_err(|_| LoadError::File("reading it failed".to_owned()))??;
+        let state = match self.states.get(name) {
+            Some(state) => state.clone(),
+            None => {
+                let values = self.known.values(name).await.map_err(|error| LoadError::File(error.to_string()))?;
+                let state = State::new(values, settings.limits.state_bytes);
+                self.states.entry(name.to_owned()).or_insert(state).clone()
+            }
+        };
+        state.limit(settings.limits.state_bytes);
+        let cache = Some(self.cache.clone());
+        let plugin = Plugin::make(Source { name, bytes, settings, state, sandbox: &self.sandbox, cache }).await?;
+        let samples: Vec<Asked> = self.options.samples.latest(limits::plugin::SAMPLES).await;
+        plugin.try_on(&samples).await?;
+        Ok(plugin)
+    }
+
+    async fn settings(&self, name: &str) -> Result<Settings, String> {
+        let path = self.folder.sidecar(name);
+        let reading = tokio::task::spawn_blocking(move || match std::fs::metadata(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Ok(metadata) if metadata.len() > limits::plugin::SIDECAR_BYTES => {
+                Err(format!("{} has more than {} bytes", path.display(), limits::plugin::SIDECAR_BYTES))
+            }
+            _ => std::fs::read_to_string(&path).map(Some).map_err(|error| format!("{}: {error}", path.display())),
+        });
+        let sidecar = reading.await.map_err(|_| "reading its settings failed".to_owned())??;
+        (self.options.settings)(name, sidecar.as_deref())
+    }
+
+    /// Keeps a plugin that cannot be loaded from leaking anything: what ran goes on, else it counts as failing.
+    async fn fail(&mut self, name: &str, why: String) {
+        tracing::warn!(plugin = %name, %why, "plugin cannot be loaded");
+        lock(&self.plugins.0.troubles).insert(name.to_owned(), why.clone());
+        let runs = self.plugins.line().get(name).is_some_and(|member| member.plugin.is_ok());
+        let known = self.remembered.contains_key(name) || self.options.named.contains(name);
+        if !runs && known {
+            self.miss(name, &why).await;
+        }
+    }
+
+    /// Has a plugin count as failing, as it was when it was active last.
+    async fn miss(&mut self, name: &str, why: &str) {
+        let remembered = self.remembered.get(name).cloned();
+        let settings = self.settings(name).await.unwrap_or_default();
+        if !settings.enabled || remembered.as_ref().is_some_and(|remembered| !remembered.enabled) {
+            lock(&self.plugins.0.switched_off).insert(name.to_owned(), settings);
+            return;
+        }
+        tracing::warn!(plugin = %name, %why, "plugin is missing and counts as failing");
+        let all = || POINTS.iter().map(|(point, _)| *point).collect::<Vec<Point>>();
+        let (digest, points) = remembered.map_or_else(|| (None, all()), |before| (before.digest, before.points));
+        let points = if digest.is_none() { all() } else { points };
+        let counter = Arc::clone(self.counters.entry(name.to_owned()).or_insert_with(|| Arc::new(Counter::new())));
+        let member = Member::new(name, settings, digest, points, Err(why.to_owned()), counter);
+        self.plugins.swap(self.plugins.line().with(member));
+    }
+
+    /// Takes a plugin out of the chain.
+    async fn leave(&mut self, name: &str) {
+        lock(&self.plugins.0.troubles).remove(name);
+        lock(&self.plugins.0.switched_off).remove(name);
+        if self.plugins.line().get(name).is_some() {
+            self.plugins.swap(self.plugins.line().without(name));
+        }
+        self.write_states().await;
+    }
+
+    async fn obey(&mut self) {
+        let orders = std::mem::take(&mut *lock(&self.plugins.0.orders));
+        for Order { name, what, done } in orders {
+            let outcome = self.carry_out(&name, what).await;
+            let _ = done.send(outcome);
+        }
+    }
+
+    async fn carry_out(&mut self, name: &str, what: What) -> Result<(), UnknownPlugin> {
+        let named = self.options.named.contains(name);
+        if !self.folder.has(name) && !self.remembered.contains_key(name) && !named {
+            return Err(UnknownPlugin::Unknown(name.to_owned()));
+        }
+        if let What::Enable(enabled) = what {
+            let before = self.remembered.get(name).cloned();
+            let (digest, points) = before.map_or((None, Vec::new()), |before| (before.digest, before.points));
+            let remembered = Remembered { digest, points, enabled };
+            self.known.remember(name, remembered.clone()).await?;
+            self.remembered.insert(name.to_owned(), remembered);
+        }
+        if what == What::Enable(false) {
+            let settings = self.settings(name).await.unwrap_or_default();
+            self.leave(name).await;
+            lock(&self.plugins.0.switched_off).insert(name.to_owned(), settings);
+            tracing::info!(plugin = %name, "plugin switched off");
+            return Ok(());
+        }
+        self.folder.tell_again(name);
+        if self.folder.has(name) {
+            self.load(name).await;
+        } else {
+            lock(&self.plugins.0.switched_off).remove(name);
+            self.miss(name, "its file is not in the folder").await;
+        }
+        Ok(())
+    }
+
+    async fn remember(&mut self, name: &str, remembered: Remembered) {
+        if let Err(error) = self.known.remember(name, remembered.clone()).await {
+            tracing::error!(plugin = %name, %error, "plugin could not be remembered");
+        }
+        self.remembered.insert(name.to_owned(), remembered);
+    }
+
+    async fn forget(&mut self, name: &str) {
+        if let Err(error) = self.known.forget(name).await {
+            tracing::error!(plugin = %name, %error, "plugin could not be forgotten");
+        }
+        self.remembered.remove(name);
+    }
+
+    async fn write_states(&self) {
+        for (name, state) in &self.states {
+            let changed = state.take_changed();
+            if changed.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.known.write(name, changed).await {
+                tracing::error!(plugin = %name, %error, "state of a plugin could not be written down");
+            }
+        }
+    }
+
+    /// Has what waits for a plugin that was left alone be asked again, once it may be tried.
+    fn wake_rested(&self) {
+        let now = Instant::now();
+        if self.plugins.line().members.iter().any(|member| member.due().is_some_and(|due| due <= now)) {
+            self.plugins.announce();
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What is remembered about plugins across restarts: which were active, which are switched off, and their state.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::database::Database;
+use crate::database::DatabaseError;
+use crate::database::Migrations;
+use crate::database::OpenError;
+use crate::hook::Point;
+
+const MIGRATIONS: Migrations = &["
+    CREATE TABLE plugin (
+        name TEXT PRIMARY KEY,
+        -- BLAKE3 of the component that was active last; NULL when none was
+        digest BLOB,
+        -- hooks of that component: 1 before a push, 2 before a pull, 4 after receive
+        points INTEGER NOT NULL,
+        -- 0 when a person has switched it off
+        enabled INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE value (
+        plugin TEXT NOT NULL,
+        key TEXT NOT NULL,
+        value BLOB NOT NULL,
+        PRIMARY KEY (plugin, key)
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// A plugin that was active, or was switched on or off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Remembered {
+    pub(super) digest: Option<[u8; 32]>,
+    pub(super) points: Vec<Point>,
+    pub(super) enabled: bool,
+}
+
+/// The memory about plugins.
+#[derive(Debug, Clone)]
+pub(super) struct Known(Database);
+
+impl Known {
+    /// Opens or makes the memory. Blocks.
+    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        Database::open(path, MIGRATIONS).map(Self)
+    }
+
+    /// Returns all plugins that are remembered.
+    pub(super) async fn all(&self) -> Result<BTreeMap<String, Remembered>, DatabaseError> {
+        self.0
+            .read(|connection| {
+                let mut statement = connection.prepare_cached("SELECT name, digest, points, enabled FROM plugin")?;
+                let rows = statement.query_map([], |row| {
+                    let remembered =
+                        Remembered { digest: row.get(1)?, points: points(row.get(2)?), enabled: row.get(3)? };
+                    Ok((row.get(0)?, remembered))
+                })?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// Remembers a plugin.
+    pub(super) async fn remember(&self, name: &str, remembered: Remembered) -> Result<(), DatabaseError> {
+        let name = name.to_owned();
+        self.0
+            .write(move |connection| {
+                let sql = "INSERT OR REPLACE INTO plugin (name, digest, points, enabled) VALUES (?1, ?2, ?3, ?4)";
+                let row = (&name, remembered.digest, bits(&remembered.points), remembered.enabled);
+                connection.prepare_cached(sql)?.execute(row)?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Forgets that a plugin was active. Its state is kept, in case it comes back.
+    pub(super) async fn forget(&self, name: &str) -> Result<(), DatabaseError> {
+        let name = name.to_owned();
+        self.0
+            .write(move |connection| {
+                connection.prepare_cached("DELETE FROM plugin WHERE name = ?1")?.execute([&name])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Returns the state of a plugin.
+    pub(super) async fn values(&self, name: &str) -> Result<BTreeMap<String, Vec<u8>>, DatabaseError> {
+        let name = name.to_owned();
+        self.0
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached("SELECT key, value FROM value WHERE plugin = ?1")?;
+                let rows = statement.query_map([&name], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// Writes changes of the state of a plugin down.
+    pub(super) async fn write(&self, name: &str, changed: Vec<(String, Option<Vec<u8>>)>) -> Result<(), DatabaseError> {
+        let name = name.to_owned();
+        self.0
+            .write(move |connection: &Connection| {
+                for (key, value) in &changed {
+                    match value {
+                        Some(value) => {
+                            let sql = "INSERT OR REPLACE INTO value (plugin, key, value) VALUES (?1, ?2, ?3)";
+                            connection.prepare_cached(sql)?.execute((&name, key, value))?;
+                        }
+                        None => {
+                            let sql = "DELETE FROM value WHERE plugin = ?1 AND key = ?2";
+                            connection.prepare_cached(sql)?.execute((&name, key))?;
+                        }
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Commits what waits and closes.
+    pub(super) async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+/// All hooks, with the bit each is remembered by.
+pub(super) const POINTS: [(Point, u8); 3] = [(Point::BeforePush, 1), (Point::BeforePull, 2), (Point::AfterReceive, 4)];
+
+fn bits(points: &[Point]) -> u8 {
+    POINTS.iter().filter(|(point, _)| points.contains(point)).fold(0, |bits, (_, bit)| bits | bit)
+}
+
+fn points(bits: u8) -> Vec<Point> {
+    POINTS.iter().filter(|(_, bit)| bits & bit != 0).map(|(point, _)| *point).collect()
+}

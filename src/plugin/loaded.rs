@@ -1,0 +1,345 @@
+//! A loaded plugin: compiled code, and instances that are ready for a call.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
+
+use super::compiled::Cache;
+use super::contract_0_1;
+use super::contract_0_1::Exports;
+use super::figures::Log;
+use super::inspect;
+use super::instance::About;
+use super::instance::Code;
+use super::instance::Instance;
+use super::instance::one_line;
+use super::sandbox::Sandbox;
+use super::sandbox::lock;
+use super::settings::Settings;
+use super::state::State;
+use super::wasi;
+use crate::asset::Metadata;
+use crate::hook::Asked;
+use crate::hook::Point;
+use crate::hook::Verdict;
+use crate::limits;
+
+/// How a plugin introduces itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Description {
+    /// Its name, for people.
+    pub name: String,
+    /// Its version, for people.
+    pub version: String,
+    /// What it does.
+    pub summary: String,
+    /// JSON Schema of its configuration.
+    pub configuration: Option<String>,
+}
+
+/// A file could not be loaded as a plugin.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("the file cannot be read: {0}")]
+    File(String),
+    /// The file is larger than allowed.
+    #[error("the file has {bytes} bytes, more than the limit of {limit} (limits.component_mib)")]
+    TooLarge {
+        /// How large it is.
+        bytes: u64,
+        /// How large it may be.
+        limit: u64,
+    },
+    /// The file is empty.
+    #[error("the file is empty")]
+    Empty,
+    /// The file is something else.
+    #[error("this is no WebAssembly; a plugin is a WebAssembly component")]
+    NotWasm,
+    /// The file is a core module.
+    #[error(
+        "this is a core module, not a component; build it for wasm32-wasip2, or run `wasm-tools component new` on it"
+    )]
+    CoreModule,
+    /// The file is not the one that was pinned.
+    #[error("its SHA-256 is {found}, the configuration wants {wanted}")]
+    Pin {
+        /// What the file has.
+        found: String,
+        /// What it should have.
+        wanted: String,
+    },
+    /// wasmtime does not take it.
+    #[error("the component is not valid: {0}")]
+    Invalid(String),
+    /// It speaks another version of the contract.
+    #[error("it speaks {interface}, this host speaks {host}; build it against that version")]
+    Version {
+        /// What it speaks.
+        interface: String,
+        /// What this host speaks.
+        host: String,
+    },
+    /// It imports something that no plugin gets.
+    #[error("it imports {interface}, which no plugin is given")]
+    Import {
+        /// What it imports.
+        interface: String,
+    },
+    /// It imports WASI, and shall not.
+    #[error("it imports {interface}, and `wasi: none` refuses that; build it without WASI, or set `wasi: empty`")]
+    Wasi {
+        /// What it imports.
+        interface: String,
+    },
+    /// It does not introduce itself.
+    #[error("it does not export {host}, which every plugin does")]
+    NoLifecycle {
+        /// What is missing.
+        host: String,
+    },
+    /// It has no hook.
+    #[error("it exports none of before-push, before-pull and after-receive, so there is nothing to ask it")]
+    NoHook,
+    /// It does not start.
+    #[error("it does not start: {0}")]
+    Start(#[source] Failure),
+    /// It failed at assets of this store.
+    #[error("it failed at {failed} of the {tried} latest assets: {last}")]
+    Trial {
+        /// How many it failed at.
+        failed: usize,
+        /// How many it was tried on.
+        tried: usize,
+        /// How it failed last.
+        last: Failure,
+    },
+}
+
+/// A plugin could not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// It trapped.
+    #[error("it trapped: {0}")]
+    Trap(String),
+    /// It took too long.
+    #[error("it took longer than {} ms", .0.as_millis())]
+    Deadline(Duration),
+    /// It wanted more than it may have.
+    #[error("it wanted {0}")]
+    Limit(String),
+    /// It answered what is not allowed.
+    #[error("it answered what is not allowed: {0}")]
+    Answer(String),
+    /// It does not take its configuration.
+    #[error("it does not take its configuration: {0}")]
+    Configuration(String),
+    /// It did something else that ends it.
+    #[error("it broke: {0}")]
+    Broken(String),
+}
+
+/// A plugin that can be asked.
+pub struct Plugin {
+    description: Description,
+    points: Vec<Point>,
+    sha256: [u8; 32],
+    code: Code,
+    about: Arc<About>,
+    idle: Mutex<Vec<Instance>>,
+    /// As many calls run at a time as there are processors to run them.
+    places: Semaphore,
+}
+
+/// What a plugin is loaded from.
+pub(super) struct Source<'a> {
+    pub(super) name: &'a str,
+    pub(super) bytes: Vec<u8>,
+    pub(super) settings: Settings,
+    pub(super) state: State,
+    pub(super) sandbox: &'a Sandbox,
+    pub(super) cache: Option<Cache>,
+}
+
+impl Plugin {
+    /// Loads a plugin alone, for the tools of plugin authors: its state is kept nowhere.
+    ///
+    /// # Errors
+    /// [`LoadError`] says why this host would not load it.
+    pub async fn load(path: &Path, name: &str, settings: Settings, cache: Option<Cache>) -> Result<Self, LoadError> {
+        let bytes = read(path, settings.limits.component_bytes)?;
+        let state = State::new(Default::default(), settings.limits.state_bytes);
+        Self::make(Source { name, bytes, settings, state, sandbox: &Sandbox::new(), cache }).await
+    }
+
+    /// Checks, compiles, starts and configures a plugin.
+    pub(super) async fn make(source: Source<'_>) -> Result<Self, LoadError> {
+        let Source { name, bytes, settings, state, sandbox, cache } = source;
+        inspect::kind(&bytes)?;
+        let sha256 = sha256(&bytes);
+        if let Some(wanted) = settings.sha256.filter(|wanted| *wanted != sha256) {
+            return Err(LoadError::Pin { found: HEXLOWER.encode(&sha256), wanted: HEXLOWER.encode(&wanted) });
+        }
+        let digest = *blake3::hash(&bytes).as_bytes();
+        let invalid = |error: wasmtime::Error| LoadError::Invalid(one_line(&error));
+        let engine = sandbox.engine(settings.limits.stack_bytes).map_err(invalid)?;
+        let compiling = tokio::task::spawn_blocking(move || match cache {
+            Some(cache) => cache.load(&engine, &bytes, &digest),
+            None => wasmtime::component::Component::from_binary(&engine, &bytes),
+        });
+        let compiled = compiling.await.map_err(|_| LoadError::Invalid("compiling it failed".to_owned()))?;
+        let component = compiled.map_err(invalid)?;
+        let inspection = inspect::of(&component);
+        inspection.check(&settings)?;
+        let mut linker = Linker::new(component.engine());
+        contract_0_1::link(&mut linker).map_err(invalid)?;
+        if inspection.wasi {
+            wasi::link(&mut linker).map_err(invalid)?;
+        }
+        let pre = linker.instantiate_pre(&component).map_err(invalid)?;
+        let exports = Exports::find(&pre).map_err(invalid)?;
+        let points = exports.points();
+        let log = Arc::new(Log::new(name, settings.limits.log_lines_per_sec));
+        let about =
+            Arc::new(About { name: name.to_owned(), digest, settings, log, state, memory_peak: AtomicUsize::new(0) });
+        let code = Code { sandbox: sandbox.clone(), pre, exports };
+        let (mut instance, description) = Instance::introduce(&code, &about).await.map_err(LoadError::Start)?;
+        instance.configure(&code).await.map_err(LoadError::Start)?;
+        let description = Description {
+            name: one_text(&description.name),
+            version: one_text(&description.version),
+            summary: one_text(&description.summary),
+            configuration: description.configuration,
+        };
+        let places = Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from));
+        let idle = Mutex::new(vec![instance]);
+        Ok(Self { description, points, sha256, code, about, idle, places })
+    }
+
+    /// Tries the plugin on assets, without a trace in its state; it must not fail at most of them.
+    pub(super) async fn try_on(&self, samples: &[Asked]) -> Result<(), LoadError> {
+        let About { name, digest, settings, log, state, .. } = &*self.about;
+        let (name, settings, memory_peak) = (name.clone(), settings.clone(), AtomicUsize::new(0));
+        let (log, state) = (Arc::clone(log), state.scratch());
+        let about = Arc::new(About { name, digest: *digest, settings, log, state, memory_peak });
+        let (mut tried, mut failures, mut instance) = (0, Vec::new(), None);
+        for asked in samples {
+            for point in &self.points {
+                tried += 1;
+                let asked = Asked { point: *point, ..asked.clone() };
+                let mut trying = match instance.take() {
+                    Some(instance) => instance,
+                    None => Instance::start(&self.code, &about).await.map_err(LoadError::Start)?,
+                };
+                match trying.ask(&self.code, &asked, &asked.metadata).await {
+                    Ok(_) => instance = Some(trying),
+                    Err(failure) => failures.push(failure),
+                }
+            }
+        }
+        let failed = failures.len();
+        match failures.pop() {
+            Some(last) if failed * 2 > tried => Err(LoadError::Trial { failed, tried, last }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks about an asset whose metadata is as earlier plugins left it.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no answer, or none that is allowed.
+    ///
+    /// # Cancel safety
+    /// The instance that was asked is let go.
+    pub async fn ask(&self, asked: &Asked, metadata: &Metadata) -> Result<Verdict, Failure> {
+        let _place = self.places.acquire().await.map_err(|_| Failure::Broken("it is being stopped".to_owned()))?;
+        let idle = lock(&self.idle).pop();
+        let mut instance = match idle {
+            Some(instance) => instance,
+            None => Instance::start(&self.code, &self.about).await?,
+        };
+        let verdict = instance.ask(&self.code, asked, metadata).await?;
+        if !instance.is_worn() {
+            lock(&self.idle).push(instance);
+        }
+        Ok(verdict)
+    }
+
+    /// Drops the instances that are ready, so that the next call starts a new one.
+    pub fn drop_instances(&self) {
+        lock(&self.idle).clear();
+    }
+
+    /// Returns how the plugin introduces itself.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Returns the hooks it has.
+    #[must_use]
+    pub fn points(&self) -> &[Point] {
+        &self.points
+    }
+
+    /// Returns the SHA-256 of its file.
+    #[must_use]
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
+    /// Returns the most memory that an instance has had, in bytes.
+    #[must_use]
+    pub fn memory_peak(&self) -> usize {
+        self.about.memory_peak.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn about(&self) -> &About {
+        &self.about
+    }
+
+    pub(super) fn engine(&self) -> &wasmtime::Engine {
+        self.code.pre.engine()
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin").field("name", &self.about.name).finish_non_exhaustive()
+    }
+}
+
+/// Reads a file that is not larger than allowed. Blocks.
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
+    let told = |error: io::Error| LoadError::File(error.to_string());
+    let file = std::fs::File::open(path).map_err(told)?;
+    let bytes = file.metadata().map_err(told)?.len();
+    if bytes > limit {
+        return Err(LoadError::TooLarge { bytes, limit });
+    }
+    let mut content = Vec::with_capacity(bytes as usize);
+    io::Read::read_to_end(&mut io::Read::take(file, limit + 1), &mut content).map_err(told)?;
+    Ok(content)
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// Makes one short line of what a plugin says about itself.
+fn one_text(text: &str) -> String {
+    let end = text.floor_char_boundary(limits::plugin::DESCRIPTION_BYTES);
+    text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

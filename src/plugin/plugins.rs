@@ -1,0 +1,308 @@
+//! All plugins of a host, as the rest of the program holds them.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::watch;
+
+use super::breaker::BreakerState;
+use super::chain::Line;
+use super::compiled::Cache;
+use super::figures::Figures;
+use super::keeper;
+use super::keeper::Keeper;
+use super::known::Known;
+use super::loaded::Description;
+use super::sandbox::lock;
+use super::settings::Settings;
+use crate::database::DatabaseError;
+use crate::database::OpenError;
+use crate::hook::Asked;
+use crate::hook::BoxFuture;
+use crate::hook::Chain;
+use crate::hook::Hooks;
+use crate::hook::Judgement;
+use crate::hook::Point;
+use crate::task::Group;
+
+/// Where plugins come from, and how they are set up.
+#[derive(Clone)]
+pub struct Options {
+    /// Folder that components are dropped into.
+    pub folder: PathBuf,
+    /// Folder for what is remembered about them.
+    pub data: PathBuf,
+    /// How a plugin is set up, from its name and the text of its sidecar; an error is for people.
+    pub settings: Arc<dyn Fn(&str, Option<&str>) -> Result<Settings, String> + Send + Sync>,
+    /// Plugins that the configuration names: those are missed when they are not there.
+    pub named: BTreeSet<String>,
+    /// Assets to try a new plugin on.
+    pub samples: Arc<dyn Samples>,
+    /// How often the folder is looked at; [`limits::plugin::LOOK`](crate::limits::plugin::LOOK) where nobody waits for it.
+    pub look_every: Duration,
+}
+
+/// Where assets to try a plugin on come from.
+pub trait Samples: Send + Sync + 'static {
+    /// Returns the latest assets, at most `count`.
+    fn latest(&self, count: usize) -> BoxFuture<'_, Vec<Asked>>;
+}
+
+/// Plugins could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The memory cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The memory cannot be read.
+    #[error("what is remembered about plugins cannot be read")]
+    Database(#[from] DatabaseError),
+    /// The folder of compiled code cannot be used.
+    #[error("the folder of compiled plugins {path} cannot be used: check its owner and its rights")]
+    Cache {
+        /// Where it is.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Something was asked for about a plugin that does not exist, or could not be written down.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnknownPlugin {
+    /// There is no such plugin.
+    #[error("there is no plugin {0}: no file of that name in the folder, and none was there before")]
+    Unknown(String),
+    /// It could not be remembered.
+    #[error("it could not be written down")]
+    Database(#[from] DatabaseError),
+}
+
+/// What a plugin is and does, for people.
+#[derive(Debug, Clone)]
+pub struct PluginStatus {
+    /// Its name: that of its file without the ending.
+    pub name: String,
+    /// Whether a person, or the configuration, has it switched on.
+    pub enabled: bool,
+    /// Whether it can be asked now.
+    pub loaded: bool,
+    /// What is wrong with it, if something is.
+    pub trouble: Option<String>,
+    /// How it introduces itself.
+    pub description: Description,
+    /// SHA-256 of its file.
+    pub sha256: Option<[u8; 32]>,
+    /// Hooks it is asked at.
+    pub points: Vec<Point>,
+    /// How it is set up.
+    pub settings: Settings,
+    /// What its breaker does.
+    pub breaker: BreakerState,
+    /// How it failed last.
+    pub last_failure: Option<String>,
+    /// What is counted about it.
+    pub figures: Figures,
+    /// The most memory that an instance has had, in bytes.
+    pub memory_peak_bytes: usize,
+    /// Bytes of its state.
+    pub state_bytes: usize,
+    /// Lines of its log that were left out.
+    pub lines_left_out: u64,
+}
+
+/// All plugins of a host. Cloning shares them.
+#[derive(Clone)]
+pub struct Plugins(pub(super) Arc<Inside>);
+
+pub(super) struct Inside {
+    line: RwLock<Arc<Line>>,
+    generation: watch::Sender<u64>,
+    /// What is wrong with files, by plugin.
+    pub(super) troubles: Mutex<BTreeMap<String, String>>,
+    /// Plugins that are switched off, with how they are set up.
+    pub(super) switched_off: Mutex<BTreeMap<String, Settings>>,
+    /// Orders for the keeper.
+    pub(super) orders: Mutex<Vec<keeper::Order>>,
+    pub(super) woken: Notify,
+}
+
+impl Plugins {
+    /// Loads what lies in the folder, and follows the folder from then on. Returns when every plugin that is known is
+    /// loaded or counts as failing.
+    ///
+    /// # Errors
+    /// [`StartError`] when the memory or the cache cannot be used. A plugin that cannot be loaded is no error.
+    pub async fn start(options: Options, group: &Group) -> Result<Self, StartError> {
+        let (data, folder) = (options.data.clone(), options.data.join("compiled"));
+        let opening = tokio::task::spawn_blocking(move || {
+            let cache = Cache::open(&folder).map_err(|source| StartError::Cache { path: folder, source })?;
+            Ok::<_, StartError>((Known::open(&data.join("plugins.db"))?, cache))
+        });
+        let (known, cache) = opening.await.expect("opening does not panic and is not cancelled")?;
+        let plugins = Self(Arc::new(Inside {
+            line: RwLock::default(),
+            generation: watch::Sender::new(0),
+            troubles: Mutex::default(),
+            switched_off: Mutex::default(),
+            orders: Mutex::default(),
+            woken: Notify::new(),
+        }));
+        let mut keeper = Keeper::new(plugins.clone(), options, known, cache);
+        keeper.begin().await?;
+        let token = group.token().clone();
+        group.spawn("plugins", async move { keeper.run(token).await });
+        Ok(plugins)
+    }
+
+    /// Switches a plugin off, until it is switched on again: it is no longer asked, and not missed.
+    ///
+    /// # Errors
+    /// [`UnknownPlugin`] when there is none of this name.
+    pub async fn disable(&self, name: &str) -> Result<(), UnknownPlugin> {
+        self.order(name, keeper::What::Enable(false)).await
+    }
+
+    /// Switches a plugin on again.
+    ///
+    /// # Errors
+    /// [`UnknownPlugin`] when there is none of this name.
+    pub async fn enable(&self, name: &str) -> Result<(), UnknownPlugin> {
+        self.order(name, keeper::What::Enable(true)).await
+    }
+
+    /// Loads a plugin from its file again; one that is left alone for failing gets another chance.
+    ///
+    /// # Errors
+    /// [`UnknownPlugin`] when there is none of this name.
+    pub async fn reload(&self, name: &str) -> Result<(), UnknownPlugin> {
+        self.order(name, keeper::What::Reload).await
+    }
+
+    async fn order(&self, name: &str, what: keeper::What) -> Result<(), UnknownPlugin> {
+        let (done, answer) = tokio::sync::oneshot::channel();
+        lock(&self.0.orders).push(keeper::Order { name: name.to_owned(), what, done });
+        self.0.woken.notify_one();
+        answer.await.unwrap_or_else(|_| Err(DatabaseError::Closed.into()))
+    }
+
+    /// Tells about every plugin, in their order.
+    #[must_use]
+    pub fn status(&self) -> Vec<PluginStatus> {
+        let (line, troubles) = (self.line(), lock(&self.0.troubles).clone());
+        let mut all: Vec<PluginStatus> = line
+            .members
+            .iter()
+            .map(|member| {
+                let plugin = member.plugin.as_ref().ok();
+                let about = plugin.map(|plugin| plugin.about());
+                let trouble = troubles.get(&member.name).cloned();
+                PluginStatus {
+                    name: member.name.clone(),
+                    enabled: true,
+                    loaded: plugin.is_some(),
+                    trouble: trouble.or_else(|| member.plugin.as_ref().err().cloned()),
+                    description: plugin.map(|plugin| plugin.description().clone()).unwrap_or_default(),
+                    sha256: plugin.map(|plugin| *plugin.sha256()),
+                    points: member.points.clone(),
+                    settings: member.settings.clone(),
+                    breaker: member.breaker(),
+                    last_failure: member.last_failure(),
+                    figures: member.counter.figures(),
+                    memory_peak_bytes: plugin.map_or(0, |plugin| plugin.memory_peak()),
+                    state_bytes: about.map_or(0, |about| about.state.bytes()),
+                    lines_left_out: about.map_or(0, |about| about.log.left_out()),
+                }
+            })
+            .collect();
+        let switched_off = lock(&self.0.switched_off).clone();
+        all.extend(switched_off.into_iter().map(|(name, settings)| PluginStatus::absent(name, false, None, settings)));
+        for (name, trouble) in troubles {
+            if !all.iter().any(|status| status.name == name) {
+                all.push(PluginStatus::absent(name, true, Some(trouble), Settings::default()));
+            }
+        }
+        all
+    }
+
+    pub(super) fn line(&self) -> Arc<Line> {
+        Arc::clone(&self.0.line.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another line in place of the present one; calls under way end as they began.
+    pub(super) fn swap(&self, line: Line) {
+        *self.0.line.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(line);
+        self.announce();
+    }
+
+    /// Has others ask again what could not be asked.
+    pub(super) fn announce(&self) {
+        self.0.generation.send_modify(|generation| *generation += 1);
+    }
+}
+
+impl PluginStatus {
+    fn absent(name: String, enabled: bool, trouble: Option<String>, settings: Settings) -> Self {
+        Self {
+            name,
+            enabled,
+            loaded: false,
+            trouble,
+            description: Description::default(),
+            sha256: None,
+            points: Vec::new(),
+            settings,
+            breaker: BreakerState::Closed,
+            last_failure: None,
+            figures: Figures::default(),
+            memory_peak_bytes: 0,
+            state_bytes: 0,
+            lines_left_out: 0,
+        }
+    }
+}
+
+impl std::fmt::Debug for Plugins {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.line().members.iter().map(|member| member.name.clone()).collect();
+        f.debug_tuple("Plugins").field(&names).finish()
+    }
+}
+
+impl Hooks for Plugins {
+    fn ask<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Judgement> {
+        Box::pin(async move {
+            let (judgement, recovered) = self.line().ask(asked).await;
+            if recovered {
+                self.announce();
+            }
+            judgement
+        })
+    }
+
+    fn chain(&self, point: Point, library: &str) -> Option<Chain> {
+        self.line().digest(point, library)
+    }
+
+    fn generation(&self) -> u64 {
+        *self.0.generation.borrow()
+    }
+
+    fn changed(&self, seen: u64) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let mut generations = self.0.generation.subscribe();
+            // The sender is our own, so this ends only with another generation.
+            let _ = generations.wait_for(|generation| *generation != seen).await;
+        })
+    }
+}

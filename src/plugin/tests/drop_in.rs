@@ -1,0 +1,207 @@
+//! The life of a plugin: dropped in, replaced, broken, taken away, missing, switched off.
+
+use std::fs;
+
+use super::super::BreakerState;
+use super::super::Settings;
+use super::fixtures::DROP;
+use super::fixtures::Fixture;
+use super::fixtures::HOLD;
+use super::fixtures::KEEP_PRIVATE;
+use super::fixtures::PASS;
+use super::fixtures::TRAP;
+use super::host::Place;
+use super::host::asked;
+use crate::hook::Hooks;
+use crate::hook::Point;
+use crate::hook::Standing;
+use crate::hook::Verdict;
+
+fn push(body: &str) -> Vec<u8> {
+    Fixture::new().hook("before-push", body).build()
+}
+
+#[tokio::test]
+async fn it_is_picked_up_replaced_and_taken_away_while_the_host_runs() {
+    let place = Place::new();
+    let host = place.start().await;
+    assert_eq!(host.plugins.chain(Point::BeforePush, "mirror"), None);
+    let none = host.plugins.generation();
+
+    place.drop_in("one.wasm", &push(DROP));
+    host.plugins.changed(none).await;
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Drop("private".to_owned()));
+    let (first, generation) = (host.plugins.chain(Point::BeforePush, "mirror"), host.plugins.generation());
+    assert!(first.is_some());
+
+    place.drop_in("one.wasm", &push(HOLD));
+    host.plugins.changed(generation).await;
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Hold("private".to_owned()));
+    assert_ne!(host.plugins.chain(Point::BeforePush, "mirror"), first);
+
+    // What cannot be loaded leaves the one before running, and says why.
+    place.drop_in("one.wasm", b"this is no component");
+    host.until("the trouble is told", |host| host.status("one").unwrap().trouble.is_some()).await;
+    let status = host.status("one").unwrap();
+    assert!(status.trouble.as_ref().unwrap().contains("no WebAssembly"), "{status:#?}");
+    assert!(status.loaded);
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Hold("private".to_owned()));
+
+    // The same component again is the same chain again.
+    place.drop_in("one.wasm", &push(DROP));
+    host.until("it is loaded again", |host| host.plugins.chain(Point::BeforePush, "mirror") == first).await;
+    assert_eq!(host.status("one").unwrap().trouble, None);
+
+    fs::remove_file(place.file("one.wasm")).unwrap();
+    host.until("it is gone", |host| host.plugins.status().is_empty()).await;
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
+    host.stop().await;
+
+    // What was taken away while the host ran is not missed.
+    let host = place.start().await;
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_was_active_and_does_not_come_up_counts_as_failing_until_it_is_switched_off() {
+    for broken in [None, Some(&b"\0asm broken"[..])] {
+        let place = Place::new();
+        place.drop_in("keep-private.wasm", &push(KEEP_PRIVATE));
+        let host = place.start().await;
+        let chain = host.plugins.chain(Point::BeforePush, "mirror");
+        host.stop().await;
+        match broken {
+            None => fs::remove_file(place.file("keep-private.wasm")).unwrap(),
+            Some(bytes) => place.drop_in("keep-private.wasm", bytes),
+        }
+
+        let host = place.start().await;
+        let judgement = host.ask(&asked(&[])).await;
+        assert!(matches!(&judgement.verdict, Verdict::Hold(why) if why.contains("keep-private")), "{judgement:?}");
+        assert_eq!(judgement.standing, Standing::Absent);
+        // What it decided before stands, since the chain is the same.
+        assert_eq!(host.plugins.chain(Point::BeforePush, "mirror"), chain);
+        assert!(!host.status("keep-private").unwrap().loaded);
+
+        host.plugins.disable("keep-private").await.unwrap();
+        assert_eq!(host.ask(&asked(&["private"])).await.verdict, Verdict::Pass);
+        host.stop().await;
+        let host = place.start().await;
+        assert_eq!(host.ask(&asked(&["private"])).await.verdict, Verdict::Pass);
+        assert!(!host.status("keep-private").unwrap().enabled);
+
+        // Back, and switched on again.
+        place.drop_in("keep-private.wasm", &push(KEEP_PRIVATE));
+        host.plugins.enable("keep-private").await.unwrap();
+        host.until("it is loaded", |host| host.status("keep-private").is_some_and(|status| status.loaded)).await;
+        assert_eq!(host.ask(&asked(&["private"])).await.verdict, Verdict::Drop("private".to_owned()));
+        host.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn one_that_the_configuration_names_is_missed_from_the_first_start() {
+    let mut place = Place::new();
+    place.named.insert("keep-private".to_owned());
+    let host = place.start().await;
+    assert_eq!(host.ask(&asked(&[])).await.standing, Standing::Absent);
+    let generation = host.plugins.generation();
+    place.drop_in("keep-private.wasm", &push(KEEP_PRIVATE));
+    host.plugins.changed(generation).await;
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
+    assert_eq!(host.status("keep-private").unwrap().trouble, None);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_was_never_active_and_cannot_be_loaded_stops_nothing() {
+    let place = Place::new();
+    place.drop_in("one.wasm", b"");
+    place.drop_in("two.wasm", &push(PASS));
+    fs::write(place.file("two.yaml"), "nonsense").unwrap();
+    let host = place.start().await;
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
+    assert_eq!(host.status("one").unwrap().trouble.unwrap(), "the file is empty");
+    assert_eq!(host.status("two").unwrap().trouble.unwrap(), "the sidecar says nonsense");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_pin_lets_nothing_else_in() {
+    let place = Place::new();
+    let bytes = push(PASS);
+    place.drop_in("one.wasm", &bytes);
+    place.set("one", Settings { sha256: Some([1; 32]), ..Settings::default() });
+    let host = place.start().await;
+    assert!(host.status("one").unwrap().trouble.unwrap().contains("SHA-256"));
+    host.stop().await;
+    let pin = super::super::loaded::sha256(&bytes);
+    place.set("one", Settings { sha256: Some(pin), ..Settings::default() });
+    let host = place.start().await;
+    assert!(host.status("one").unwrap().loaded);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_one_is_tried_on_recent_assets_first() {
+    let mut place = Place::new();
+    place.samples = vec![asked(&["beach"]), asked(&["private"])];
+    place.drop_in("one.wasm", &push(PASS));
+    let host = place.start().await;
+    place.drop_in("one.wasm", &push(TRAP));
+    host.until("the trial has failed", |host| host.status("one").unwrap().trouble.is_some()).await;
+    let trouble = host.status("one").unwrap().trouble.unwrap();
+    assert!(trouble.contains("failed at 2 of the 2 latest assets"), "{trouble}");
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_keeps_failing_is_left_alone_and_recovers_by_itself() {
+    // Traps at assets with the tag `private`, and lets others pass.
+    let body = format!("(if (call $is_private (local.get $a)) (then unreachable)) {PASS}");
+    let place = Place::new();
+    place.drop_in("one.wasm", &push(&body));
+    let host = place.start().await;
+    for _ in 0..3 {
+        assert_eq!(host.ask(&asked(&["private"])).await.standing, Standing::Failed);
+    }
+    let shut = host.ask(&asked(&[])).await;
+    assert_eq!(shut.standing, Standing::Absent);
+    assert!(matches!(host.status("one").unwrap().breaker, BreakerState::Open { .. }));
+    assert_eq!(host.status("one").unwrap().figures.calls, 3);
+
+    // After the pause others are told to ask again, and the first call that goes well ends it.
+    let generation = host.plugins.generation();
+    host.plugins.changed(generation).await;
+    assert_eq!(host.ask(&asked(&[])).await.standing, Standing::Firm);
+    assert_eq!(host.status("one").unwrap().breaker, BreakerState::Closed);
+    assert!(host.plugins.generation() > generation + 1);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn compiled_code_is_kept_and_what_others_wrote_is_not_taken() {
+    let place = Place::new();
+    place.drop_in("one.wasm", &push(DROP));
+    place.start().await.stop().await;
+    let compiled = || {
+        let entries = fs::read_dir(place.root.path().join("data/compiled")).unwrap();
+        let mut paths = entries.map(|entry| entry.unwrap().path());
+        paths.find(|path| path.extension().is_some_and(|extension| extension == "cwasm")).unwrap()
+    };
+    let kept = fs::read(compiled()).unwrap();
+    place.start().await.stop().await;
+    assert_eq!(fs::read(compiled()).unwrap(), kept);
+
+    for at in [0, kept.len() / 2, kept.len() - 1] {
+        let mut forged = kept.clone();
+        forged[at] ^= 1;
+        fs::write(compiled(), &forged).unwrap();
+        let host = place.start().await;
+        assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Drop("private".to_owned()));
+        host.stop().await;
+        assert_ne!(fs::read(compiled()).unwrap(), forged);
+    }
+}
