@@ -82,7 +82,21 @@ impl HostApi {
 
     /// Asks for data.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.0.data(self.0.request(Method::GET, path, &[])).await
+        self.get_with(path, &[]).await
+    }
+
+    /// Asks for data with a query.
+    pub(super) async fn get_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, ClientError> {
+        self.0.data(self.0.request(Method::GET, path, query)).await
+    }
+
+    /// Has something done that needs no body.
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.0.data(self.0.request(Method::POST, path, &[])).await
     }
 
     /// Sends a JSON body, and returns the JSON lines of the answer as they come.

@@ -1,11 +1,17 @@
 //! What the hub has done about assets: loading documents to offer, deciding about offers, keeping what was fetched.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::hub::Told;
+use super::judge;
+use super::judge::Judged;
+use super::judge::Question;
+use super::judge::Shown;
+use super::judge::Source;
 use super::memory;
 use super::shared::Shared;
 use crate::asset::AssetId;
@@ -17,15 +23,15 @@ use crate::asset::HostId;
 use crate::asset::LocalDocument;
 use crate::asset::validate_received;
 use crate::event::Event;
-use crate::hook::Asked;
 use crate::hook::Occasion;
-use crate::hook::Peer;
 use crate::hook::Point;
+use crate::hook::Standing;
 use crate::hook::Verdict;
 use crate::limits;
 use crate::state::Decided;
 use crate::state::HAND;
 use crate::state::StateError;
+use crate::state::Wanted;
 use crate::state::Way;
 use crate::store::Arrival;
 use crate::store::Origin;
@@ -69,18 +75,63 @@ pub(super) async fn load(shared: &Shared, peer: HostId, asked: Vec<AssetId>) {
     shared.tell(Input::Loaded { peer, asked, offers }).await;
 }
 
+/// One version that a peer has, and why it is decided about.
+struct Case<'a> {
+    peer: HostId,
+    offer: &'a Offer,
+    /// Those of its fields that are taken now.
+    taken: Document,
+    /// What was decided before.
+    before: Option<&'a Decided>,
+    /// Whether those are asked again who were absent.
+    again: bool,
+    occasion: Occasion,
+}
+
+impl Case<'_> {
+    /// Returns what was decided before and still stands.
+    fn standing(&self, shared: &Shared) -> Option<&Decided> {
+        let before = self.before?;
+        let waits = self.again && before.standing == Standing::Absent;
+        let same = || before.decider == shared.decider(before.point) && before.version == *self.offer.version();
+        (before.decider == HAND || (!waits && same())).then_some(before)
+    }
+}
+
+/// What is known about assets that are decided about together.
+struct Known {
+    records: HashMap<AssetId, Record>,
+    decisions: HashMap<(AssetId, Way), Decided>,
+}
+
+impl Known {
+    /// Looks up what is known about assets that a peer has, and what was answered about them.
+    async fn of(shared: &Shared, peer: HostId, ids: &[AssetId]) -> Result<Self, ApplyError> {
+        let records = shared.store.records(ids).await.map_err(|error| ApplyError::Records(causes(&error)))?;
+        let wanted = ids.iter().map(|id| (*id, Wanted::From(peer)));
+        judge::read(shared, &[Point::BeforePull, Point::AfterReceive], wanted).await;
+        let decisions = shared.state.decisions(ids.to_vec()).await?;
+        Ok(Self { records: records.into_iter().map(|record| (record.key.id, record)).collect(), decisions })
+    }
+}
+
+/// Tells whether what a peer offers has just happened: the sets were equal before.
+fn occasion(shared: &Shared, peer: HostId) -> Occasion {
+    let settled = shared.connected.get(&peer).is_some_and(|connected| connected.settled);
+    if settled { Occasion::Live } else { Occasion::CatchUp }
+}
+
 /// Decides about offers of a peer, one after the other.
 pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>) {
+    let occasion = occasion(shared, peer);
     while !offers.is_empty() {
         let rest = offers.split_off(offers.len().min(limits::OFFERS_DECIDED_TOGETHER));
         let ids: Vec<AssetId> = offers.iter().map(|offer| offer.key.id).collect();
-        let known = shared.store.records(&ids).await;
-        let known =
-            known.map(|known| known.into_iter().map(|record| (record.key.id, record)).collect::<HashMap<_, _>>());
+        let known = Known::of(shared, peer, &ids).await;
         let mut inputs = Vec::with_capacity(offers.len());
         for offer in std::mem::replace(&mut offers, rest) {
             let asset = offer.key.id;
-            let Received { document, early } = receive(&offer.document, now_ms());
+            let Received { document: taken, early } = receive(&offer.document, now_ms());
             if let Some(ahead_ms) = ahead_ms(&early) {
                 tracing::warn!(
                     peer = %peer.fmt_short(),
@@ -91,7 +142,11 @@ pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>
                 inputs.push((Arrival::default(), Input::Early { peer, asset, ahead_ms }));
             }
             let decided = match &known {
-                Ok(known) => decide_one(shared, peer, &offer, document, known.get(&asset)).await,
+                Ok(known) => {
+                    let before = known.decisions.get(&(asset, Way::Pull));
+                    let case = Case { peer, offer: &offer, taken, before, again: false, occasion };
+                    decide_one(shared, case, known.records.get(&asset)).await
+                }
                 Err(error) => Err(ApplyError::Records(causes(error))),
             };
             let (decision, arrival) = match decided {
@@ -110,59 +165,75 @@ pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>
 }
 
 /// Decides about one offer; `None` when its content is wanted.
-async fn decide_one(
-    shared: &Shared,
-    peer: HostId,
-    offer: &Offer,
-    offered: Document,
-    known: Option<&Record>,
-) -> Result<Option<Fate>, ApplyError> {
+async fn decide_one(shared: &Shared, case: Case<'_>, known: Option<&Record>) -> Result<Option<Fate>, ApplyError> {
+    let offer = case.offer;
     if let Err(invalid) = validate_received(&offer.document) {
         return Ok(Some((Answer::Refused(invalid.to_string()), Arrival::default())));
     }
     if let Some(record) = known.filter(|record| record.presence.is_here()) {
-        return merge(shared, peer, record, offered).await.map(Some);
+        return merge(shared, case, record).await.map(Some);
     }
-    if let Some(answer) = decided_before(shared, offer.key, offer.version()).await? {
-        return Ok(Some((answer, Arrival::default())));
+    match case.standing(shared).map(|before| (before.decision, before)) {
+        Some((crate::state::Decision::Pass, _)) => return Ok(None),
+        Some((_, before)) => return Ok(Some((answer_of(before), Arrival::default()))),
+        None => {}
     }
-    if !shared.library.filter.takes(|| offered.metadata()) {
+    if !shared.library.filter.takes(|| case.taken.metadata()) {
         return Ok(Some((Answer::Declined("not part of the library here".to_owned()), Arrival::default())));
     }
-    match ask(shared, Point::BeforePull, peer, offer.key, &LocalDocument::from_parts(offered, [])).await {
-        Verdict::Pass | Verdict::Edit(_) => Ok(None),
-        verdict => stop(shared, offer.key, &offer.document, verdict).await.map(Some),
-    }
-}
-
-/// Returns the answer about a version that was stopped before, unless it is to be asked about again.
-async fn decided_before(shared: &Shared, key: AssetKey, offered: &Digest) -> Result<Option<Answer>, ApplyError> {
-    let before = shared.state.decision(key.id, Way::Pull).await?;
-    let stands = |before: &Decided| {
-        let same = before.decider == shared.decider(Point::BeforePull) && before.version == *offered;
-        same || before.decider == HAND
+    let document = LocalDocument::from_parts(case.taken, []);
+    let question = Question {
+        point: Point::BeforePull,
+        key: offer.key,
+        shown: Shown::Local(&document),
+        peer: Some(case.peer),
+        occasion: case.occasion,
+        content: Source::Nowhere,
+        fresh: false,
     };
-    Ok(before.filter(stands).map(|before| answer_of(&before)))
+    let judged = judge::ask(shared, question).await;
+    match judged.verdict {
+        Verdict::Pass | Verdict::Edit(_) => Ok(None),
+        _ => stop(shared, Point::BeforePull, offer.key, *offer.version(), judged).await.map(Some),
+    }
 }
 
 /// Merges an offered document into that of an asset which is here.
-async fn merge(shared: &Shared, peer: HostId, record: &Record, offered: Document) -> Result<Fate, ApplyError> {
-    if record.document.shared().includes(&offered) {
+async fn merge(shared: &Shared, case: Case<'_>, record: &Record) -> Result<Fate, ApplyError> {
+    let Case { peer, taken, .. } = &case;
+    if record.document.shared().includes(taken) {
         return Ok((Answer::Stored, record.arrival));
     }
-    if let Some(answer) = decided_before(shared, record.key, &offered.digest()).await? {
-        return Ok((answer, Arrival::default()));
+    let standing = case.standing(shared);
+    let released = standing.is_some_and(|before| before.decision == crate::state::Decision::Pass);
+    if let Some(before) = standing.filter(|_| !released) {
+        return Ok((answer_of(before), Arrival::default()));
     }
     let mut merged = record.document.clone();
-    merged.merge(&offered);
-    let edits = match ask(shared, Point::AfterReceive, peer, record.key, &merged).await {
-        Verdict::Pass => Changes::new(),
-        Verdict::Edit(edits) => edits,
-        verdict => return stop(shared, record.key, &offered, verdict).await,
+    merged.merge(taken);
+    let question = Question {
+        point: Point::AfterReceive,
+        key: record.key,
+        shown: Shown::Local(&merged),
+        peer: Some(*peer),
+        occasion: case.occasion,
+        content: Source::Store,
+        fresh: false,
     };
-    shared.state.undecide(record.key.id, Way::Pull).await?;
+    let judged = judge::ask(shared, question).await;
+    let edits = match judged.verdict {
+        Verdict::Edit(edits) => edits,
+        Verdict::Drop(_) | Verdict::Hold(_) if !released => {
+            return stop(shared, Point::AfterReceive, record.key, *case.offer.version(), judged).await;
+        }
+        _ => Changes::new(),
+    };
+    if let Some(before) = case.before {
+        shared.state.undecide(before).await?;
+    }
+    let (peer, taken) = (*peer, taken.clone());
     let edit = Box::new(move |document: &mut LocalDocument| {
-        document.merge(&offered);
+        document.merge(&taken);
         document.lay(&edits);
     });
     let edited = shared.store.edit(&record.key.id, edit).await?;
@@ -187,18 +258,90 @@ async fn take_early_of(shared: &Shared, peer: HostId) -> Result<(), ApplyError> 
         }
         let ripe = receive(&known.document, now_ms()).document;
         if let Some(record) = shared.store.record(&known.key.id).await? {
-            merge(shared, peer, &record, ripe).await?;
+            let before = shared.state.decision(known.key.id, Way::Pull).await?;
+            let offer = Offer::new(known.key, Arc::new(ripe.clone()));
+            let (before, again, occasion) = (before.as_ref(), false, Occasion::CatchUp);
+            merge(shared, Case { peer, offer: &offer, taken: ripe, before, again, occasion }, &record).await?;
         }
     }
     Ok(())
 }
 
+/// Decides again about what a connected peer is known to have and this host did not take, where whoever decided is
+/// another now, was absent, or is overruled by a person. The peer has had its answer, so nothing is offered again.
+pub(super) async fn decide_again(shared: &Shared, peer: HostId) {
+    let generation = shared.hooks.generation();
+    let known = match shared.state.known_of_peer(peer).await {
+        Ok(known) => known,
+        Err(error) => {
+            tracing::warn!(peer = %peer.fmt_short(), error = %causes(&error), "what a peer has could not be read");
+            return;
+        }
+    };
+    let mut known = known.into_iter().map(|known| Offer::new(known.key, Arc::new(known.document))).peekable();
+    while known.peek().is_some() {
+        // A newer change of plugins begins from the beginning.
+        if generation != shared.hooks.generation() {
+            return;
+        }
+        let offers: Vec<Offer> = known.by_ref().take(limits::OFFERS_DECIDED_TOGETHER).collect();
+        decide_these_again(shared, peer, offers).await;
+    }
+}
+
+/// Decides again about some versions that a peer is known to have.
+pub(super) async fn decide_these_again(shared: &Shared, peer: HostId, offers: Vec<Offer>) {
+    let ids: Vec<AssetId> = offers.iter().map(|offer| offer.key.id).collect();
+    let known = match Known::of(shared, peer, &ids).await {
+        Ok(known) => known,
+        Err(error) => {
+            tracing::warn!(peer = %peer.fmt_short(), error = %causes(&error), "offers could not be decided again");
+            return;
+        }
+    };
+    let mut inputs = Vec::new();
+    for offer in offers {
+        let before = known.decisions.get(&(offer.key.id, Way::Pull));
+        let stands = |before: &&Decided| {
+            let same = || before.decider == shared.decider(before.point) && before.standing != Standing::Absent;
+            before.decider == HAND || (before.decision != crate::state::Decision::Pass && same())
+        };
+        if before.filter(stands).is_some() {
+            continue;
+        }
+        let taken = receive(&offer.document, now_ms()).document;
+        let record = known.records.get(&offer.key.id);
+        let case = Case { peer, offer: &offer, taken, before, again: true, occasion: Occasion::CatchUp };
+        match decide_one(shared, case, record).await {
+            Ok(None) => {
+                inputs.push((Arrival::default(), Input::Decided { peer, offer, decision: Decision::Want }));
+            }
+            Ok(Some(_)) => {}
+            Err(error) => {
+                tracing::warn!(asset = %offer.key.id.fmt_short(), error = %causes(&error), "an offer could not be decided");
+            }
+        }
+    }
+    if !inputs.is_empty() {
+        shared.tell(Told::Inputs(inputs)).await;
+    }
+}
+
 /// Stores fetched contents, each with all versions that were offered for it.
 pub(super) async fn keep(shared: &Shared, fetched: Vec<(AssetKey, Vec<(HostId, Offer)>)>) {
+    let ids: Vec<AssetId> = fetched.iter().map(|(key, _)| key.id).collect();
+    let wanted = fetched.iter().filter_map(|(key, offers)| Some((key.id, Wanted::From(offers.first()?.0))));
+    judge::read(shared, &[Point::AfterReceive], wanted).await;
+    let decisions = shared.state.decisions(ids).await;
+    let decisions = &decisions;
     let keeping: FuturesUnordered<_> = fetched
         .into_iter()
         .map(|(key, offers)| async move {
-            let (outcome, arrival) = match keep_one(shared, key, &offers).await {
+            let kept = match decisions {
+                Ok(decisions) => keep_one(shared, key, &offers, decisions.get(&(key.id, Way::Pull))).await,
+                Err(error) => Err(ApplyError::Records(causes(error))),
+            };
+            let (outcome, arrival) = match kept {
                 Ok((answer, arrival)) => (Kept::Answer(answer), arrival),
                 Err(error) => {
                     tracing::error!(asset = %key.id.fmt_short(), error = %causes(&error), "a received asset could not be stored");
@@ -215,29 +358,60 @@ pub(super) async fn keep(shared: &Shared, fetched: Vec<(AssetKey, Vec<(HostId, O
     }
 }
 
-async fn keep_one(shared: &Shared, key: AssetKey, offers: &[(HostId, Offer)]) -> Result<Fate, ApplyError> {
+async fn keep_one(
+    shared: &Shared,
+    key: AssetKey,
+    offers: &[(HostId, Offer)],
+    before: Option<&Decided>,
+) -> Result<Fate, ApplyError> {
     let Some((_, spooled)) = shared.arrived.remove(&key.id) else {
         // It was taken by a try that failed; what is left of it is fetched again.
         return Err(ReadError::Closed.into());
     };
     let from = offers.first().map_or(shared.host, |(peer, _)| *peer);
     let mut shared_document = Document::new();
-    let mut edits = Changes::new();
     for (_, offer) in offers {
         shared_document.merge(&receive(&offer.document, now_ms()).document);
     }
+    // What one peer offers is remembered by what it offered, which is what it is compared with.
+    let version = match offers {
+        [(_, offer)] => *offer.version(),
+        _ => shared_document.digest(),
+    };
+    let released = before.is_some_and(|before| {
+        before.decision == crate::state::Decision::Pass
+            && before.decider == shared.decider(before.point)
+            && offers.iter().any(|(_, offer)| *offer.version() == before.version)
+    });
     let document = LocalDocument::from_parts(shared_document.clone(), []);
-    if let Verdict::Edit(before_pull) = ask(shared, Point::BeforePull, from, key, &document).await {
-        edits = before_pull;
-    }
+    let occasion = occasion(shared, from);
+    let (peer, fresh) = (Some(from), false);
+    let (shown, content) = (Shown::Local(&document), Source::Nowhere);
+    let question = Question { point: Point::BeforePull, key, shown, peer, occasion, content, fresh };
+    let judged = judge::ask(shared, question).await;
+    let edits = match judged.verdict {
+        Verdict::Edit(edits) => edits,
+        // Several peers had offered different versions, or the plugins are others now.
+        Verdict::Drop(_) | Verdict::Hold(_) if !released => {
+            return stop(shared, Point::BeforePull, key, version, judged).await;
+        }
+        _ => Changes::new(),
+    };
     let mut seen = document.clone();
     seen.lay(&edits);
-    let received = match ask(shared, Point::AfterReceive, from, key, &seen).await {
-        Verdict::Pass => Changes::new(),
+    let (shown, content) = (Shown::Local(&seen), Source::Spooled(&spooled));
+    let question = Question { point: Point::AfterReceive, key, shown, peer, occasion, content, fresh };
+    let judged = judge::ask(shared, question).await;
+    let received = match judged.verdict {
         Verdict::Edit(edits) => edits,
-        verdict => return stop(shared, key, document.shared(), verdict).await,
+        Verdict::Drop(_) | Verdict::Hold(_) if !released => {
+            return stop(shared, Point::AfterReceive, key, version, judged).await;
+        }
+        _ => Changes::new(),
     };
-    shared.state.undecide(key.id, Way::Pull).await?;
+    if let Some(before) = before {
+        shared.state.undecide(before).await?;
+    }
     let edit = Box::new(move |document: &mut LocalDocument| {
         document.merge(&shared_document);
         document.lay(&edits);
@@ -254,26 +428,16 @@ fn ahead_ms(early: &Document) -> Option<u64> {
     early.iter().map(|(_, field)| field.stamp.millis().saturating_sub(now)).max()
 }
 
-async fn ask(shared: &Shared, point: Point, peer: HostId, key: AssetKey, document: &LocalDocument) -> Verdict {
-    if shared.hooks.chain(point, &shared.library.name).is_none() {
-        return Verdict::Pass;
-    }
-    let name = shared.connected.get(&peer).map_or_else(String::new, |connected| connected.name.clone());
-    let asked = Asked {
-        point,
-        library: shared.library.name.as_str().into(),
-        key,
-        metadata: document.metadata(),
-        peer: Some(Peer { id: peer, name }),
-        occasion: Occasion::Live,
-        content: None,
-    };
-    shared.hooks.ask(&asked).await.verdict
-}
-
 /// Writes down a verdict that stops an asset on its way in.
-async fn stop(shared: &Shared, key: AssetKey, document: &Document, verdict: Verdict) -> Result<Fate, ApplyError> {
-    let (decision, reason) = match verdict {
+async fn stop(
+    shared: &Shared,
+    point: Point,
+    key: AssetKey,
+    version: Digest,
+    judged: Judged,
+) -> Result<Fate, ApplyError> {
+    let decider = judged.decider();
+    let (decision, reason) = match judged.verdict {
         Verdict::Hold(reason) => {
             shared.announce(Event::AssetHeld { id: key.id, reason: reason.clone() });
             (crate::state::Decision::Hold, reason)
@@ -281,17 +445,11 @@ async fn stop(shared: &Shared, key: AssetKey, document: &Document, verdict: Verd
         Verdict::Drop(reason) => (crate::state::Decision::Drop, reason),
         Verdict::Pass | Verdict::Edit(_) => return Ok((Answer::Stored, Arrival::default())),
     };
-    let decided = Decided {
-        key,
-        way: Way::Pull,
-        decision,
-        decider: shared.decider(Point::BeforePull),
-        reason,
-        version: document.digest(),
-        at_ms: now_ms(),
-    };
+    let (way, standing, by, at_ms) = (Way::Pull, judged.standing, judged.by, now_ms());
+    let decided = Decided { key, way, point, decision, decider, by, standing, reason, version, at_ms };
     let answer = answer_of(&decided);
-    shared.state.decide(decided).await?;
+    // Where a person was faster, it is decided again with what the peer is known to have.
+    shared.state.decide(decided, false).await?;
     Ok((answer, Arrival::default()))
 }
 
@@ -299,5 +457,6 @@ fn answer_of(decided: &Decided) -> Answer {
     match decided.decision {
         crate::state::Decision::Drop => Answer::Declined(decided.reason.clone()),
         crate::state::Decision::Hold => Answer::Held(decided.reason.clone()),
+        crate::state::Decision::Pass => Answer::Stored,
     }
 }

@@ -1,56 +1,75 @@
-//! Follows the store and judges every change: what of it is passed on to the library.
+//! Follows the store and judges every change; and judges the store again when plugins change.
+//!
+//! One task judges all that is stored, so that what it tells the hub about an asset is in order: new changes first, then
+//! what people wish, then, in small portions, what is to be judged again.
 
 use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
 
+use super::apply;
 use super::hub::Told;
+use super::push;
+use super::push::How;
+use super::review::Portion;
+use super::review::Review;
+use super::review::Scope;
 use super::shared::NOBODY;
 use super::shared::Shared;
 use super::shared::StartError;
+use super::verdicts;
 use crate::asset::AssetId;
-use crate::asset::Changes;
-use crate::asset::Digest;
-use crate::asset::Document;
-use crate::asset::Field;
-use crate::asset::HostId;
-use crate::event::Event;
-use crate::hook::Asked;
 use crate::hook::Occasion;
 use crate::hook::Point;
-use crate::hook::Verdict;
 use crate::limits;
-use crate::state::Decided;
-use crate::state::Decision;
-use crate::state::HAND;
+use crate::state::Position;
 use crate::state::State;
-use crate::state::Way;
 use crate::store::Arrival;
-use crate::store::Origin;
-use crate::store::Record;
 use crate::store::Store;
 use crate::store::WriteError;
 use crate::sync::Input;
 use crate::sync::Item;
-use crate::sync::exception;
 use crate::task::Backoff;
-use crate::task::now_ms;
+use crate::task::Group;
+use crate::telemetry::causes;
 
-/// Builds the items of what is passed on, and tells up to which arrival the store was judged.
+/// The decider of a store of which one part was judged by some and another part by others.
+const MIXED: &str = "mixed";
+
+/// Assets that a person wants to be judged again, now.
+pub(super) struct Order {
+    pub(super) assets: Vec<AssetId>,
+    /// Whether answers and decisions of before count for nothing.
+    pub(super) fresh: bool,
+    /// Told when the hub has heard of it.
+    pub(super) done: oneshot::Sender<()>,
+}
+
+/// Builds the items of what is passed on, and tells how far the store was judged, and by whom.
 ///
 /// What came after the last judgement is left out, and judged by the feed before it is shared. Without plugins there is
-/// nothing to wait for.
-pub(super) async fn items(store: &dyn Store, state: &State, decider: &str) -> Result<(Vec<Item>, Arrival), StartError> {
+/// nothing to wait for. What earlier plugins passed on was shared with others already, so it stays until it is judged
+/// again.
+pub(super) async fn items(
+    store: &dyn Store,
+    state: &State,
+    decider: &str,
+    receiver: &str,
+) -> Result<(Vec<Item>, Position), StartError> {
     let silent = decider == NOBODY;
-    let judged = state.position(decider).await?.map_or(Arrival(0), Arrival);
+    let nothing = Position { arrival: 0, decider: decider.to_owned(), receiver: receiver.to_owned() };
+    let mut position = state.position().await?.unwrap_or(nothing);
     let kept_back: HashSet<AssetId> = state.kept_back().await?.into_iter().collect();
-    let released = silent && !kept_back.is_empty();
     let (mut items, mut seen) = (Vec::new(), Arrival(0));
     loop {
         let page = store.inventory(seen, limits::INVENTORY_ROWS).await?;
         for row in &page {
-            let settled = row.arrival <= judged || silent;
+            let settled = row.arrival.0 <= position.arrival || silent;
             if settled && row.presence.is_here() && !kept_back.contains(&row.key.id) {
                 items.push(Item::new(row.key.timestamp, row.key.id, &row.document));
             }
@@ -60,67 +79,38 @@ pub(super) async fn items(store: &dyn Store, state: &State, decider: &str) -> Re
             break;
         }
     }
-    // What another decider kept back is asked about again.
-    let position = if silent && !released { seen } else { judged };
+    if silent {
+        position.arrival = seen.0;
+    }
     Ok((items, position))
 }
 
 /// Follows the store until it is cancelled.
-pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut position: Arrival) {
-    let mut latest = shared.store.latest();
-    let mut saved = position;
-    let mut save = tokio::time::interval(limits::POSITION_SAVED_EVERY);
-    let mut backoff = Backoff::new(limits::FEED_PAUSE, limits::FEED_PAUSE_MOST);
-    loop {
-        // Marked as seen before reading, so that nothing is missed in between.
-        latest.mark_unchanged();
-        match judge_page(&shared, position).await {
-            Ok((last, full)) => {
-                backoff.reset();
-                position = last;
-                if full {
-                    continue;
-                }
-            }
-            Err(error) => {
-                tracing::warn!(error = %crate::telemetry::causes(&error), "the store cannot be followed");
-                tokio::select! {
-                    () = token.cancelled() => {}
-                    () = tokio::time::sleep(backoff.pause()) => continue,
-                }
-            }
-        }
-        tokio::select! {
-            biased;
-            () = token.cancelled() => {
-                save_position(&shared, position).await;
-                return;
-            }
-            changed = latest.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-            }
-            _ = save.tick() => {
-                if saved != position {
-                    save_position(&shared, position).await;
-                    saved = position;
-                }
-            }
-        }
-    }
-}
-
-async fn save_position(shared: &Shared, position: Arrival) {
-    // A position that is too low costs a second judgement, nothing else.
-    if let Err(error) = shared.state.set_position(position.0, shared.decider(Point::BeforePush)).await {
-        tracing::warn!(error = %crate::telemetry::causes(&error), "the position in the store could not be saved");
-    }
+pub(super) async fn run(shared: Arc<Shared>, group: Group, orders: mpsc::Receiver<Order>, position: Position) {
+    let latest = shared.store.latest();
+    let start = *latest.borrow();
+    let mut feed = Feed {
+        position: Arrival(position.arrival),
+        decider: position.decider.clone(),
+        receiver: position.receiver.clone(),
+        saved: position,
+        saved_at: Instant::now(),
+        start,
+        latest,
+        orders,
+        generation: None,
+        review: None,
+        absent: VecDeque::new(),
+        group,
+        shared,
+    };
+    feed.follow().await;
+    feed.save().await;
 }
 
 /// The feed could not go on.
 #[derive(Debug, thiserror::Error)]
-enum FeedError {
+pub(super) enum FeedError {
     #[error(transparent)]
     Read(#[from] crate::store::ReadError),
     #[error(transparent)]
@@ -129,92 +119,224 @@ enum FeedError {
     State(#[from] crate::state::StateError),
 }
 
-/// Judges the next changes; returns up to where, and whether there may be more.
-async fn judge_page(shared: &Arc<Shared>, after: Arrival) -> Result<(Arrival, bool), FeedError> {
-    let records = shared.store.arrivals(after, limits::PAGE_ROWS).await?;
-    let Some(last) = records.last().map(|record| record.arrival) else { return Ok((after, false)) };
-    let full = records.len() == limits::PAGE_ROWS;
-    let mut inputs = Vec::with_capacity(records.len());
-    for record in records {
-        let (key, passes) = (record.key, judge(shared, record).await?);
-        let known = shared.state.known_of_asset(key.id).await?;
-        let exceptions: Vec<(HostId, Option<Digest>)> =
-            known.iter().map(|known| (known.peer, exception(passes.as_ref(), Some(&known.document)))).collect();
-        inputs.push(Input::Passes { key, version: passes.as_ref().map(Document::digest), exceptions });
-    }
-    shared.tell(Told::Judged(last, inputs)).await;
-    Ok((last, full))
+struct Feed {
+    shared: Arc<Shared>,
+    group: Group,
+    /// Everything up to there was judged.
+    position: Arrival,
+    /// Who decides before a push, and, but for what the review has before it, has decided about all of it.
+    decider: String,
+    /// The same after a receive.
+    receiver: String,
+    saved: Position,
+    saved_at: Instant,
+    /// What arrived up to there was in the store when the engine started.
+    start: Arrival,
+    latest: watch::Receiver<Arrival>,
+    orders: mpsc::Receiver<Order>,
+    /// The generation of plugins that is known.
+    generation: Option<u64>,
+    /// What another chain has judged, and this one has not yet.
+    review: Option<Review>,
+    /// What could not be asked about, and may be asked about now.
+    absent: VecDeque<Review>,
 }
 
-/// Decides what of an asset is passed on; `None` for nothing.
-async fn judge(shared: &Shared, record: Record) -> Result<Option<Document>, FeedError> {
-    let document = record.document.shared();
-    if !record.presence.is_here() || !shared.library.filter.takes(|| record.document.metadata()) {
-        return Ok(None);
-    }
-    let decider = shared.decider(Point::BeforePush);
-    let before = shared.state.decision(record.key.id, Way::Push).await?;
-    if let Some(before) = &before {
-        let same = before.decider == decider && before.version == document.digest();
-        if same || before.decider == HAND {
-            return Ok(None);
+impl Feed {
+    async fn follow(&mut self) {
+        let token = self.group.token().clone();
+        let mut save = tokio::time::interval(limits::POSITION_SAVED_EVERY);
+        let mut backoff = Backoff::new(limits::FEED_PAUSE, limits::FEED_PAUSE_MOST);
+        while !token.is_cancelled() {
+            if self.saved_at.elapsed() >= limits::POSITION_SAVED_EVERY {
+                self.save().await;
+            }
+            // Marked as seen before reading, so that nothing is missed in between.
+            self.latest.mark_unchanged();
+            match self.step().await {
+                Ok(busy) => {
+                    backoff.reset();
+                    if busy {
+                        continue;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = %causes(&error), "the store cannot be followed");
+                    tokio::select! {
+                        () = token.cancelled() => return,
+                        () = tokio::time::sleep(backoff.pause()) => continue,
+                    }
+                }
+            }
+            let (hooks, generation) = (Arc::clone(&self.shared.hooks), self.generation.unwrap_or_default());
+            tokio::select! {
+                biased;
+                () = token.cancelled() => return,
+                changed = self.latest.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                Some(order) = self.orders.recv() => {
+                    if let Err(error) = self.carry_out(order).await {
+                        tracing::warn!(error = %causes(&error), "assets could not be judged again");
+                    }
+                }
+                () = hooks.changed(generation) => {}
+                _ = save.tick() => {}
+            }
         }
     }
-    let verdict = if decider == NOBODY {
-        Verdict::Pass
-    } else {
-        let asked = Asked {
-            point: Point::BeforePush,
-            library: shared.library.name.as_str().into(),
-            key: record.key,
-            metadata: document.metadata(),
-            peer: None,
-            occasion: Occasion::Live,
-            content: None,
+
+    /// Does what is most urgent; tells whether there may be more to do.
+    async fn step(&mut self) -> Result<bool, FeedError> {
+        self.look_at_plugins().await?;
+        if self.judge_page().await? {
+            return Ok(true);
+        }
+        if let Ok(order) = self.orders.try_recv() {
+            self.carry_out(order).await?;
+            return Ok(true);
+        }
+        if let Some(mut review) = self.review.take() {
+            let going_on = self.go_on_with(&mut review).await;
+            let ended = matches!(going_on, Ok(false));
+            self.shared.show_review((!ended).then(|| review.progress()));
+            if ended {
+                let shared = Arc::clone(&self.shared);
+                self.save().await;
+                self.group.spawn_until_cancelled("prune", async move {
+                    verdicts::prune(&shared).await;
+                    shared.verdicts.count().await;
+                });
+            } else {
+                self.review = Some(review);
+            }
+            return going_on.map(|_| true);
+        }
+        if let Some(mut absent) = self.absent.pop_front() {
+            let going_on = self.go_on_with(&mut absent).await;
+            if !matches!(going_on, Ok(false)) {
+                self.absent.push_front(absent);
+            }
+            return going_on.map(|_| true);
+        }
+        Ok(false)
+    }
+
+    /// Starts what a change of plugins makes necessary.
+    async fn look_at_plugins(&mut self) -> Result<(), FeedError> {
+        let generation = self.shared.hooks.generation();
+        let decider = self.shared.decider(Point::BeforePush);
+        let receiver = self.shared.decider(Point::AfterReceive);
+        if (&decider, &receiver) != (&self.decider, &self.receiver) {
+            self.review_all(decider, receiver).await?;
+        }
+        if self.generation.replace(generation) != Some(generation) {
+            self.absent = VecDeque::from([Review::absent()]);
+            for peer in self.shared.connected.iter().map(|entry| *entry.key()).collect::<Vec<_>>() {
+                let shared = Arc::clone(&self.shared);
+                self.group.spawn_until_cancelled("review", async move { apply::decide_again(&shared, peer).await });
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to judge the store again, from its beginning.
+    async fn review_all(&mut self, decider: String, receiver: String) -> Result<(), FeedError> {
+        let before = self.review.as_ref().map_or(Scope::default(), |review| review.scope);
+        let scope = Scope {
+            pushes: before.pushes || decider != self.decider,
+            receives: receiver != NOBODY && (before.receives || receiver != self.receiver),
         };
-        shared.hooks.ask(&asked).await.verdict
-    };
-    let decided = |decision, reason| Decided {
-        key: record.key,
-        way: Way::Push,
-        decision,
-        decider: decider.clone(),
-        reason,
-        version: document.digest(),
-        at_ms: now_ms(),
-    };
-    match verdict {
-        Verdict::Drop(reason) => {
-            shared.state.decide(decided(Decision::Drop, reason)).await?;
-            return Ok(None);
-        }
-        Verdict::Hold(reason) => {
-            shared.announce(Event::AssetHeld { id: record.key.id, reason: reason.clone() });
-            shared.state.decide(decided(Decision::Hold, reason)).await?;
-            return Ok(None);
-        }
-        Verdict::Pass | Verdict::Edit(_) => {}
+        let review = if !scope.pushes && !scope.receives {
+            None
+        } else if decider == NOBODY && !scope.receives {
+            // Everything passes, and was passed on but for these.
+            Some(Review::listed(scope, self.shared.state.kept_back().await?))
+        } else {
+            let health = self.shared.store.health().await?;
+            Some(Review::store(scope, self.position, health.assets + health.missing))
+        };
+        tracing::info!(pushes = scope.pushes, receives = scope.receives, "plugins have changed; judging assets again");
+        (self.decider, self.receiver, self.review) = (decider, receiver, review);
+        self.shared.show_review(self.review.as_ref().map(Review::progress));
+        // A host that stops in the middle must not take it for done.
+        self.save().await;
+        Ok(())
     }
-    if before.is_some() {
-        shared.state.undecide(record.key.id, Way::Push).await?;
-    }
-    match verdict {
-        Verdict::Edit(edits) => withhold(shared, &record, edits).await,
-        _ => Ok(Some(document.clone())),
-    }
-}
 
-/// Applies a before-push edit to what was made here, and returns what is passed on.
-async fn withhold(shared: &Shared, record: &Record, edits: Changes) -> Result<Option<Document>, FeedError> {
-    let (host, here) = (shared.host, record.origin == Origin::Here);
-    let judged = record.document.clone();
-    let ours = move |_: &str, field: &Field| field.stamp.host() == host || (field.stamp.is_zero() && here);
-    let edit = Box::new(move |document: &mut crate::asset::LocalDocument| {
-        // A version that came meanwhile is judged for itself.
-        if *document == judged {
-            document.withhold(&edits, ours);
+    /// Judges the next portion of a review; tells whether there may be more.
+    async fn go_on_with(&mut self, review: &mut Review) -> Result<bool, FeedError> {
+        let Portion { records, ends } = review.portion(&self.shared).await?;
+        let how = How {
+            pushes: review.scope.pushes,
+            receives: review.scope.receives,
+            fresh: false,
+            again: true,
+            occasion: Occasion::CatchUp,
+        };
+        let go_on = || !self.latest.has_changed().unwrap_or(true) && self.orders.is_empty();
+        let (judged, inputs) = push::judge_all(&self.shared, &records, |_| how, go_on).await?;
+        self.tell(inputs).await;
+        let whole = judged == records.len();
+        review.advance(&records[..judged], whole.then_some(ends));
+        Ok(!review.has_ended())
+    }
+
+    /// Judges the next changes; tells whether there may be more.
+    async fn judge_page(&mut self) -> Result<bool, FeedError> {
+        let records = self.shared.store.arrivals(self.position, limits::PAGE_ROWS).await?;
+        let Some(last) = records.last().map(|record| record.arrival) else { return Ok(false) };
+        let start = self.start;
+        let how = move |record: &crate::store::Record| How {
+            pushes: true,
+            receives: false,
+            fresh: false,
+            again: false,
+            occasion: if record.arrival > start { Occasion::Live } else { Occasion::CatchUp },
+        };
+        let (_, inputs) = push::judge_all(&self.shared, &records, how, || true).await?;
+        self.shared.tell(Told::Judged(last, inputs)).await;
+        self.position = last;
+        Ok(records.len() == limits::PAGE_ROWS)
+    }
+
+    async fn carry_out(&mut self, order: Order) -> Result<(), FeedError> {
+        let Order { assets, fresh, done } = order;
+        let receiver = self.receiver != NOBODY;
+        let how = How { pushes: true, receives: fresh && receiver, fresh, again: true, occasion: Occasion::CatchUp };
+        for ids in assets.chunks(limits::REVIEW_ROWS) {
+            let records = self.shared.store.records(ids).await?;
+            let (_, inputs) = push::judge_all(&self.shared, &records, |_| how, || true).await?;
+            self.tell(inputs).await;
         }
-    });
-    let edited = shared.store.edit(&record.key.id, edit).await?;
-    Ok(edited.filter(|edited| edited.presence.is_here()).map(|edited| edited.document.shared().clone()))
+        // Whoever asked may have gone.
+        let _ = done.send(());
+        Ok(())
+    }
+
+    async fn tell(&self, inputs: Vec<Input>) {
+        let inputs = inputs.into_iter().map(|input| (Arrival::default(), input)).collect();
+        self.shared.tell(Told::Inputs(inputs)).await;
+    }
+
+    async fn save(&mut self) {
+        let scope = self.review.as_ref().map_or(Scope::default(), |review| review.scope);
+        let judged_by = |mixed, by: &str| if mixed { MIXED.to_owned() } else { by.to_owned() };
+        let position = Position {
+            arrival: self.position.0,
+            decider: judged_by(scope.pushes, &self.decider),
+            receiver: judged_by(scope.receives, &self.receiver),
+        };
+        self.saved_at = Instant::now();
+        if self.saved == position {
+            return;
+        }
+        // A position that is too low costs a second judgement, nothing else.
+        match self.shared.state.set_position(position.clone()).await {
+            Ok(()) => self.saved = position,
+            Err(error) => tracing::warn!(error = %causes(&error), "the position in the store could not be saved"),
+        }
+    }
 }

@@ -226,6 +226,9 @@ impl Hub {
                 "a change made here is stamped ahead of a peer's clock and waits there; check both clocks"
             ),
             Output::InSync { peer, in_sync } => {
+                if in_sync && let Some(mut connected) = shared.connected.get_mut(&peer) {
+                    connected.settled = true;
+                }
                 tracing::debug!(peer = %peer.fmt_short(), in_sync, "compared");
                 shared.announce(Event::InSync { peer, in_sync });
             }

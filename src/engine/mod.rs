@@ -7,23 +7,36 @@
 //!
 //! ```text
 //!   store ── arrivals ──► feed ──┐                        ┌──► apply (decide, keep) ──► store, state
+//!   hand ─── wishes ──────► ┘    │                        │
 //!   peers ── messages ───────────┼──► hub ── outputs ─────┼──► peers (send, close)
 //!   fetch, apply ── results ─────┘  (owns the replica)    └──► fetch ──► bulk connection of a peer
 //!   bulk connection of a peer ──► serve ──► store
+//!   feed, apply ── questions ──► judge ──► hooks, verdicts
 //! ```
 
 mod apply;
+mod content;
+mod explain;
 mod feed;
 mod fetch;
+mod hand;
 mod hub;
+mod judge;
 mod memory;
 mod peers;
+mod push;
+mod review;
 mod serve;
 mod shared;
 mod status;
+mod verdicts;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::state::{Decided, Decision, DecisionMark, Way};
+pub use explain::{Difference, ExplainError, ExplainedPeer, ExplainedStep, Explanation, Stored, Verdicted};
+pub use hand::HandError;
+pub use review::ReviewStatus;
 pub use shared::{Engine, Options, StartError};
 pub use status::{LibraryStatus, PeerStatus, Status, TransferStatus};

@@ -14,6 +14,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::apply;
 use super::fetch;
 use super::fetch::Jobs;
 use super::hub::Connection;
@@ -58,6 +59,8 @@ pub(super) struct Connected {
     pub(super) line: Line,
     /// How far its clock was ahead of this host's when it greeted, in milliseconds.
     pub(super) clock_ahead_ms: i64,
+    /// Whether the sets were equal since it connected: what it offers from then on has just happened.
+    pub(super) settled: bool,
     number: u64,
 }
 
@@ -195,9 +198,15 @@ impl Peers {
         self.standing.insert(peer, standing);
         let name = greeting.name.clone();
         let clock_ahead_ms = greeting.now_ms.cast_signed().saturating_sub(now_ms().cast_signed());
-        self.shared.connected.insert(peer, Connected { name, line: line.clone(), clock_ahead_ms, number });
+        self.shared.names.insert(peer, name.clone());
+        let connected_peer = Connected { name, line: line.clone(), clock_ahead_ms, settled: false, number };
+        self.shared.connected.insert(peer, connected_peer);
         let connection = Connection { peer, number, line: line.clone(), messages, jobs, connected };
         self.shared.tell(Told::Connected(Box::new(connection))).await;
+        let (shared, token) = (Arc::clone(&self.shared), ends.clone());
+        self.group.spawn("review", async move {
+            token.run_until_cancelled(apply::decide_again(&shared, peer)).await;
+        });
         self.spawn_pumps(peer, number, &ends, writer, reader, outgoing);
         self.spawn_bulk(peer, &greeting, &line, &ends, queue);
         self.note(peer, &greeting);

@@ -19,6 +19,9 @@ use super::hub::Told;
 use super::memory;
 use super::peers;
 use super::peers::PeerOrder;
+use super::review::ReviewStatus;
+use super::verdicts;
+use super::verdicts::Verdicts;
 use crate::asset::AssetId;
 use crate::asset::HostId;
 use crate::event::Event;
@@ -28,8 +31,10 @@ use crate::library::Library;
 use crate::library::Ticket;
 use crate::limits;
 use crate::net::Net;
+use crate::state::Position;
 use crate::state::State;
 use crate::state::StateError;
+use crate::store::Arrival;
 use crate::store::ReadError;
 use crate::store::Spooled;
 use crate::store::Store;
@@ -54,6 +59,8 @@ pub struct Options {
     pub poll_interval: Duration,
     /// Where happenings are announced.
     pub events: broadcast::Sender<Event>,
+    /// Whether anything is exchanged: without, nobody is accepted or dialled, nothing is judged and nothing passed on.
+    pub exchange: bool,
 }
 
 /// The engine could not start.
@@ -105,6 +112,14 @@ pub(super) struct Shared {
     pub(super) hub: mpsc::Sender<Told>,
     pub(super) peers: mpsc::Sender<PeerOrder>,
     pub(super) memory: mpsc::Sender<memory::Note>,
+    pub(super) feed: mpsc::Sender<feed::Order>,
+    /// What plugins answered.
+    pub(super) verdicts: Verdicts,
+    /// Names of all hosts that were ever peers.
+    pub(super) names: DashMap<HostId, String>,
+    /// What is being judged again, for people.
+    review: Mutex<Option<ReviewStatus>>,
+    pub(super) exchange: bool,
     /// Contents that were fetched and wait to be kept.
     pub(super) arrived: DashMap<AssetId, Spooled>,
     /// Large transfers under way, for people.
@@ -122,12 +137,20 @@ impl Engine {
     /// # Errors
     /// [`StartError`] when store or state cannot be read.
     pub async fn start(options: Options, group: Group) -> Result<Self, StartError> {
-        let decider = decider(&*options.hooks, Point::BeforePush, &options.library.name);
-        let (items, position) = feed::items(&*options.store, &options.state, &decider).await?;
+        let decides = |point| decider(&*options.hooks, point, &options.library.name);
+        let (push, receive) = (decides(Point::BeforePush), decides(Point::AfterReceive));
+        let (items, position) = if options.exchange {
+            feed::items(&*options.store, &options.state, &push, &receive).await?
+        } else {
+            (Vec::new(), Position { arrival: 0, decider: push, receiver: receive })
+        };
+        let names = options.state.peers().await?.into_iter().map(|peer| (peer.id, peer.name)).collect();
         let poll_ms = u64::try_from(options.poll_interval.as_millis()).unwrap_or(u64::MAX);
         let (hub, told) = mpsc::channel(limits::INPUTS_QUEUED);
         let (peers, orders) = mpsc::channel(limits::PEER_ORDERS_QUEUED);
         let (memory, notes) = mpsc::channel(limits::NOTES_QUEUED);
+        let (feed, wishes) = mpsc::channel(limits::FEED_ORDERS_QUEUED);
+        let (verdicts, answers) = mpsc::channel(limits::VERDICTS_QUEUED);
         let shared = Arc::new(Shared {
             store: options.store,
             state: options.state,
@@ -142,28 +165,40 @@ impl Engine {
             hub,
             peers,
             memory,
+            feed,
+            verdicts: Verdicts::new(verdicts),
+            names,
+            review: Mutex::new(None),
+            exchange: options.exchange,
             arrived: DashMap::new(),
             transfers: DashMap::new(),
             traffic: DashMap::new(),
             connected: DashMap::new(),
             began: Instant::now(),
         });
-        group.spawn("hub", hub::run(Arc::clone(&shared), group.clone(), told, position));
+        let judged = Arrival(position.arrival);
+        group.spawn("hub", hub::run(Arc::clone(&shared), group.clone(), told, judged));
         group.spawn("memory", memory::run(Arc::clone(&shared), group.token().clone(), notes));
-        group.spawn("feed", feed::run(Arc::clone(&shared), group.token().clone(), position));
-        group.spawn("peers", peers::run(Arc::clone(&shared), group.clone(), orders));
+        group.spawn("verdicts", verdicts::run(Arc::clone(&shared), group.token().clone(), answers));
+        if shared.exchange {
+            group.spawn("feed", feed::run(Arc::clone(&shared), group.clone(), wishes, position));
+            group.spawn("peers", peers::run(Arc::clone(&shared), group.clone(), orders));
+        }
         Ok(Self { shared, group })
     }
 
     /// Accepts connections of peers.
     pub async fn accept(&self) {
+        if !self.shared.exchange {
+            return;
+        }
         peers::accept(&self.shared, &self.group).await;
     }
 
     /// Keeps a connection to a host, dialling it again whenever it is lost. A newer ticket of the host replaces the one
     /// before; the host itself is left alone.
     pub async fn connect(&self, ticket: Ticket) {
-        if ticket.host != self.shared.host {
+        if self.shared.exchange && ticket.host != self.shared.host {
             // The engine has stopped when there is nobody to take it.
             let _ = self.shared.peers.send(PeerOrder::Connect(ticket)).await;
         }
@@ -207,6 +242,16 @@ impl Shared {
     /// Names those who decide at a point, as it is remembered beside what they decided.
     pub(super) fn decider(&self, point: Point) -> String {
         decider(&*self.hooks, point, &self.library.name)
+    }
+
+    /// Shows what is being judged again.
+    pub(super) fn show_review(&self, review: Option<ReviewStatus>) {
+        *self.review.lock().unwrap_or_else(PoisonError::into_inner) = review;
+    }
+
+    /// Returns what is being judged again.
+    pub(super) fn review(&self) -> Option<ReviewStatus> {
+        *self.review.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Announces something; nobody has to listen.

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::review::ReviewStatus;
 use super::shared::Engine;
 use crate::asset::AssetKey;
 use crate::asset::HostId;
@@ -37,6 +38,10 @@ pub struct LibraryStatus {
     pub in_sync: bool,
     /// Assets that are still wanted.
     pub behind: u64,
+    /// What is being judged again since plugins have changed.
+    pub review: Option<ReviewStatus>,
+    /// Whether anything is exchanged at all.
+    pub exchange: bool,
 }
 
 /// How one peer stands.
@@ -117,6 +122,8 @@ impl Engine {
             summary,
             in_sync: connected().next().is_some() && connected().all(|peer| peer.in_sync),
             behind: wanted as u64,
+            review: shared.review(),
+            exchange: shared.exchange,
         };
         let transfers = shared.transfers.iter().map(|entry| {
             let transfer = entry.value();

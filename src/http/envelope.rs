@@ -48,6 +48,11 @@ impl Failure {
         Self { status: StatusCode::NOT_FOUND, text: text.into() }
     }
 
+    /// It does not fit how things are (409).
+    pub fn conflict(text: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, text: text.into() }
+    }
+
     /// The path is there, the method is not (405).
     #[must_use]
     pub fn method() -> Self {

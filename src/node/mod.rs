@@ -4,6 +4,7 @@
 //! and `http`. `start` is the order of construction, `stop` the order of the end; both are meant to be read.
 
 mod data_folder;
+mod hand;
 mod start;
 mod status;
 mod stop;

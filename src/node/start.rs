@@ -183,6 +183,7 @@ impl Node {
                 name: options.name.clone(),
                 poll_interval: options.poll_interval,
                 events: events.clone(),
+                exchange: true,
             },
             replication.clone(),
         );

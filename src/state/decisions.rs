@@ -1,5 +1,6 @@
 //! What was decided about assets: held, declined, kept back.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,9 +14,11 @@ use super::known::read_key;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
 use crate::asset::Digest;
+use crate::hook::Point;
+use crate::hook::Standing;
 
 /// On which way an asset was stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Way {
     /// It is here and not passed on.
     Push,
@@ -30,19 +33,27 @@ pub enum Decision {
     Drop,
     /// Not yet: held.
     Hold,
+    /// It was stopped, and a person has released this version.
+    Pass,
 }
 
-/// A decision that stopped an asset.
+/// A decision that stopped an asset, or that released it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
     /// Which asset.
     pub key: AssetKey,
     /// On which way.
     pub way: Way,
+    /// Where on that way; the chain of that point is the one that decides again.
+    pub point: Point,
     /// What was decided.
     pub decision: Decision,
     /// Who decided: the name of a decider; [`HAND`] for a person.
     pub decider: String,
+    /// Name of the plugin, or [`HAND`]; for people, and empty when it is nobody.
+    pub by: String,
+    /// How long it stands.
+    pub standing: Standing,
     /// Why, for people.
     pub reason: String,
     /// Which version was decided about.
@@ -51,73 +62,138 @@ pub struct Decided {
     pub at_ms: u64,
 }
 
+/// A place in a list of decisions; the next page begins behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecisionMark {
+    /// When it was decided, in Unix milliseconds.
+    pub at_ms: u64,
+    /// About which asset.
+    pub asset: AssetId,
+    /// On which way.
+    pub way: Way,
+}
+
 /// The decider of what a person decided; asked again only by hand.
 pub const HAND: &str = "hand";
 
 impl State {
+    /// Returns what was decided about some assets, on both ways.
+    ///
+    /// # Errors
+    /// [`StateError`] when the database refuses.
+    pub async fn decisions(&self, assets: Vec<AssetId>) -> Result<HashMap<(AssetId, Way), Decided>, StateError> {
+        if self.decision_rows.load(Ordering::SeqCst) == 0 {
+            return Ok(HashMap::new());
+        }
+        let library = Arc::clone(&self.library);
+        self.database
+            .read(move |connection| {
+                let sql = format!("SELECT {COLUMNS} FROM decision WHERE library = ?1 AND asset = ?2");
+                let mut statement = connection.prepare_cached(&sql)?;
+                let mut decisions = HashMap::new();
+                for asset in assets {
+                    for row in statement.query_map((&library, asset.as_bytes()), read)? {
+                        let decided = row?;
+                        decisions.insert((asset, decided.way), decided);
+                    }
+                }
+                Ok(decisions)
+            })
+            .await
+    }
+
     /// Returns what was decided about an asset on one way.
     ///
     /// # Errors
     /// [`StateError`] when the database refuses.
     pub async fn decision(&self, asset: AssetId, way: Way) -> Result<Option<Decided>, StateError> {
-        if self.decision_rows.load(Ordering::SeqCst) == 0 {
-            return Ok(None);
-        }
+        Ok(self.decisions(vec![asset]).await?.remove(&(asset, way)))
+    }
+
+    /// Returns decisions of one kind, oldest first: those behind a mark, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StateError`] when the database refuses.
+    pub async fn list_decisions(
+        &self,
+        decision: Decision,
+        after: Option<DecisionMark>,
+        limit: usize,
+    ) -> Result<Vec<Decided>, StateError> {
         let library = Arc::clone(&self.library);
         self.database
             .read(move |connection| {
-                let sql = format!("SELECT {COLUMNS} FROM decision WHERE library = ?1 AND asset = ?2 AND way = ?3");
+                let sql = format!(
+                    "SELECT {COLUMNS} FROM decision WHERE library = ?1 AND verdict = ?2
+                     AND (decided_at, asset, way) > (?3, ?4, ?5) ORDER BY decided_at, asset, way LIMIT ?6"
+                );
                 let mut statement = connection.prepare_cached(&sql)?;
-                Ok(statement.query_row((&library, asset.as_bytes(), way.text()), read).optional()?)
+                let (at_ms, asset, way) =
+                    after.map_or((0, [0; 32], ""), |mark| (mark.at_ms, *mark.asset.as_bytes(), mark.way.text()));
+                let rows = statement.query_map((&library, decision.text(), at_ms, asset, way, limit), read)?;
+                Ok(rows.collect::<Result<_, _>>()?)
             })
             .await
     }
 
-    /// Remembers a decision in place of an earlier one on the same way.
+    /// Remembers a decision in place of an earlier one on the same way; tells whether it stands now. What a person said
+    /// meanwhile about the same thing stays, unless `by_hand`.
     ///
     /// # Errors
     /// [`StateError`] when the database refuses.
-    pub async fn decide(&self, decided: Decided) -> Result<(), StateError> {
+    pub async fn decide(&self, decided: Decided, by_hand: bool) -> Result<bool, StateError> {
         let (library, rows) = (Arc::clone(&self.library), Arc::clone(&self.decision_rows));
         self.database
             .write(move |connection| {
-                let exists = "SELECT 1 FROM decision WHERE library = ?1 AND asset = ?2 AND way = ?3";
+                let sql = format!("SELECT {COLUMNS} FROM decision WHERE library = ?1 AND asset = ?2 AND way = ?3");
                 let place = (&library, decided.key.id.as_bytes(), decided.way.text());
-                let before = connection.prepare_cached(exists)?.exists(place)?;
-                let sql = "INSERT OR REPLACE INTO decision
-                           (library, asset, way, verdict, timestamp, size, decider, reason, version, decided_at)
-                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-                connection.prepare_cached(sql)?.execute((
+                let before = connection.prepare_cached(&sql)?.query_row(place, read).optional()?;
+                let said_by_hand = |before: &Decided| {
+                    let released = before.decision == Decision::Pass
+                        && before.decider == decided.decider
+                        && before.version == decided.version;
+                    before.decider == HAND || released
+                };
+                if !by_hand && before.as_ref().is_some_and(said_by_hand) {
+                    return Ok(false);
+                }
+                let sql = format!(
+                    "INSERT OR REPLACE INTO decision (library, {COLUMNS})
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+                );
+                connection.prepare_cached(&sql)?.execute((
                     &library,
                     decided.key.id.as_bytes(),
-                    decided.way.text(),
-                    decided.decision.text(),
                     decided.key.timestamp.as_millis(),
                     decided.key.size,
+                    decided.way.text(),
+                    decided.decision.text(),
                     &decided.decider,
                     &decided.reason,
                     decided.version.as_bytes(),
                     decided.at_ms,
+                    point_text(decided.point),
+                    &decided.by,
+                    standing_text(decided.standing),
                 ))?;
-                count_rows(&rows, before, true);
-                Ok(())
+                count_rows(&rows, before.is_some(), true);
+                Ok(true)
             })
             .await
     }
 
-    /// Takes a decision back; tells whether there was one.
+    /// Takes a decision back, unless another decider has decided meanwhile; tells whether it was there.
     ///
     /// # Errors
     /// [`StateError`] when the database refuses.
-    pub async fn undecide(&self, asset: AssetId, way: Way) -> Result<bool, StateError> {
-        if self.decision_rows.load(Ordering::SeqCst) == 0 {
-            return Ok(false);
-        }
+    pub async fn undecide(&self, decided: &Decided) -> Result<bool, StateError> {
+        let (asset, way, decider) = (decided.key.id, decided.way, decided.decider.clone());
         let (library, rows) = (Arc::clone(&self.library), Arc::clone(&self.decision_rows));
         self.database
             .write(move |connection| {
-                let sql = "DELETE FROM decision WHERE library = ?1 AND asset = ?2 AND way = ?3";
-                let gone = connection.prepare_cached(sql)?.execute((&library, asset.as_bytes(), way.text()))? > 0;
+                let sql = "DELETE FROM decision WHERE library = ?1 AND asset = ?2 AND way = ?3 AND decider = ?4";
+                let place = (&library, asset.as_bytes(), way.text(), &decider);
+                let gone = connection.prepare_cached(sql)?.execute(place)? > 0;
                 count_rows(&rows, gone, false);
                 Ok(gone)
             })
@@ -151,7 +227,7 @@ impl State {
         let library = Arc::clone(&self.library);
         self.database
             .read(move |connection| {
-                let sql = "SELECT asset FROM decision WHERE library = ?1 AND way = 'push'";
+                let sql = "SELECT asset FROM decision WHERE library = ?1 AND way = 'push' AND verdict <> 'pass'";
                 let mut statement = connection.prepare_cached(sql)?;
                 let rows = statement.query_map([&library], |row| Ok(AssetId::from_bytes(row.get(0)?)))?;
                 Ok(rows.collect::<Result<_, _>>()?)
@@ -160,7 +236,8 @@ impl State {
     }
 }
 
-const COLUMNS: &str = "asset, timestamp, size, way, verdict, decider, reason, version, decided_at";
+const COLUMNS: &str =
+    "asset, timestamp, size, way, verdict, decider, reason, version, decided_at, point, said_by, standing";
 
 impl Way {
     fn text(self) -> &'static str {
@@ -176,17 +253,50 @@ impl Decision {
         match self {
             Self::Drop => "drop",
             Self::Hold => "hold",
+            Self::Pass => "pass",
         }
+    }
+}
+
+const fn point_text(point: Point) -> &'static str {
+    match point {
+        Point::BeforePush => "push",
+        Point::BeforePull => "pull",
+        Point::AfterReceive => "receive",
+    }
+}
+
+const fn standing_text(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Firm => "firm",
+        Standing::Failed => "failed",
+        Standing::Absent => "absent",
     }
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Decided> {
     let (way, decision): (String, String) = (row.get(3)?, row.get(4)?);
+    let (point, standing): (String, String) = (row.get(9)?, row.get(11)?);
     Ok(Decided {
         key: read_key(row.get(0)?, row.get(1)?, row.get(2)?)?,
         way: if way == Way::Push.text() { Way::Push } else { Way::Pull },
-        decision: if decision == Decision::Hold.text() { Decision::Hold } else { Decision::Drop },
+        point: match point.as_str() {
+            "push" => Point::BeforePush,
+            "pull" => Point::BeforePull,
+            _ => Point::AfterReceive,
+        },
+        decision: match decision.as_str() {
+            "hold" => Decision::Hold,
+            "pass" => Decision::Pass,
+            _ => Decision::Drop,
+        },
         decider: row.get(5)?,
+        by: row.get(10)?,
+        standing: match standing.as_str() {
+            "firm" => Standing::Firm,
+            "failed" => Standing::Failed,
+            _ => Standing::Absent,
+        },
         reason: row.get(6)?,
         version: Digest::from_bytes(row.get(7)?),
         at_ms: row.get(8)?,

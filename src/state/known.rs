@@ -1,5 +1,6 @@
 //! Versions that peers are known to have.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -43,6 +44,30 @@ impl State {
             Ok::<_, StateError>(rows)
         });
         rows.await?.into_iter().collect()
+    }
+
+    /// Returns what each peer is known to have of some assets, where anything is remembered.
+    ///
+    /// # Errors
+    /// [`StateError`] when the database refuses.
+    pub async fn known_of_assets(&self, assets: Vec<AssetId>) -> Result<HashMap<AssetId, Vec<Known>>, StateError> {
+        if self.known_rows.load(Ordering::SeqCst) == 0 {
+            return Ok(HashMap::new());
+        }
+        let library = Arc::clone(&self.library);
+        self.database
+            .read(move |connection| {
+                let sql = "SELECT peer, asset, timestamp, size, document FROM known WHERE library = ?1 AND asset = ?2";
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut known: HashMap<AssetId, Vec<Known>> = HashMap::new();
+                for asset in assets {
+                    for row in statement.query_map((&library, asset.as_bytes()), read)? {
+                        known.entry(asset).or_default().push(row??);
+                    }
+                }
+                Ok(known)
+            })
+            .await
     }
 
     /// Returns all that a peer is known to have, where it is remembered.

@@ -3,7 +3,8 @@
 use crate::database::Migrations;
 
 /// The steps from an empty file to the newest layout.
-pub(super) const MIGRATIONS: Migrations = &["
+pub(super) const MIGRATIONS: Migrations = &[
+    "
     CREATE TABLE position (
         library TEXT PRIMARY KEY,
         -- arrival up to which the store was judged
@@ -31,7 +32,7 @@ pub(super) const MIGRATIONS: Migrations = &["
         asset BLOB NOT NULL,
         -- 'push' or 'pull'
         way TEXT NOT NULL,
-        -- 'drop' or 'hold'
+        -- 'drop', 'hold', or 'pass' for what a person released
         verdict TEXT NOT NULL,
         timestamp INTEGER NOT NULL,
         size INTEGER NOT NULL,
@@ -56,4 +57,41 @@ pub(super) const MIGRATIONS: Migrations = &["
         first_seen INTEGER NOT NULL,
         last_seen INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    -- What was answered about assets: the latest answer for each place at which somebody is asked.
+    CREATE TABLE verdict (
+        library TEXT NOT NULL,
+        asset BLOB NOT NULL,
+        -- 0 before a push, 1 before a pull, 2 after a receive
+        point INTEGER NOT NULL,
+        -- who offered it; empty before a push, and where that is not known
+        peer BLOB NOT NULL,
+        -- BLAKE3 of everything that was shown
+        key BLOB NOT NULL,
+        -- hook::Chain
+        chain BLOB NOT NULL,
+        -- 0 firm, 1 failed, 2 absent
+        standing INTEGER NOT NULL,
+        -- Unix milliseconds
+        answered_at INTEGER NOT NULL,
+        -- verdict and steps, as state::answer writes them
+        answer BLOB NOT NULL,
+        PRIMARY KEY (library, asset, point, peer)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX verdict_absent ON verdict (library, asset) WHERE standing = 2;
+
+    -- where it was decided: 'push', 'pull' or 'receive'
+    ALTER TABLE decision ADD COLUMN point TEXT NOT NULL DEFAULT 'pull';
+    UPDATE decision SET point = 'push' WHERE way = 'push';
+    -- the plugin, for people
+    ALTER TABLE decision ADD COLUMN said_by TEXT NOT NULL DEFAULT '';
+    -- 'firm', 'failed' or 'absent'
+    ALTER TABLE decision ADD COLUMN standing TEXT NOT NULL DEFAULT 'firm';
+    DROP INDEX decision_by_verdict;
+    CREATE INDEX decision_by_verdict ON decision (library, verdict, decided_at, asset, way);
+
+    -- by whom everything that came from peers was judged
+    ALTER TABLE position ADD COLUMN receiver TEXT NOT NULL DEFAULT 'none';
+",
+];

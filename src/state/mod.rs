@@ -1,15 +1,18 @@
 //! What this host remembers besides its store: how far it has followed the store, what peers are known to have, what
-//! was decided about assets, and the peers themselves.
+//! plugins answered, what was decided about assets, and the peers themselves.
 //!
 //! It knows no store, no network and no plugin. All of it can be lost: the store is followed from the beginning again,
 //! and reconciliation shows what peers have. Called by `engine` and `node`.
 
+mod answer;
 mod decisions;
 mod known;
 mod layout;
 mod peers;
+mod position;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,16 +20,18 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
-use rusqlite::OptionalExtension;
 
 use crate::asset::DecodeError;
 use crate::database::Database;
 use crate::database::DatabaseError;
 use crate::database::OpenError;
 
-pub use decisions::{Decided, Decision, HAND, Way};
+pub use answer::{Answered, DecodeAnswerError};
+pub use decisions::{Decided, Decision, DecisionMark, HAND, Way};
 pub use known::Known;
 pub use peers::Peer;
+pub use position::Position;
+pub use verdicts::{Kept, VerdictKey, Wanted};
 
 /// The memory could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +43,9 @@ pub enum StateError {
     /// A remembered document cannot be understood.
     #[error("a remembered document cannot be read")]
     Document(#[from] DecodeError),
+    /// A remembered answer of a plugin cannot be understood.
+    #[error("a remembered verdict cannot be read")]
+    Answer(#[from] DecodeAnswerError),
 }
 
 impl From<rusqlite::Error> for StateError {
@@ -75,36 +83,6 @@ impl State {
             known_rows: Arc::new(AtomicU64::new(count("known").map_err(error)?)),
             decision_rows: Arc::new(AtomicU64::new(count("decision").map_err(error)?)),
         })
-    }
-
-    /// Returns the arrival up to which a decider has judged the store; `None` when it has not, or another did since.
-    ///
-    /// # Errors
-    /// [`StateError`] when the database refuses.
-    pub async fn position(&self, decider: &str) -> Result<Option<u64>, StateError> {
-        let (library, decider) = (Arc::clone(&self.library), decider.to_owned());
-        self.database
-            .read(move |connection| {
-                let sql = "SELECT arrival FROM position WHERE library = ?1 AND decider = ?2";
-                let mut statement = connection.prepare_cached(sql)?;
-                Ok(statement.query_row((&library, &decider), |row| row.get(0)).optional()?)
-            })
-            .await
-    }
-
-    /// Remembers up to which arrival a decider has judged the store.
-    ///
-    /// # Errors
-    /// [`StateError`] when the database refuses.
-    pub async fn set_position(&self, arrival: u64, decider: String) -> Result<(), StateError> {
-        let library = Arc::clone(&self.library);
-        self.database
-            .write(move |connection| {
-                let sql = "INSERT OR REPLACE INTO position (library, arrival, decider) VALUES (?1, ?2, ?3)";
-                connection.prepare_cached(sql)?.execute((&library, arrival, &decider))?;
-                Ok(())
-            })
-            .await
     }
 
     /// Commits what waits and closes; later calls fail.

@@ -1,10 +1,12 @@
 //! The memory over restarts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
+use crate::asset::Changes;
 use crate::asset::Digest;
 use crate::asset::Document;
 use crate::asset::Field;
@@ -12,6 +14,11 @@ use crate::asset::HostId;
 use crate::asset::Stamp;
 use crate::asset::Timestamp;
 use crate::asset::Value;
+use crate::hook::Chain;
+use crate::hook::Point;
+use crate::hook::Standing;
+use crate::hook::Step;
+use crate::hook::Verdict;
 
 fn key(n: u8) -> AssetKey {
     let timestamp = Timestamp::new(1_700_000_000_000).unwrap();
@@ -54,8 +61,11 @@ async fn decisions_are_kept_counted_and_taken_back() {
     let decided = |n, way, decision| Decided {
         key: key(n),
         way,
+        point: if way == Way::Push { Point::BeforePush } else { Point::AfterReceive },
         decision,
         decider: "test".to_owned(),
+        by: "plugin".to_owned(),
+        standing: Standing::Absent,
         reason: "because".to_owned(),
         version: Digest::from_bytes([n; 32]),
         at_ms: 7,
@@ -66,25 +76,172 @@ async fn decisions_are_kept_counted_and_taken_back() {
         decided(1, Way::Pull, Decision::Hold),
         decided(2, Way::Pull, Decision::Drop),
     ] {
-        state.decide(decided.clone()).await.unwrap();
+        assert!(state.decide(decided.clone(), false).await.unwrap());
         assert_eq!(state.decision(decided.key.id, decided.way).await.unwrap(), Some(decided));
     }
     assert_eq!(state.count_decisions().await.unwrap(), (1, 2));
     assert_eq!(state.kept_back().await.unwrap(), [key(1).id]);
-    assert!(state.undecide(key(1).id, Way::Push).await.unwrap());
-    assert!(!state.undecide(key(1).id, Way::Push).await.unwrap());
+    let other = Decided { decider: "other".to_owned(), ..decided(1, Way::Push, Decision::Drop) };
+    assert!(!state.undecide(&other).await.unwrap());
+    assert!(state.undecide(&decided(1, Way::Push, Decision::Drop)).await.unwrap());
+    assert!(!state.undecide(&decided(1, Way::Push, Decision::Drop)).await.unwrap());
     assert_eq!(state.count_decisions().await.unwrap(), (1, 1));
+}
+
+#[tokio::test]
+async fn decisions_are_listed_oldest_first_page_by_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(&dir.path().join("state.db"), "mirror").unwrap();
+    for n in [3, 1, 2, 4] {
+        let way = if n == 4 { Way::Push } else { Way::Pull };
+        // Two of them in the same millisecond.
+        state.decide(held(n, way, u64::from(n / 2)), false).await.unwrap();
+    }
+    state.decide(Decided { decision: Decision::Drop, ..held(9, Way::Pull, 0) }, false).await.unwrap();
+    let (mut after, mut seen) = (None, Vec::new());
+    loop {
+        let page = state.list_decisions(Decision::Hold, after, 2).await.unwrap();
+        seen.extend(page.iter().map(|decided| decided.key.id.as_bytes()[0]));
+        match page.last() {
+            Some(last) => after = Some(DecisionMark { at_ms: last.at_ms, asset: last.key.id, way: last.way }),
+            None => break,
+        }
+    }
+    assert_eq!(seen, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn what_a_person_said_is_not_overruled_by_an_answer_that_comes_late() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(&dir.path().join("state.db"), "mirror").unwrap();
+    let late = held(1, Way::Push, 1);
+    let released = Decided { decision: Decision::Pass, by: HAND.into(), ..late.clone() };
+    assert!(state.decide(released.clone(), true).await.unwrap());
+    assert!(!state.decide(late.clone(), false).await.unwrap());
+    assert_eq!(state.decision(key(1).id, Way::Push).await.unwrap(), Some(released));
+    assert_eq!((state.count_decisions().await.unwrap(), state.kept_back().await.unwrap()), ((0, 0), vec![]));
+    // Another version is another thing.
+    let next = Decided { version: Digest::from_bytes([7; 32]), ..late.clone() };
+    assert!(state.decide(next, false).await.unwrap());
+    let dropped = Decided { decision: Decision::Drop, decider: HAND.into(), ..late.clone() };
+    assert!(state.decide(dropped.clone(), true).await.unwrap());
+    assert!(!state.decide(late, false).await.unwrap());
+    assert_eq!(state.decisions(vec![key(1).id, key(2).id]).await.unwrap().into_values().collect::<Vec<_>>(), [dropped]);
+}
+
+fn held(n: u8, way: Way, at_ms: u64) -> Decided {
+    Decided {
+        key: key(n),
+        way,
+        point: Point::BeforePull,
+        decision: Decision::Hold,
+        decider: "test".to_owned(),
+        by: "plugin".to_owned(),
+        standing: Standing::Firm,
+        reason: "because".to_owned(),
+        version: Digest::from_bytes([n; 32]),
+        at_ms,
+    }
+}
+
+fn kept(n: u8, point: Point, peer: Option<u8>, chain: u8, standing: Standing) -> Kept {
+    let step = Step {
+        plugin: "plugin".into(),
+        verdict: Verdict::Edit(Changes::new().set("path", "new")),
+        failure: None,
+        took: Duration::from_micros(3),
+    };
+    Kept {
+        asset: key(n).id,
+        point,
+        peer: peer.map(|peer| HostId::from_bytes([peer; 32])),
+        key: VerdictKey([chain; 32]),
+        chain: Chain::from_bytes([chain; 32]),
+        standing,
+        at_ms: 5,
+        answered: Answered {
+            verdict: step.verdict.clone(),
+            steps: vec![step],
+            before: vec![vec![Value::Text("old".into())]],
+        },
+    }
+}
+
+#[tokio::test]
+async fn answers_are_kept_one_for_each_place_up_to_a_number_and_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let state = State::open(&path, "mirror").unwrap();
+    let push = kept(1, Point::BeforePush, None, 1, Standing::Firm);
+    let pull = kept(1, Point::BeforePull, Some(8), 1, Standing::Firm);
+    let receive = kept(1, Point::AfterReceive, Some(9), 1, Standing::Absent);
+    let all = vec![push.clone(), pull.clone(), receive.clone()];
+    assert_eq!(state.keep_verdicts(all.clone(), 3).await.unwrap(), (3, 0));
+    assert_eq!(state.keep_verdicts(all.clone(), 0).await.unwrap(), (0, 0));
+    assert_eq!(
+        state.keep_verdicts(vec![kept(2, Point::BeforePush, None, 1, Standing::Firm)], 0).await.unwrap(),
+        (0, 1)
+    );
+    state.close().await;
+
+    let state = State::open(&path, "mirror").unwrap();
+    let id = key(1).id;
+    for (wanted, found) in [
+        (Wanted::Push, vec![push.clone()]),
+        (Wanted::From(HostId::from_bytes([8; 32])), vec![pull]),
+        (Wanted::From(HostId::from_bytes([7; 32])), vec![]),
+        (Wanted::Received, vec![receive.clone()]),
+        (Wanted::All, all),
+    ] {
+        assert_eq!(state.verdicts(vec![(id, wanted), (key(2).id, wanted)]).await.unwrap(), found);
+    }
+    assert_eq!(state.absent(AssetId::from_bytes([0; 32]), 10).await.unwrap(), [id]);
+    assert_eq!(state.absent(id, 10).await.unwrap(), []);
+    let newer = Kept { key: VerdictKey([2; 32]), ..push };
+    state.keep_verdicts(vec![newer.clone()], 0).await.unwrap();
+    assert_eq!(state.verdicts(vec![(id, Wanted::Push)]).await.unwrap(), [newer]);
+    assert_eq!((state.count_verdicts().await.unwrap(), state.forget_verdicts(vec![id]).await.unwrap()), (3, 3));
+    assert_eq!(state.count_verdicts().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn answers_of_chains_that_are_gone_make_room_stretch_by_stretch() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(&dir.path().join("state.db"), "mirror").unwrap();
+    let rows = (1..=20).flat_map(|n| {
+        let chain = n % 2;
+        [
+            kept(n, Point::BeforePush, None, chain, Standing::Firm),
+            kept(n, Point::BeforePull, Some(1), 5, Standing::Firm),
+        ]
+    });
+    state.keep_verdicts(rows.collect(), 100).await.unwrap();
+    let (mut after, mut gone) = (AssetId::from_bytes([0; 32]), 0);
+    let chains = [Some(Chain::from_bytes([1; 32])), Some(Chain::from_bytes([5; 32])), None];
+    loop {
+        let (end, of_these) = state.prune_verdicts(chains, after, 7).await.unwrap();
+        gone += of_these;
+        match end {
+            Some(end) => after = end,
+            None => break,
+        }
+    }
+    assert_eq!((gone, state.count_verdicts().await.unwrap()), (10, 30));
+    // Where nobody is asked any more, nothing is of today.
+    let chains = [chains[0], None, None];
+    let rest = state.prune_verdicts(chains, AssetId::from_bytes([0; 32]), 1000).await.unwrap();
+    assert_eq!(rest, (None, 20));
 }
 
 #[tokio::test]
 async fn position_and_peers_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let state = State::open(&dir.path().join("state.db"), "mirror").unwrap();
-    assert_eq!(state.position("a").await.unwrap(), None);
-    state.set_position(7, "a".into()).await.unwrap();
-    state.set_position(9, "a".into()).await.unwrap();
-    assert_eq!(state.position("a").await.unwrap(), Some(9));
-    assert_eq!(state.position("b").await.unwrap(), None);
+    assert_eq!(state.position().await.unwrap(), None);
+    let position = |arrival| Position { arrival, decider: "a".into(), receiver: "b".into() };
+    state.set_position(position(7)).await.unwrap();
+    state.set_position(position(9)).await.unwrap();
+    assert_eq!(state.position().await.unwrap(), Some(position(9)));
     let mut peer = Peer {
         id: HostId::from_bytes([3; 32]),
         name: "laptop".into(),

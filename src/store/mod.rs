@@ -31,7 +31,7 @@ pub use disk::Disk;
 pub use error::{Cause, ReadError, WriteError};
 pub use query::{Cursor, Order, Page, Query};
 pub use record::{Arrival, Edit, Health, Inventory, Origin, Presence, Record, Verification};
-pub use spool::{Spool, SpoolError, SpoolFile, Spooled, SpooledBytes};
+pub use spool::{Spool, SpoolError, SpoolFile, Spooled, SpooledBytes, SpooledReader};
 
 use crate::asset::AssetId;
 use crate::asset::AssetKey;

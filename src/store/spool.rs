@@ -8,8 +8,10 @@ mod follower;
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -262,9 +264,59 @@ impl Spooled {
         self.verified.key()
     }
 
+    /// Returns a way to read the content while it is not stored yet.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn reader(&self) -> io::Result<SpooledReader> {
+        let size = self.key().size;
+        Ok(match &self.bytes {
+            SpooledBytes::Memory(content) => SpooledReader { size, place: ReadPlace::Memory(content.clone()) },
+            SpooledBytes::File(file) => {
+                SpooledReader { size, place: ReadPlace::File(Arc::new(file.file.try_clone()?)) }
+            }
+        })
+    }
+
     /// Hands proof and bytes to a store.
     pub fn into_parts(self) -> (Verified, SpooledBytes) {
         (self.verified, self.bytes)
+    }
+}
+
+/// Reads a content that is not stored yet, or was a moment ago. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct SpooledReader {
+    size: u64,
+    place: ReadPlace,
+}
+
+#[derive(Debug, Clone)]
+enum ReadPlace {
+    Memory(Bytes),
+    File(Arc<File>),
+}
+
+impl SpooledReader {
+    /// Reads up to `length` bytes from `offset`; fewer only where the content ends. Blocks on the disk when the content
+    /// is large.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let left = self.size.saturating_sub(offset);
+        let length = usize::try_from(left).map_or(length, |left| left.min(length));
+        match &self.place {
+            ReadPlace::Memory(content) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
+                Ok(content[start..(start + length).min(content.len())].to_vec())
+            }
+            ReadPlace::File(file) => {
+                let mut read = vec![0; length];
+                file.read_exact_at(&mut read, offset)?;
+                Ok(read)
+            }
+        }
     }
 }
 
@@ -340,6 +392,11 @@ mod tests {
             }
             let spooled = spool.finish_ingest().unwrap();
             assert_eq!(spooled.key(), key(&content), "{size}");
+            let reader = spooled.reader().unwrap();
+            assert_eq!(reader.read(0, usize::MAX).unwrap(), content);
+            let from = size / 2;
+            assert_eq!(reader.read(from as u64, 10).unwrap(), content[from..size.min(from + 10)]);
+            assert!(reader.read(size as u64 + 1, 10).unwrap().is_empty());
             drop(spooled);
             assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "{size}");
         }

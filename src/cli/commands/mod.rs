@@ -6,7 +6,9 @@ mod add;
 mod completions;
 mod config;
 mod demo;
+mod explain;
 mod get;
+mod held;
 mod init;
 mod ls;
 mod restore;
@@ -36,6 +38,8 @@ pub(super) enum Command {
     Restore(restore::Args),
     Status(status::Args),
     Verify(verify::Args),
+    Held(held::Args),
+    Explain(explain::Args),
     Store(store::Args),
     Config(config::Args),
     Completions(completions::Args),
@@ -56,6 +60,8 @@ impl Command {
             Self::Restore(args) => block_on(args.execute(context)),
             Self::Status(args) => block_on(args.execute(context)),
             Self::Verify(args) => block_on(args.execute(context)),
+            Self::Held(args) => block_on(args.execute(context)),
+            Self::Explain(args) => block_on(args.execute(context)),
             Self::Store(args) => args.execute(context),
             Self::Config(args) => args.execute(context),
             Self::Completions(args) => args.execute(context),

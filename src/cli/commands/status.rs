@@ -48,6 +48,20 @@ struct Library {
     in_sync: bool,
     behind: Amount,
     peers: Amount,
+    #[serde(default = "yes")]
+    exchange: bool,
+    review: Option<Review>,
+}
+
+/// What is being judged again.
+#[derive(Debug, Deserialize)]
+struct Review {
+    judged: u64,
+    of: u64,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,11 +148,15 @@ fn show(printer: &Printer, status: &Status) -> anyhow::Result<()> {
 }
 
 fn library(library: &Library) -> Vec<String> {
-    let state = match (library.in_sync, library.behind.get()) {
+    let mut state = match (library.in_sync, library.behind.get()) {
+        _ if !library.exchange => "exchanges nothing".to_owned(),
         (true, _) => "in sync".to_owned(),
         (false, 0) => "not in sync".to_owned(),
         (false, behind) => format!("{behind} behind"),
     };
+    if let Some(Review { judged, of }) = &library.review {
+        state.push_str(&format!(", {judged} of {of} judged again"));
+    }
     let peers = library.peers.get().to_string();
     vec![library.name.clone(), library.count.to_string(), state, peers, library.fingerprint.clone()]
 }

@@ -29,6 +29,7 @@ use crate::net::Membership;
 use crate::net::Net;
 use crate::net::Purpose;
 use crate::net::Relay;
+use crate::state::Position;
 use crate::state::State;
 use crate::store::Order;
 use crate::store::Origin;
@@ -91,12 +92,27 @@ pub(super) struct Parts {
     seed: u8,
     secret: [u8; 32],
     data: tempfile::TempDir,
+    exchange: bool,
 }
 
 impl Parts {
     pub(super) fn with_hooks(mut self, hooks: Arc<dyn Hooks>) -> Self {
         self.hooks = hooks;
         self
+    }
+
+    /// Exchanges nothing from then on.
+    pub(super) fn silent(mut self) -> Self {
+        self.exchange = false;
+        self
+    }
+
+    /// Forgets how far the store was judged.
+    pub(super) async fn lose_position(&self) {
+        let state = State::open(&self.data.path().join("state.db"), "mirror").unwrap();
+        let position = state.position().await.unwrap().unwrap();
+        state.set_position(Position { arrival: 0, ..position }).await.unwrap();
+        state.close().await;
     }
 
     /// Loses everything but the store; the host comes back under another id.
@@ -120,6 +136,7 @@ impl Parts {
             name: format!("host {}", self.seed),
             poll_interval: Duration::from_secs(2),
             events: events.clone(),
+            exchange: self.exchange,
         };
         let engine = Engine::start(options, group.child("engine")).await.unwrap();
         let accepting = engine.clone();
@@ -143,7 +160,7 @@ impl Host {
 
     async fn make(seed: u8, secret: [u8; 32], hooks: Arc<dyn Hooks>) -> Self {
         let store = Arc::new(MemoryStore::new().unwrap());
-        Parts { store, hooks, seed, secret, data: tempfile::tempdir().unwrap() }.again().await
+        Parts { store, hooks, seed, secret, data: tempfile::tempdir().unwrap(), exchange: true }.again().await
     }
 
     pub(super) async fn stop(self) -> Parts {

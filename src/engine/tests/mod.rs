@@ -5,3 +5,4 @@ mod host;
 mod liar;
 mod member;
 mod mirror;
+mod plugins;

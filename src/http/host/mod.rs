@@ -2,6 +2,8 @@
 //!
 //! Every path but `/health` wants the bearer token from the data folder. It calls `node` and nothing below it.
 
+mod explain;
+mod held;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,13 @@ pub fn router(node: Arc<Node>, token: Secret) -> Router {
     Router::new()
         .route("/status", get(status::status))
         .route("/verify", post(verify::verify))
+        .route("/held", get(held::held))
+        .route("/declined", get(held::declined))
+        .route("/held/replay", post(held::replay_all))
+        .route("/held/{hash}/release", post(held::release))
+        .route("/held/{hash}/drop", post(held::drop_held))
+        .route("/held/{hash}/replay", post(held::replay))
+        .route("/explain/{hash}", get(explain::explain))
         .layer(middleware::from_fn_with_state(api.clone(), check_token))
         .route("/health", get(|| async { success(json!({})) }))
         .fallback(any(|| async { Failure::not_found("there is nothing at this path") }))

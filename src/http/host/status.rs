@@ -54,6 +54,16 @@ struct Library {
     behind: u64,
     /// Peers that are connected.
     peers: u64,
+    /// Whether anything is exchanged.
+    exchange: bool,
+    /// What is being judged again since plugins have changed, or null.
+    review: Option<Review>,
+}
+
+#[derive(Debug, Serialize)]
+struct Review {
+    judged: u64,
+    of: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,6 +125,8 @@ impl From<NodeStatus> for Status {
                 in_sync: library.in_sync,
                 behind: library.behind,
                 peers: connected,
+                exchange: library.exchange,
+                review: library.review.map(|review| Review { judged: review.judged, of: review.of }),
             }],
             peers: peers.into_iter().map(Peer::from).collect(),
             transfers: transfers.into_iter().map(Transfer::from).collect(),

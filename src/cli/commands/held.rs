@@ -1,0 +1,185 @@
+//! `can-sync held`: what plugins and people stopped, and what is to become of it.
+
+use clap::Subcommand;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::explain;
+use crate::asset::AssetId;
+use crate::cli::client::HostApi;
+use crate::cli::context::Context;
+use crate::cli::format;
+use crate::cli::printer::Align;
+use crate::limits;
+
+/// Show what waits for a decision, and decide
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List what is held, oldest first
+    Ls {
+        /// List what is kept back or declined instead
+        #[arg(long)]
+        declined: bool,
+    },
+    /// Show what stops one asset, and what every plugin said of it
+    Show {
+        /// Which asset: its whole hash
+        hash: AssetId,
+    },
+    /// Let assets pass as they are now
+    Release {
+        /// Which assets: their whole hashes
+        #[arg(required = true)]
+        hashes: Vec<AssetId>,
+    },
+    /// Refuse assets for good; only `replay` asks about them again
+    Drop {
+        /// Which assets: their whole hashes
+        #[arg(required = true)]
+        hashes: Vec<AssetId>,
+    },
+    /// Have plugins asked about assets again
+    Replay {
+        /// Which assets: their whole hashes
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        hashes: Vec<AssetId>,
+        /// Everything that is held
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// One page of a list.
+#[derive(Debug, Deserialize)]
+struct Page {
+    assets: Vec<Value>,
+    next: Option<String>,
+}
+
+/// An asset that is stopped, for people.
+#[derive(Debug, Deserialize)]
+struct Stopped {
+    hash: String,
+    size: u64,
+    point: String,
+    reason: String,
+    by: Option<String>,
+    standing: String,
+    at_ms: u64,
+}
+
+const COLUMNS: [(&str, Align); 6] = [
+    ("HASH", Align::Left),
+    ("SIZE", Align::Right),
+    ("SINCE", Align::Left),
+    ("WHERE", Align::Left),
+    ("BY", Align::Left),
+    ("REASON", Align::Left),
+];
+
+impl Args {
+    pub(in crate::cli) async fn execute(self, context: &Context) -> anyhow::Result<()> {
+        let api = context.host_api()?;
+        match self.action {
+            Action::Ls { declined } => list(context, &api, if declined { "/declined" } else { "/held" }).await,
+            Action::Show { hash } => explain::show(context, &api, &hash).await,
+            Action::Release { hashes } => each(context, &api, &hashes, "release", "released").await,
+            Action::Drop { hashes } => each(context, &api, &hashes, "drop", "dropped").await,
+            Action::Replay { all: true, .. } => replay_all(context, &api).await,
+            Action::Replay { hashes, .. } => each(context, &api, &hashes, "replay", "asked again").await,
+        }
+    }
+}
+
+async fn list(context: &Context, api: &HostApi, path: &str) -> anyhow::Result<()> {
+    let printer = context.printer();
+    let (mut cursor, mut count) = (None::<String>, 0);
+    loop {
+        let mut query = vec![("limit", limits::PAGE_ROWS.to_string())];
+        query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+        let page: Page = api.get_with(path, &query).await?;
+        if printer.is_json() {
+            let mut separator = if count == 0 { "{\"assets\":[" } else { "," };
+            if page.assets.is_empty() && count == 0 {
+                printer.bytes(separator.as_bytes())?;
+            }
+            for asset in &page.assets {
+                printer.bytes(separator.as_bytes())?;
+                printer.json_piece(asset)?;
+                separator = ",";
+            }
+        } else {
+            let stopped = page.assets.iter().map(Stopped::deserialize).collect::<Result<Vec<_>, _>>()?;
+            let rows: Vec<_> = stopped.iter().map(row).collect();
+            if count == 0 { printer.table(&COLUMNS, &rows)? } else { printer.rows(&COLUMNS, &rows)? }
+        }
+        count += page.assets.len();
+        cursor = page.next.filter(|_| !page.assets.is_empty());
+        if cursor.is_none() {
+            break;
+        }
+    }
+    if printer.is_json() {
+        printer.bytes(b"]}\n")?;
+    }
+    Ok(printer.flush()?)
+}
+
+fn row(stopped: &Stopped) -> Vec<String> {
+    let by = match (stopped.by.as_deref().unwrap_or("-"), stopped.standing.as_str()) {
+        (by, "firm") => by.to_owned(),
+        (by, standing) => format!("{by} ({standing})"),
+    };
+    vec![
+        stopped.hash.clone(),
+        format::bytes(stopped.size),
+        format::time(stopped.at_ms),
+        stopped.point.clone(),
+        by,
+        stopped.reason.clone(),
+    ]
+}
+
+/// Has the host do something with each asset.
+async fn each(context: &Context, api: &HostApi, hashes: &[AssetId], what: &str, done: &str) -> anyhow::Result<()> {
+    let printer = context.printer();
+    for hash in hashes {
+        let answer: Value = api.post(&format!("/held/{hash}/{what}")).await?;
+        if printer.is_json() { printer.json(&answer)? } else { printer.line(&format!("{hash}  {done}"))? }
+    }
+    Ok(())
+}
+
+async fn replay_all(context: &Context, api: &HostApi) -> anyhow::Result<()> {
+    let answer: Value = api.post("/held/replay").await?;
+    let printer = context.printer();
+    if printer.is_json() {
+        return Ok(printer.json(&answer)?);
+    }
+    let count = answer.get("replayed").and_then(Value::as_u64).unwrap_or_default();
+    Ok(printer.line(&format!("{} asked about again", format::count(count, "asset")))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_row_says_who_stopped_it_and_whether_that_was_a_failure() {
+        let asset = json!({
+            "hash": "ab", "size": 5, "point": "before-push", "reason": "private", "by": "keep-private",
+            "standing": "failed", "at_ms": 1_700_000_000_000_u64, "way": "push",
+        });
+        let stopped = Stopped::deserialize(&asset).unwrap();
+        let cells = ["ab", "5 B", "2023-11-14T22:13:20Z", "before-push", "keep-private (failed)", "private"];
+        assert_eq!(row(&stopped), cells);
+    }
+}

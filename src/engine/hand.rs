@@ -1,0 +1,231 @@
+//! What people decide: releasing what was stopped, dropping it for good, having it asked about again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::apply;
+use super::feed;
+use super::shared::Engine;
+use crate::asset::AssetId;
+use crate::hook::Standing;
+use crate::limits;
+use crate::state::Decided;
+use crate::state::Decision;
+use crate::state::DecisionMark;
+use crate::state::HAND;
+use crate::state::Known;
+use crate::state::StateError;
+use crate::state::Way;
+use crate::store::ReadError;
+use crate::sync::Offer;
+use crate::task::now_ms;
+
+/// The decider of what is to be decided again; no chain has that name.
+const NOBODY_YET: &str = "again";
+
+/// A person's wish could not be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandError {
+    /// Nothing is known about the asset.
+    #[error("asset {0} is not in the store, and no peer has offered it; check the hash")]
+    Unknown(AssetId),
+    /// Nothing stops it.
+    #[error("asset {0} is neither held nor declined; `can-sync explain {0}` tells what became of it")]
+    NotStopped(AssetId),
+    /// Nobody is asked and nothing flows.
+    #[error("this host exchanges nothing now, so nothing can be released or asked again; start it without safe mode")]
+    Silent,
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] ReadError),
+    /// The state could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Engine {
+    /// Lists what waits for a decision, oldest first: what is behind a mark, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state cannot be read.
+    pub async fn held(&self, after: Option<DecisionMark>, limit: usize) -> Result<Vec<Decided>, StateError> {
+        self.shared.state.list_decisions(Decision::Hold, after, limit.min(limits::PAGE_ROWS)).await
+    }
+
+    /// Lists what is kept back or declined, oldest first: what is behind a mark, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state cannot be read.
+    pub async fn declined(&self, after: Option<DecisionMark>, limit: usize) -> Result<Vec<Decided>, StateError> {
+        self.shared.state.list_decisions(Decision::Drop, after, limit.min(limits::PAGE_ROWS)).await
+    }
+
+    /// Lets a stopped version of an asset pass, until it changes or those do who stopped it. What is here is passed on
+    /// at once; what a connected peer has is fetched. Doing it twice is doing it once.
+    ///
+    /// # Errors
+    /// [`HandError`] when nothing stops the asset, or store or state cannot be used.
+    pub async fn release(&self, asset: AssetId) -> Result<(), HandError> {
+        if !self.shared.exchange {
+            return Err(HandError::Silent);
+        }
+        let known = self.shared.state.known_of_asset(asset).await?;
+        let decisions = self.decisions(asset).await?;
+        if decisions.is_empty() {
+            return Err(self.nothing_stops(asset, &known).await?);
+        }
+        for decided in stops(decisions) {
+            let released = Decided {
+                decision: Decision::Pass,
+                decider: self.shared.decider(decided.point),
+                by: HAND.to_owned(),
+                standing: Standing::Firm,
+                reason: "released by hand".to_owned(),
+                version: version(&decided, &known),
+                at_ms: now_ms(),
+                ..decided
+            };
+            self.shared.state.decide(released, true).await?;
+        }
+        self.judge_again(vec![asset], false).await;
+        self.offer_again(known).await;
+        Ok(())
+    }
+
+    /// Drops what is held or declined; only a person asks about it again. Doing it twice is doing it once.
+    ///
+    /// # Errors
+    /// [`HandError`] when nothing stops the asset, or store or state cannot be used.
+    pub async fn drop_held(&self, asset: AssetId) -> Result<(), HandError> {
+        let stops = stops(self.decisions(asset).await?);
+        if stops.is_empty() {
+            let known = self.shared.state.known_of_asset(asset).await?;
+            return Err(self.nothing_stops(asset, &known).await?);
+        }
+        for decided in stops {
+            if decided.decider == HAND {
+                continue;
+            }
+            let dropped = Decided {
+                decision: Decision::Drop,
+                decider: HAND.to_owned(),
+                by: HAND.to_owned(),
+                standing: Standing::Firm,
+                reason: format!("dropped by hand; before: {}", decided.reason),
+                at_ms: now_ms(),
+                ..decided
+            };
+            self.shared.state.decide(dropped, true).await?;
+        }
+        self.judge_again(vec![asset], false).await;
+        Ok(())
+    }
+
+    /// Forgets what was answered and decided about an asset, and has it asked about again now. Until then it stays as it
+    /// is; what only a peer has that is not connected is asked about when it is.
+    ///
+    /// # Errors
+    /// [`HandError`] when the asset is not known, or store or state cannot be used.
+    pub async fn replay(&self, asset: AssetId) -> Result<(), HandError> {
+        let known = self.shared.state.known_of_asset(asset).await?;
+        if known.is_empty()
+            && self.decisions(asset).await?.is_empty()
+            && self.shared.store.record(&asset).await?.is_none()
+        {
+            return Err(HandError::Unknown(asset));
+        }
+        self.replay_these(vec![asset]).await
+    }
+
+    /// Does the same with everything that is held; returns how many assets that were.
+    ///
+    /// # Errors
+    /// [`HandError`] when store or state cannot be used.
+    pub async fn replay_held(&self) -> Result<u64, HandError> {
+        let (began, mut after, mut assets) = (now_ms(), None, BTreeSet::new());
+        loop {
+            let page = self.held(after, limits::PAGE_ROWS).await?;
+            assets.extend(page.iter().filter(|held| held.at_ms <= began).map(|held| held.key.id));
+            match page.last().filter(|last| last.at_ms <= began) {
+                Some(last) => after = Some(DecisionMark { at_ms: last.at_ms, asset: last.key.id, way: last.way }),
+                None => break,
+            }
+        }
+        let assets: Vec<AssetId> = assets.into_iter().collect();
+        for some in assets.chunks(limits::REPLAYED_TOGETHER) {
+            self.replay_these(some.to_vec()).await?;
+        }
+        Ok(assets.len() as u64)
+    }
+
+    async fn replay_these(&self, assets: Vec<AssetId>) -> Result<(), HandError> {
+        if !self.shared.exchange {
+            return Err(HandError::Silent);
+        }
+        self.shared.verdicts.forget(assets.clone()).await?;
+        let decisions = self.shared.state.decisions(assets.clone()).await?;
+        // What is kept back from others stays so until it is judged; what was not taken is marked to be asked about.
+        for decided in decisions.into_values().filter(|decided| decided.way == Way::Pull) {
+            if decided.decision == Decision::Pass {
+                self.shared.state.undecide(&decided).await?;
+            } else {
+                let again = Decided { decider: NOBODY_YET.to_owned(), standing: Standing::Absent, ..decided };
+                self.shared.state.decide(again, true).await?;
+            }
+        }
+        let known = self.shared.state.known_of_assets(assets.clone()).await?;
+        self.judge_again(assets, true).await;
+        self.offer_again(known.into_values().flatten().collect()).await;
+        Ok(())
+    }
+
+    /// Returns what is decided about an asset, on both ways.
+    async fn decisions(&self, asset: AssetId) -> Result<Vec<Decided>, StateError> {
+        Ok(self.shared.state.decisions(vec![asset]).await?.into_values().collect())
+    }
+
+    /// Says why there is nothing to release or to drop.
+    async fn nothing_stops(&self, asset: AssetId, known: &[Known]) -> Result<HandError, HandError> {
+        let is_known = !known.is_empty()
+            || !self.decisions(asset).await?.is_empty()
+            || self.shared.store.record(&asset).await?.is_some();
+        Ok(if is_known { HandError::NotStopped(asset) } else { HandError::Unknown(asset) })
+    }
+
+    /// Has the feed judge stored assets now.
+    async fn judge_again(&self, assets: Vec<AssetId>, fresh: bool) {
+        let (done, judged) = oneshot::channel();
+        if self.shared.feed.send(feed::Order { assets, fresh, done }).await.is_ok() {
+            // When the feed could not read the store it says so itself, and what was decided stands.
+            let _ = judged.await;
+        }
+    }
+
+    /// Decides again about what connected peers are known to have.
+    async fn offer_again(&self, known: Vec<Known>) {
+        for Known { peer, key, document } in known {
+            if self.shared.connected.contains_key(&peer) {
+                let offer = Offer::new(key, Arc::new(document));
+                apply::decide_these_again(&self.shared, peer, vec![offer]).await;
+            }
+        }
+    }
+}
+
+/// Returns those of the decisions that stop the asset.
+fn stops(decisions: Vec<Decided>) -> Vec<Decided> {
+    decisions.into_iter().filter(|decided| decided.decision != Decision::Pass).collect()
+}
+
+/// Returns the version that is released: the one that was stopped, or what stands for it now where several peers had
+/// offered different ones.
+fn version(decided: &Decided, known: &[Known]) -> crate::asset::Digest {
+    let mut offered = known.iter().map(|known| known.document.digest());
+    match (decided.way, offered.clone().any(|version| version == decided.version)) {
+        (Way::Pull, false) => offered.next().unwrap_or(decided.version),
+        _ => decided.version,
+    }
+}

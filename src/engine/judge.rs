@@ -1,0 +1,214 @@
+//! The one place that asks hooks, and asks nobody twice: a verdict that stands is found by everything that was shown.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::content;
+use super::shared::NOBODY;
+use super::shared::Shared;
+use super::verdicts::Brief;
+use crate::asset::AssetId;
+use crate::asset::AssetKey;
+use crate::asset::Document;
+use crate::asset::HostId;
+use crate::asset::LocalDocument;
+use crate::asset::Metadata;
+use crate::asset::Value;
+use crate::hook::Asked;
+use crate::hook::Chain;
+use crate::hook::Content;
+use crate::hook::Occasion;
+use crate::hook::Peer;
+use crate::hook::Point;
+use crate::hook::Standing;
+use crate::hook::Step;
+use crate::hook::Verdict;
+use crate::state::Answered;
+use crate::state::Kept;
+use crate::state::VerdictKey;
+use crate::state::Wanted;
+use crate::store::Spooled;
+use crate::task::now_ms;
+
+/// What is asked about one version of one asset.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) point: Point,
+    pub(super) key: AssetKey,
+    pub(super) shown: Shown<'a>,
+    /// Who offers it, or from whom it came; `None` before a push, and where that is not known any more.
+    pub(super) peer: Option<HostId>,
+    pub(super) occasion: Occasion,
+    pub(super) content: Source<'a>,
+    /// Whether to ask although there is an answer.
+    pub(super) fresh: bool,
+}
+
+/// The document that is shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shown<'a> {
+    Shared(&'a Document),
+    Local(&'a LocalDocument),
+}
+
+/// Where the content can be read meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source<'a> {
+    Nowhere,
+    Store,
+    Spooled(&'a Spooled),
+}
+
+/// The answer.
+#[derive(Debug, Clone)]
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    pub(super) standing: Standing,
+    /// The plugin that stopped the asset, for people.
+    pub(super) by: String,
+    /// Who was asked.
+    pub(super) chain: Option<Chain>,
+}
+
+impl Judged {
+    /// Names those who were asked, as it is remembered beside what they decided.
+    pub(super) fn decider(&self) -> String {
+        self.chain.map_or_else(|| NOBODY.to_owned(), |chain| chain.to_string())
+    }
+
+    fn of(brief: Brief, chain: Chain) -> Self {
+        let (verdict, by) = match brief {
+            Brief::Pass => (Verdict::Pass, String::new()),
+            Brief::Said(said) => (*said).clone(),
+        };
+        Self { verdict, standing: Standing::Firm, by, chain: Some(chain) }
+    }
+}
+
+impl Shown<'_> {
+    fn metadata(self) -> Metadata {
+        match self {
+            Self::Shared(document) => document.metadata(),
+            Self::Local(document) => document.metadata(),
+        }
+    }
+
+    fn encode(self) -> Vec<u8> {
+        match self {
+            Self::Shared(document) => document.encode(),
+            Self::Local(document) => document.encode(),
+        }
+    }
+
+    fn value(self, name: &str) -> Value {
+        match self {
+            Self::Shared(document) => document.get(name).map_or(Value::Absent, |field| field.value.clone()),
+            Self::Local(document) => document.value(name).clone(),
+        }
+    }
+}
+
+/// Asks about one version of one asset, unless a verdict about it stands.
+pub(super) async fn ask(shared: &Shared, question: Question<'_>) -> Judged {
+    let Some(chain) = chain(shared, question.point) else {
+        return Judged { verdict: Verdict::Pass, standing: Standing::Firm, by: String::new(), chain: None };
+    };
+    let key = key(shared, &question, &chain);
+    if !question.fresh
+        && let Some(brief) = shared.verdicts.get(&key)
+    {
+        return Judged::of(brief, chain);
+    }
+    let epoch = shared.verdicts.epoch();
+    let asked = asked(shared, &question);
+    let judgement = shared.hooks.ask(&asked).await;
+    let by = judgement.stopped_by().unwrap_or_default().to_owned();
+    let judged = Judged { verdict: judgement.verdict.clone(), standing: judgement.standing, by, chain: Some(chain) };
+    // When the chain was replaced meanwhile, it is not clear who has answered.
+    if self::chain(shared, question.point) == Some(chain) {
+        let before = before(question.shown, &judgement.steps);
+        let kept = Kept {
+            asset: question.key.id,
+            point: question.point,
+            peer: question.peer,
+            key,
+            chain,
+            standing: judgement.standing,
+            at_ms: now_ms(),
+            answered: Answered { verdict: judgement.verdict, steps: judgement.steps, before },
+        };
+        shared.verdicts.keep(kept, epoch).await;
+    }
+    judged
+}
+
+/// Has what was written about assets read, before they are asked about.
+pub(super) async fn read(
+    shared: &Shared,
+    points: &[Point],
+    wanted: impl IntoIterator<Item = (AssetId, Wanted)>,
+) -> Vec<Kept> {
+    if points.iter().all(|point| chain(shared, *point).is_none()) {
+        return Vec::new();
+    }
+    shared.verdicts.read(shared, wanted.into_iter().collect()).await
+}
+
+fn chain(shared: &Shared, point: Point) -> Option<Chain> {
+    shared.hooks.chain(point, &shared.library.name)
+}
+
+/// Names everything that is shown.
+fn key(shared: &Shared, question: &Question<'_>, chain: &Chain) -> VerdictKey {
+    let mut hasher = blake3::Hasher::new_derive_key("can-sync v1 verdict");
+    hasher.update(&[question.point as u8]);
+    hasher.update(chain.as_bytes());
+    hasher.update(question.key.id.as_bytes());
+    // Both are of the same length, so that nothing can slide from one part into the next.
+    hasher.update(question.peer.as_ref().map_or(&[0; 32], |peer| peer.as_bytes()));
+    let library = shared.library.name.as_bytes();
+    hasher.update(&(library.len() as u64).to_le_bytes());
+    hasher.update(library);
+    hasher.update(&question.shown.encode());
+    VerdictKey(hasher.finalize().into())
+}
+
+fn asked(shared: &Shared, question: &Question<'_>) -> Asked {
+    let key = question.key;
+    let content: Option<Arc<dyn Content>> = match question.content {
+        Source::Nowhere => None,
+        Source::Store => Some(Arc::new(content::Stored { store: Arc::clone(&shared.store), key })),
+        // Without a second handle to the file there is nothing to read; a plugin that wants to is told so.
+        Source::Spooled(spooled) => spooled.reader().ok().map(|reader| {
+            let content: Arc<dyn Content> = Arc::new(content::Received { reader, key });
+            content
+        }),
+    };
+    let name = |peer| shared.names.get(&peer).map_or_else(String::new, |name| name.value().clone());
+    Asked {
+        point: question.point,
+        library: shared.library.name.as_str().into(),
+        key,
+        metadata: question.shown.metadata(),
+        peer: question.peer.map(|id| Peer { id, name: name(id) }),
+        occasion: question.occasion,
+        content,
+    }
+}
+
+/// Returns for each step what the fields of its edit held before it.
+fn before(shown: Shown<'_>, steps: &[Step]) -> Vec<Vec<Value>> {
+    let mut changed: HashMap<&str, &Value> = HashMap::new();
+    let mut all = Vec::with_capacity(steps.len());
+    for step in steps {
+        let mut values = Vec::new();
+        if let Verdict::Edit(changes) = &step.verdict {
+            for (name, value) in changes.iter() {
+                let before = changed.insert(name, value);
+                values.push(before.map_or_else(|| shown.value(name), Clone::clone));
+            }
+        }
+        all.push(values);
+    }
+    all
+}

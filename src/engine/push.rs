@@ -1,0 +1,246 @@
+//! Decides what of stored assets is passed on, and, after a change of plugins, what is seen here of what peers sent.
+
+use std::collections::HashMap;
+
+use super::feed::FeedError;
+use super::judge;
+use super::judge::Judged;
+use super::judge::Question;
+use super::judge::Shown;
+use super::judge::Source;
+use super::shared::Shared;
+use crate::asset::AssetId;
+use crate::asset::Changes;
+use crate::asset::Digest;
+use crate::asset::Document;
+use crate::asset::Field;
+use crate::asset::HostId;
+use crate::asset::LocalDocument;
+use crate::event::Event;
+use crate::hook::Occasion;
+use crate::hook::Point;
+use crate::hook::Standing;
+use crate::hook::Verdict;
+use crate::state::Decided;
+use crate::state::Decision;
+use crate::state::HAND;
+use crate::state::Kept;
+use crate::state::Wanted;
+use crate::state::Way;
+use crate::store::Origin;
+use crate::store::Record;
+use crate::sync::Input;
+use crate::sync::Item;
+use crate::sync::exception;
+use crate::task::now_ms;
+
+/// How stored assets are judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// Whether it is decided what is passed on.
+    pub(super) pushes: bool,
+    /// Whether what came from peers is asked about again after its receipt.
+    pub(super) receives: bool,
+    /// Whether answers and decisions of before count for nothing.
+    pub(super) fresh: bool,
+    /// Whether those are asked again who were absent.
+    pub(super) again: bool,
+    pub(super) occasion: Occasion,
+}
+
+/// What becomes of an asset.
+enum Outcome {
+    /// This version is passed on, or none.
+    Passes(Option<Document>),
+    /// A newer version is there, and is judged for itself.
+    Outdated,
+}
+
+/// Judges assets one after the other, while `go_on` says so. Returns how many were judged, and what the hub must hear.
+pub(super) async fn judge_all(
+    shared: &Shared,
+    records: &[Record],
+    how: impl Fn(&Record) -> How,
+    go_on: impl Fn() -> bool,
+) -> Result<(usize, Vec<Input>), FeedError> {
+    let ids: Vec<AssetId> = records.iter().map(|record| record.key.id).collect();
+    let receives = records.iter().any(|record| how(record).receives);
+    let mut wanted: Vec<_> = ids.iter().map(|id| (*id, Wanted::Push)).collect();
+    if receives {
+        wanted.extend(ids.iter().map(|id| (*id, Wanted::Received)));
+    }
+    let points: &[Point] = if receives { &[Point::BeforePush, Point::AfterReceive] } else { &[Point::BeforePush] };
+    let kept = judge::read(shared, points, wanted).await;
+    let senders = senders(&kept);
+    let decisions = shared.state.decisions(ids.clone()).await?;
+    let known = shared.state.known_of_assets(ids).await?;
+    let (mut judged, mut inputs) = (0, Vec::with_capacity(records.len()));
+    for record in records {
+        if judged > 0 && !go_on() {
+            break;
+        }
+        let (key, how) = (record.key, how(record));
+        if how.receives {
+            receive_again(shared, record, senders.get(&key.id).copied(), how).await?;
+        }
+        if how.pushes {
+            let before = decisions.get(&(key.id, Way::Push));
+            if let Outcome::Passes(passes) = judge(shared, record, before, how).await? {
+                let known = known.get(&key.id).map_or(&[][..], Vec::as_slice);
+                let exceptions: Vec<(HostId, Option<Digest>)> =
+                    known.iter().map(|known| (known.peer, exception(passes.as_ref(), Some(&known.document)))).collect();
+                inputs.push(Input::Passes { key, version: passes.as_ref().map(Document::digest), exceptions });
+            }
+        }
+        judged += 1;
+    }
+    Ok((judged, inputs))
+}
+
+/// Returns from whom assets came last, where somebody was asked about that.
+fn senders(kept: &[Kept]) -> HashMap<AssetId, HostId> {
+    let mut senders: HashMap<AssetId, (u64, HostId)> = HashMap::new();
+    for kept in kept.iter().filter(|kept| kept.point == Point::AfterReceive) {
+        if let Some(peer) = kept.peer {
+            let latest = senders.entry(kept.asset).or_insert((kept.at_ms, peer));
+            if latest.0 < kept.at_ms {
+                *latest = (kept.at_ms, peer);
+            }
+        }
+    }
+    senders.into_iter().map(|(asset, (_, peer))| (asset, peer)).collect()
+}
+
+/// Decides what of an asset is passed on.
+async fn judge(shared: &Shared, record: &Record, before: Option<&Decided>, how: How) -> Result<Outcome, FeedError> {
+    let document = record.document.shared();
+    if !record.presence.is_here() || !shared.library.filter.takes(|| record.document.metadata()) {
+        return Ok(Outcome::Passes(None));
+    }
+    if let Some(before) = before.filter(|_| !how.fresh) {
+        let same = || before.decider == shared.decider(Point::BeforePush) && before.version == document.digest();
+        let waits = how.again && before.standing == Standing::Absent;
+        if before.decider == HAND || (!waits && same()) {
+            let released = before.decision == Decision::Pass;
+            return Ok(Outcome::Passes(released.then(|| document.clone())));
+        }
+    }
+    let question = Question {
+        point: Point::BeforePush,
+        key: record.key,
+        shown: Shown::Shared(document),
+        peer: None,
+        occasion: how.occasion,
+        content: Source::Store,
+        fresh: how.fresh,
+    };
+    let judged = judge::ask(shared, question).await;
+    let stop = |decision, reason: &str| decided(record, document, &judged, decision, reason);
+    let stopped = match &judged.verdict {
+        Verdict::Drop(reason) => Some(stop(Decision::Drop, reason)),
+        Verdict::Hold(reason) => Some(stop(Decision::Hold, reason)),
+        Verdict::Pass | Verdict::Edit(_) => None,
+    };
+    if let Some(decided) = stopped {
+        if decided.decision == Decision::Hold {
+            shared.announce(Event::AssetHeld { id: record.key.id, reason: decided.reason.clone() });
+        }
+        let version = decided.version;
+        if shared.state.decide(decided, how.fresh).await? {
+            return Ok(Outcome::Passes(None));
+        }
+        // A person was faster.
+        let stands = shared.state.decision(record.key.id, Way::Push).await?;
+        let released = stands.is_some_and(|stands| stands.decision == Decision::Pass && stands.version == version);
+        return Ok(Outcome::Passes(released.then(|| document.clone())));
+    }
+    if let Some(before) = before
+        && !shared.state.undecide(before).await?
+        && shared.state.decision(record.key.id, Way::Push).await?.is_some_and(|stands| stands.decider == HAND)
+    {
+        return Ok(Outcome::Passes(None));
+    }
+    match judged.verdict {
+        Verdict::Edit(edits) => withhold(shared, record, edits).await,
+        _ => Ok(Outcome::Passes(Some(document.clone()))),
+    }
+}
+
+fn decided(record: &Record, document: &Document, judged: &Judged, decision: Decision, reason: &str) -> Decided {
+    Decided {
+        key: record.key,
+        way: Way::Push,
+        point: Point::BeforePush,
+        decision,
+        decider: judged.decider(),
+        by: judged.by.clone(),
+        standing: judged.standing,
+        reason: reason.to_owned(),
+        version: document.digest(),
+        at_ms: now_ms(),
+    }
+}
+
+/// Applies a before-push edit to what was made here and was not shared yet.
+async fn withhold(shared: &Shared, record: &Record, edits: Changes) -> Result<Outcome, FeedError> {
+    let document = record.document.shared();
+    let version = Item::new(record.key.timestamp, record.key.id, &document.digest());
+    let passed = shared.replica().passes(record.key.timestamp, &record.key.id);
+    if passed == Some(version) {
+        // Its values are with others already, under the stamps they have.
+        return Ok(Outcome::Passes(Some(document.clone())));
+    }
+    let (host, here) = (shared.host, record.origin == Origin::Here);
+    let ours = move |_: &str, field: &Field| field.stamp.host() == host || (field.stamp.is_zero() && here);
+    let judged = record.document.clone();
+    let mut withheld = judged.clone();
+    withheld.withhold(&edits, ours);
+    let edit = {
+        let withheld = withheld.clone();
+        Box::new(move |document: &mut LocalDocument| {
+            if *document == judged {
+                *document = withheld;
+            }
+        })
+    };
+    let edited = shared.store.edit(&record.key.id, edit).await?;
+    Ok(match edited {
+        Some(edited) if edited.document == withheld && edited.presence.is_here() => {
+            Outcome::Passes(Some(withheld.into_shared()))
+        }
+        // A version came meanwhile that nobody has judged.
+        _ => Outcome::Outdated,
+    })
+}
+
+/// Lays the edits of today's plugins over an asset that came from a peer. What is stored stays, whatever they say.
+async fn receive_again(shared: &Shared, record: &Record, sender: Option<HostId>, how: How) -> Result<(), FeedError> {
+    if record.origin != Origin::Peer || !record.presence.is_here() {
+        return Ok(());
+    }
+    let question = Question {
+        point: Point::AfterReceive,
+        key: record.key,
+        shown: Shown::Local(&record.document),
+        peer: sender,
+        occasion: how.occasion,
+        content: Source::Store,
+        fresh: how.fresh,
+    };
+    match judge::ask(shared, question).await.verdict {
+        Verdict::Pass => {}
+        Verdict::Edit(edits) => {
+            let judged = record.document.clone();
+            let edit = Box::new(move |document: &mut LocalDocument| {
+                if *document == judged {
+                    document.lay(&edits);
+                }
+            });
+            shared.store.edit(&record.key.id, edit).await?;
+        }
+        Verdict::Drop(reason) | Verdict::Hold(reason) => {
+            tracing::debug!(asset = %record.key.id.fmt_short(), reason, "an asset that is stored stays");
+        }
+    }
+    Ok(())
+}

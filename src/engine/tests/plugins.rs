@@ -1,0 +1,449 @@
+//! Plugins that keep, change their minds and are absent; and people who decide for them.
+
+use std::sync::Arc;
+
+use super::host::Host;
+use super::host::in_sync;
+use super::host::within;
+use crate::asset::AssetId;
+use crate::asset::Changes;
+use crate::asset::names;
+use crate::engine::Difference;
+use crate::engine::ExplainError;
+use crate::engine::HandError;
+use crate::hook::Asked;
+use crate::hook::Occasion;
+use crate::hook::Point;
+use crate::hook::Standing;
+use crate::hook::Verdict;
+use crate::hook::scripted::Scripted;
+use crate::net::Head;
+use crate::store::Store;
+
+fn named(asked: &Asked, name: &str) -> bool {
+    asked.metadata.file_name.as_deref() == Some(name)
+}
+
+/// Holds one name at one point.
+fn holds(point: Point, name: &'static str) -> impl Fn(&Asked) -> Verdict + Send + Sync + 'static {
+    move |asked| if asked.point == point && named(asked, name) { Verdict::Hold("wait".into()) } else { Verdict::Pass }
+}
+
+fn pass(_: &Asked) -> Verdict {
+    Verdict::Pass
+}
+
+/// Waits until a host holds and declines so many.
+async fn stopped(host: &Host, held: u64, declined: u64) {
+    let reached = within(async {
+        loop {
+            let status = host.engine.status().await.unwrap();
+            if (status.held, status.declined) == (held, declined) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    reached.await;
+}
+
+/// Waits until a host has asked so often at a point; it must not be more.
+async fn asked(hooks: &Scripted, point: Point, times: usize) {
+    let count = || hooks.asked().iter().filter(|asked| asked.point == point).count();
+    let reached = within(async {
+        while count() < times {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    reached.await;
+    assert_eq!(count(), times, "{point:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_before_a_push_flows_when_it_is_released_and_is_judged_anew_when_it_changes() {
+    let hooks = Arc::new(Scripted::new("holder", holds(Point::BeforePush, "secret")));
+    let (a, b) = (Host::start_with_hooks(101, hooks.clone()).await, Host::start(102).await);
+    let secret = a.ingest(100, "secret").await;
+    let open = a.ingest(101, "open").await;
+    b.engine.connect(a.ticket()).await;
+    b.has(&open).await;
+    stopped(&a, 1, 0).await;
+    let held = a.engine.held(None, 10).await.unwrap();
+    assert_eq!((held[0].key.id, held[0].by.as_str(), held[0].reason.as_str()), (secret, "holder", "wait"));
+    assert_eq!(b.ask_for(&a, secret).await, Head::NotHere(secret));
+
+    for _ in 0..2 {
+        a.engine.release(secret).await.unwrap();
+    }
+    b.has(&secret).await;
+    in_sync(&[(&a, &b)]).await;
+    stopped(&a, 0, 0).await;
+    // A restart asks nobody, and it goes on flowing.
+    let before = hooks.asked().len();
+    let a = a.stop().await.again().await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    assert_eq!((a.engine.status().await.unwrap().library.summary.count, hooks.asked().len()), (2, before));
+    // Another version is another question.
+    a.change(&secret, Changes::new().set(names::PATH, "elsewhere")).await;
+    stopped(&a, 1, 0).await;
+    let unknown = AssetId::from_bytes([9; 32]);
+    assert!(matches!(a.engine.release(unknown).await, Err(HandError::Unknown(id)) if id == unknown));
+    assert!(matches!(a.engine.release(open).await, Err(HandError::NotStopped(id)) if id == open));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_on_the_way_in_is_fetched_when_it_is_released() {
+    for (seed, point) in [(103, Point::BeforePull), (106, Point::AfterReceive)] {
+        let hooks = Arc::new(Scripted::new("holder", holds(point, "odd")));
+        let (a, b) = (Host::start(seed).await, Host::start_with_hooks(seed + 1, hooks.clone()).await);
+        let odd = a.ingest(70_000, "odd").await;
+        b.engine.connect(a.ticket()).await;
+        stopped(&b, 1, 0).await;
+        in_sync(&[(&a, &b)]).await;
+        assert!(b.contents().await.is_empty());
+        assert_eq!(b.engine.held(None, 10).await.unwrap()[0].point, point);
+        // It is still held after a restart, and nobody is asked about it again.
+        let before = hooks.asked().len();
+        let b = b.stop().await.again().await;
+        b.engine.connect(a.ticket()).await;
+        in_sync(&[(&a, &b)]).await;
+        assert_eq!(hooks.asked().len(), before);
+
+        b.engine.release(odd).await.unwrap();
+        b.has(&odd).await;
+        in_sync(&[(&a, &b)]).await;
+        stopped(&b, 0, 0).await;
+        assert_eq!(a.contents().await, b.contents().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_person_drops_is_asked_about_again_by_hand_alone() {
+    let hooks = Arc::new(Scripted::new("holder", |asked: &Asked| match asked.point {
+        Point::BeforePush if named(asked, "mine") => Verdict::Hold("wait".into()),
+        Point::BeforePull if named(asked, "theirs") => Verdict::Hold("wait".into()),
+        _ => Verdict::Pass,
+    }));
+    let (a, b) = (Host::start(111).await, Host::start_with_hooks(112, hooks.clone()).await);
+    let (theirs, mine) = (a.ingest(100, "theirs").await, b.ingest(101, "mine").await);
+    b.engine.connect(a.ticket()).await;
+    stopped(&b, 2, 0).await;
+    for id in [mine, theirs, mine] {
+        b.engine.drop_held(id).await.unwrap();
+    }
+    stopped(&b, 0, 2).await;
+    assert_eq!(a.ask_for(&b, mine).await, Head::NotHere(mine));
+    // Neither another chain nor another version nor a restart brings it up again.
+    hooks.replace("other", pass);
+    b.change(&mine, Changes::new().add_tag("new")).await;
+    a.change(&theirs, Changes::new().add_tag("new")).await;
+    let late = b.ingest(102, "late").await;
+    a.has(&late).await;
+    let b = b.stop().await.again().await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    stopped(&b, 0, 2).await;
+    assert!(b.store.record(&theirs).await.unwrap().is_none());
+    assert!(a.store.record(&mine).await.unwrap().is_none());
+
+    b.engine.replay(mine).await.unwrap();
+    b.engine.replay(theirs).await.unwrap();
+    a.has(&mine).await;
+    b.has(&theirs).await;
+    in_sync(&[(&a, &b)]).await;
+    stopped(&b, 0, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_chain_kept_flows_when_it_is_gone_while_running_and_after_a_restart() {
+    for (seed, restart) in [(121, false), (124, true)] {
+        let keeper = || {
+            Arc::new(Scripted::new("keeper", |asked: &Asked| match asked.point {
+                Point::BeforePush if named(asked, "mine") => Verdict::Drop("keep back".into()),
+                Point::BeforePull if named(asked, "theirs") => Verdict::Drop("do not want".into()),
+                Point::AfterReceive if named(asked, "odd") => Verdict::Hold("not yet".into()),
+                _ => Verdict::Pass,
+            }))
+        };
+        let hooks = keeper();
+        let (a, b) = (Host::start(seed).await, Host::start_with_hooks(seed + 1, hooks.clone()).await);
+        let (theirs, mine, odd) = (a.ingest(1, "theirs").await, b.ingest(2, "mine").await, a.ingest(3, "odd").await);
+        let open = b.ingest(4, "open").await;
+        b.engine.connect(a.ticket()).await;
+        a.has(&open).await;
+        stopped(&b, 1, 2).await;
+        in_sync(&[(&a, &b)]).await;
+        let b = if restart {
+            let b = b.stop().await.with_hooks(Arc::new(crate::hook::NoHooks)).again().await;
+            // What was shared stays in the set from the first moment.
+            assert!(b.engine.status().await.unwrap().library.summary.count >= 1);
+            b.engine.connect(a.ticket()).await;
+            b
+        } else {
+            hooks.replace("nothing", pass);
+            b
+        };
+        a.has(&mine).await;
+        b.has(&theirs).await;
+        b.has(&odd).await;
+        in_sync(&[(&a, &b)]).await;
+        stopped(&b, 0, 0).await;
+        assert_eq!(a.contents().await.len(), 4);
+        assert_eq!(a.contents().await, b.contents().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_chain_judges_the_store_again_and_withholds_without_removing() {
+    let hooks = Arc::new(Scripted::new("open", pass));
+    let (a, b) = (Host::start_with_hooks(131, hooks.clone()).await, Host::start(132).await);
+    let mut ids = Vec::new();
+    for n in 0..300 {
+        ids.push(a.ingest(n, if n % 3 == 0 { "private" } else { "open" }).await);
+    }
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    asked(&hooks, Point::BeforePush, 300).await;
+    hooks.replace("strict", |asked| match asked.point {
+        Point::BeforePush if named(asked, "private") => Verdict::Drop("private".into()),
+        Point::BeforePush => Verdict::Edit(Changes::new().clear(names::PATH)),
+        _ => Verdict::Pass,
+    });
+    stopped(&a, 0, 100).await;
+    in_sync(&[(&a, &b)]).await;
+    asked(&hooks, Point::BeforePush, 600).await;
+    assert_eq!(b.contents().await.len(), 300, "what the other has stays there");
+    assert!(a.contents().await.len() == 300 && a.engine.status().await.unwrap().library.review.is_none());
+    // The edit comes too late for what was shared: its values stay as they are.
+    assert_eq!(b.metadata(&ids[1]).await.path.as_deref(), Some("some/where"));
+    assert_eq!(a.metadata(&ids[1]).await, b.metadata(&ids[1]).await);
+    // Back to the first: nobody has to know more than it knew.
+    hooks.replace("open", pass);
+    stopped(&a, 0, 0).await;
+    in_sync(&[(&a, &b)]).await;
+    assert_eq!(a.engine.status().await.unwrap().library.summary.count, 300);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_asked_twice_over_a_restart_a_reconnect_and_a_lost_position() {
+    let hooks = Arc::new(Scripted::new("counts", |asked: &Asked| match asked.point {
+        Point::AfterReceive => Verdict::Edit(Changes::new().add_tag("seen")),
+        _ => Verdict::Pass,
+    }));
+    let (a, b) = (Host::start(141).await, Host::start_with_hooks(142, hooks.clone()).await);
+    for n in 0..20 {
+        a.ingest(n * 5_000, "theirs").await;
+        b.ingest(n * 5_000 + 1, "mine").await;
+    }
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    // The offer and the content that follows it are one question before the pull.
+    for (point, times) in [(Point::BeforePull, 20), (Point::AfterReceive, 20), (Point::BeforePush, 40)] {
+        asked(&hooks, point, times).await;
+    }
+    for question in hooks.asked() {
+        assert_eq!(question.content.is_some(), question.point != Point::BeforePull);
+        assert_eq!(question.peer.is_some(), question.point != Point::BeforePush);
+        assert!(question.peer.is_none_or(|peer| peer.id == a.net.id() && peer.name == "host 141"));
+    }
+    let before = hooks.asked().len();
+    let b = b.stop().await.again().await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    assert_eq!(hooks.asked().len(), before);
+    // Everything is judged again by the same chain, as after a crash that lost the position.
+    let b = b.stop().await;
+    b.lose_position().await;
+    let b = b.again().await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    assert_eq!(b.engine.status().await.unwrap().library.summary.count, 40);
+    assert_eq!(hooks.asked().len(), before);
+    // What happens from now on is live.
+    let late = a.ingest(7, "late").await;
+    b.has(&late).await;
+    asked(&hooks, Point::BeforePush, 41).await;
+    let live = hooks.asked().into_iter().filter(|asked| asked.key.id == late);
+    assert!(live.map(|asked| asked.occasion).all(|occasion| occasion == Occasion::Live));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_absent_is_asked_again_and_who_failed_is_not() {
+    for (seed, standing) in [(151, Standing::Absent), (154, Standing::Failed)] {
+        let rule = |asked: &Asked| match asked.point {
+            Point::BeforePush if named(asked, "mine") => Verdict::Hold("cannot say".into()),
+            Point::BeforePull if named(asked, "theirs") => Verdict::Hold("cannot say".into()),
+            _ => Verdict::Pass,
+        };
+        let hooks = Arc::new(Scripted::new("plugin", rule).standing(standing));
+        let (a, b) = (Host::start(seed).await, Host::start_with_hooks(seed + 1, hooks.clone()).await);
+        let (theirs, mine) = (a.ingest(1, "theirs").await, b.ingest(2, "mine").await);
+        b.engine.connect(a.ticket()).await;
+        stopped(&b, 2, 0).await;
+        in_sync(&[(&a, &b)]).await;
+        let before = hooks.asked().len();
+        // The same chain: it can be asked now, and would let everything pass.
+        hooks.replace("plugin", pass);
+        let late = b.ingest(3, "late").await;
+        a.has(&late).await;
+        if standing == Standing::Absent {
+            a.has(&mine).await;
+            b.has(&theirs).await;
+            stopped(&b, 0, 0).await;
+        } else {
+            in_sync(&[(&a, &b)]).await;
+            stopped(&b, 2, 0).await;
+            assert_eq!(hooks.asked().len(), before + 1);
+            assert_eq!(b.engine.replay_held().await.unwrap(), 2);
+            a.has(&mine).await;
+            b.has(&theirs).await;
+        }
+        in_sync(&[(&a, &b)]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_from_a_peer_is_tagged_by_a_plugin_that_came_later_and_never_removed() {
+    let hooks = Arc::new(Scripted::new("nothing", pass));
+    let (a, b) = (Host::start(161).await, Host::start_with_hooks(162, hooks.clone()).await);
+    let (theirs, mine) = (a.ingest(100, "theirs").await, b.ingest(101, "mine").await);
+    let odd = a.ingest(102, "odd").await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    hooks.replace("tagger", |asked| match asked.point {
+        Point::AfterReceive if named(asked, "odd") => Verdict::Drop("too late".into()),
+        Point::AfterReceive => Verdict::Edit(Changes::new().add_tag("auto")),
+        _ => Verdict::Pass,
+    });
+    b.metadata_is(&theirs, |metadata| metadata.tags.contains("auto")).await;
+    in_sync(&[(&a, &b)]).await;
+    assert!(!b.metadata(&mine).await.tags.contains("auto"));
+    assert!(!a.metadata(&theirs).await.tags.contains("auto"));
+    asked(&hooks, Point::AfterReceive, 4).await;
+    assert!(b.contents().await.contains_key(&odd));
+    let peers: Vec<_> = hooks.asked().into_iter().filter(|asked| asked.point == Point::AfterReceive).collect();
+    assert!(peers.iter().all(|asked| asked.peer.as_ref().is_some_and(|peer| peer.id == a.net.id())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_can_read_the_content_where_there_is_one() {
+    let hooks = Arc::new(Scripted::new("reader", pass));
+    let (a, b) = (Host::start(171).await, Host::start_with_hooks(172, hooks.clone()).await);
+    let sizes = [0, 10, 65_536, 65_537, 700_000];
+    for size in sizes {
+        a.ingest(size, "abc").await;
+    }
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    asked(&hooks, Point::BeforePush, sizes.len()).await;
+    let contents = b.contents().await;
+    for asked in hooks.asked() {
+        let whole = &contents[&asked.key.id];
+        let Some(content) = asked.content else { continue };
+        // Both the store's and what was received before it was stored.
+        assert_eq!(content.read(0, usize::MAX).await.unwrap(), *whole);
+        let from = whole.len() / 2;
+        assert_eq!(content.read(from as u64, 7).await.unwrap(), whole[from..whole.len().min(from + 7)]);
+        assert!(content.read(whole.len() as u64, 7).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_asset_is_explained_with_every_step_and_what_it_changed() {
+    let hooks = Arc::new(Scripted::new("editor", |asked: &Asked| match asked.point {
+        Point::AfterReceive => Verdict::Edit(Changes::new().set(names::PATH, "inbox").add_tag("auto")),
+        Point::BeforePush if named(asked, "held") => Verdict::Hold("wait".into()),
+        _ => Verdict::Pass,
+    }));
+    let (a, b) = (Host::start(181).await, Host::start_with_hooks(182, hooks.clone()).await);
+    let (id, held) = (a.ingest(100, "theirs").await, b.ingest(1, "held").await);
+    b.engine.connect(a.ticket()).await;
+    b.has(&id).await;
+    stopped(&b, 1, 0).await;
+    in_sync(&[(&a, &b)]).await;
+    let explained = b.engine.explain(id).await.unwrap();
+    let points: Vec<_> = explained.verdicts.iter().map(|verdict| verdict.point).collect();
+    assert_eq!(points, [Point::BeforePull, Point::AfterReceive, Point::BeforePush]);
+    let received = &explained.verdicts[1];
+    assert_eq!(received.peer, Some((a.net.id(), "host 181".to_owned())));
+    assert!(received.of_today && received.at_ms > 0);
+    let difference = |field: &str, before: Option<&str>, after: Option<&str>| Difference {
+        field: field.to_owned(),
+        before: before.map(str::to_owned),
+        after: after.map(str::to_owned),
+    };
+    let path = difference("path", Some("some/where"), Some("inbox"));
+    assert_eq!(received.steps[0].plugin, "editor");
+    assert_eq!(received.steps[0].changed, [path.clone(), difference("tag/auto", None, Some(""))]);
+    let stored = explained.stored.unwrap();
+    assert_eq!((stored.seen.path.as_deref(), stored.local.contains(&path)), (Some("inbox"), true));
+    assert!(explained.passes && explained.decisions.is_empty());
+    assert_eq!(explained.peers[0].version, Some(stored.version));
+
+    let explained = b.engine.explain(held).await.unwrap();
+    assert!(!explained.passes);
+    assert_eq!((explained.decisions[0].by.as_str(), explained.peers[0].version), ("editor", None));
+    assert!(matches!(b.engine.explain(AssetId::from_bytes([1; 32])).await, Err(ExplainError::Unknown(_))));
+}
+
+/// A review that is under way when new assets come, and a host that stops in the middle of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_assets_pass_a_review_and_a_stop_does_not_end_it() {
+    let hooks = Arc::new(Scripted::new("first", pass));
+    let (a, b) = (Host::start_with_hooks(191, hooks.clone()).await, Host::start(192).await);
+    Host::fill_equally(&[&a], 2_000).await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    asked(&hooks, Point::BeforePush, 2_000).await;
+    // The second chain drops the whole store, slowly, but not what is new.
+    let slow = |asked: &Asked| {
+        if named(asked, "new") {
+            return Verdict::Pass;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        Verdict::Drop("all of it".into())
+    };
+    hooks.replace("second", slow);
+    let progress = within(async {
+        loop {
+            if let Some(review) = a.engine.status().await.unwrap().library.review.filter(|review| review.judged > 0) {
+                return review;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    });
+    assert_eq!(progress.await.of, 2_000);
+    let new = a.ingest(50, "new").await;
+    b.has(&new).await;
+    assert!(a.engine.status().await.unwrap().library.review.is_some(), "the new one did not wait for the review");
+    let a = a.stop().await.again().await;
+    stopped(&a, 0, 2_000).await;
+    let count = within(async {
+        loop {
+            let library = a.engine.status().await.unwrap().library;
+            if library.review.is_none() {
+                return library.summary.count;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    assert_eq!(count.await, 1);
+    asked(&hooks, Point::BeforePush, 4_001).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_exchanges_nothing_shows_what_is_held_and_lets_nothing_out() {
+    let hooks = Arc::new(Scripted::new("holder", holds(Point::BeforePush, "held")));
+    let (a, b) = (Host::start_with_hooks(201, hooks.clone()).await, Host::start(202).await);
+    let (held, open) = (a.ingest(1, "held").await, a.ingest(2, "open").await);
+    stopped(&a, 1, 0).await;
+    let a = a.stop().await.silent().again().await;
+    a.engine.connect(b.ticket()).await;
+    let status = a.engine.status().await.unwrap();
+    assert_eq!((status.held, status.library.summary.count, status.library.exchange), (1, 0, false));
+    assert!(matches!(a.engine.release(held).await, Err(HandError::Silent)));
+    a.engine.drop_held(held).await.unwrap();
+    stopped(&a, 0, 1).await;
+    assert!(b.store.record(&open).await.unwrap().is_none() && b.engine.status().await.unwrap().peers.is_empty());
+}

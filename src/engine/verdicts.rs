@@ -1,0 +1,337 @@
+//! Verdicts that stand: a bounded memory of them, and the task that writes them down.
+//!
+//! Whoever is about to ask about many assets has what was written about them read first, in one go; a question then
+//! looks into memory only. What is answered goes to the writer over a bounded queue and is not waited for: a verdict
+//! that a crash loses costs one more call.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::shared::Shared;
+use crate::asset::AssetId;
+use crate::hook::Point;
+use crate::hook::Standing;
+use crate::hook::Verdict;
+use crate::limits;
+use crate::state::Kept;
+use crate::state::StateError;
+use crate::state::VerdictKey;
+use crate::state::Wanted;
+use crate::telemetry::causes;
+
+/// Parts of the memory that are locked apart.
+const SHARDS: usize = 16;
+
+/// A verdict in memory. Nearly all of them let the asset pass.
+#[derive(Debug, Clone)]
+pub(super) enum Brief {
+    Pass,
+    /// What was said, and by which plugin where it stops the asset.
+    Said(Arc<(Verdict, String)>),
+}
+
+/// Something for the task that writes.
+#[derive(Debug)]
+pub(super) enum Order {
+    Keep(Box<Kept>),
+    /// Forget everything about assets, and tell when that is durable.
+    Forget(Vec<AssetId>, oneshot::Sender<Result<(), StateError>>),
+    /// Tell when everything before is written.
+    Flush(oneshot::Sender<()>),
+    /// Rows may have gone: count them again.
+    Count,
+}
+
+/// The verdicts in memory, and the way to those that are written down.
+#[derive(Debug)]
+pub(super) struct Verdicts {
+    shards: [Mutex<Shard>; SHARDS],
+    /// Grows when something is forgotten: what was asked before must not be kept after.
+    epoch: AtomicU64,
+    orders: mpsc::Sender<Order>,
+}
+
+/// Two generations: when the young one is full it becomes the old one, and the old one goes.
+#[derive(Debug, Default)]
+struct Shard {
+    young: HashMap<VerdictKey, Brief>,
+    old: HashMap<VerdictKey, Brief>,
+}
+
+impl Verdicts {
+    pub(super) fn new(orders: mpsc::Sender<Order>) -> Self {
+        Self { shards: Default::default(), epoch: AtomicU64::new(0), orders }
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// Looks a verdict up in memory.
+    pub(super) fn get(&self, key: &VerdictKey) -> Option<Brief> {
+        let mut shard = self.shard(key);
+        if let Some(found) = shard.young.get(key) {
+            return Some(found.clone());
+        }
+        let found = shard.old.remove(key)?;
+        shard.put(*key, found.clone());
+        Some(found)
+    }
+
+    /// Keeps what was answered in an epoch.
+    pub(super) async fn keep(&self, kept: Kept, epoch: u64) {
+        if epoch != self.epoch() {
+            return;
+        }
+        self.remember(&kept);
+        // The engine has stopped when there is nobody to take it.
+        let _ = self.orders.send(Order::Keep(Box::new(kept))).await;
+    }
+
+    /// Forgets what was answered about assets.
+    pub(super) async fn forget(&self, assets: Vec<AssetId>) -> Result<(), StateError> {
+        let (done, forgotten) = oneshot::channel();
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        if self.orders.send(Order::Forget(assets, done)).await.is_ok() {
+            forgotten.await.unwrap_or(Ok(()))?;
+        }
+        // Memory does not know its assets; what of it is wanted is read again.
+        for shard in &self.shards {
+            *lock(shard) = Shard::default();
+        }
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Waits until everything that was kept can be read.
+    pub(super) async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.orders.send(Order::Flush(done)).await.is_ok() {
+            let _ = flushed.await;
+        }
+    }
+
+    /// Has the rows counted again.
+    pub(super) async fn count(&self) {
+        let _ = self.orders.send(Order::Count).await;
+    }
+
+    /// Reads what was written about assets that are about to be asked about; returns it.
+    pub(super) async fn read(&self, shared: &Shared, wanted: Vec<(AssetId, Wanted)>) -> Vec<Kept> {
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let epoch = self.epoch();
+        let found = shared.state.verdicts(wanted).await.unwrap_or_else(|error| {
+            // Then they are asked about once more.
+            tracing::warn!(error = %causes(&error), "kept verdicts could not be read");
+            Vec::new()
+        });
+        if epoch == self.epoch() {
+            found.iter().for_each(|kept| self.remember(kept));
+        }
+        found
+    }
+
+    fn remember(&self, kept: &Kept) {
+        if kept.standing != Standing::Firm {
+            return;
+        }
+        let verdict = &kept.answered.verdict;
+        let brief = match verdict {
+            Verdict::Pass => Brief::Pass,
+            _ => {
+                let stops = matches!(verdict, Verdict::Drop(_) | Verdict::Hold(_));
+                let by = kept.answered.steps.last().filter(|_| stops).map(|step| step.plugin.clone());
+                Brief::Said(Arc::new((verdict.clone(), by.unwrap_or_default())))
+            }
+        };
+        self.shard(&kept.key).put(kept.key, brief);
+    }
+
+    fn shard(&self, key: &VerdictKey) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[usize::from(key.0[0]) % SHARDS])
+    }
+}
+
+impl Shard {
+    fn put(&mut self, key: VerdictKey, brief: Brief) {
+        if self.young.len() >= limits::VERDICTS_IN_MEMORY / SHARDS / 2 {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, brief);
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes verdicts down until the engine stops, and then what still waits.
+pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut orders: mpsc::Receiver<Order>) {
+    let mut writer = Writer { shared, rows: None, full: false };
+    let mut waiting = Vec::with_capacity(limits::VERDICTS_PER_WRITE);
+    loop {
+        tokio::select! {
+            biased;
+            () = token.cancelled() => orders.close(),
+            _ = orders.recv_many(&mut waiting, limits::VERDICTS_PER_WRITE) => {}
+        }
+        if token.is_cancelled() {
+            while orders.recv_many(&mut waiting, limits::VERDICTS_PER_WRITE).await > 0 {
+                writer.carry_out(std::mem::take(&mut waiting)).await;
+            }
+            return writer.carry_out(waiting).await;
+        }
+        if waiting.is_empty() {
+            return;
+        }
+        writer.carry_out(std::mem::take(&mut waiting)).await;
+    }
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    /// How many are written, once they were counted.
+    rows: Option<u64>,
+    full: bool,
+}
+
+impl Writer {
+    async fn carry_out(&mut self, orders: Vec<Order>) {
+        let mut kept = Vec::new();
+        for order in orders {
+            match order {
+                Order::Keep(one) => kept.push(*one),
+                Order::Forget(assets, done) => {
+                    self.write(std::mem::take(&mut kept)).await;
+                    let forgotten = self.shared.state.forget_verdicts(assets).await;
+                    let _ = done.send(forgotten.map(|rows| {
+                        self.rows = self.rows.map(|all| all.saturating_sub(rows));
+                    }));
+                }
+                Order::Flush(done) => {
+                    self.write(std::mem::take(&mut kept)).await;
+                    let _ = done.send(());
+                }
+                Order::Count => self.rows = None,
+            }
+        }
+        self.write(kept).await;
+    }
+
+    async fn write(&mut self, kept: Vec<Kept>) {
+        if kept.is_empty() {
+            return;
+        }
+        if let Err(error) = self.try_write(kept).await {
+            tracing::warn!(error = %causes(&error), "verdicts could not be kept");
+        }
+    }
+
+    async fn try_write(&mut self, kept: Vec<Kept>) -> Result<(), StateError> {
+        let rows = match self.rows {
+            Some(rows) => rows,
+            None => self.shared.state.count_verdicts().await?,
+        };
+        let room = limits::VERDICT_ROWS.saturating_sub(rows);
+        let (new, left_out) = self.shared.state.keep_verdicts(kept, room).await?;
+        self.rows = Some(rows + new);
+        if left_out > 0 && !self.full {
+            self.full = true;
+            tracing::warn!(rows, "no more verdicts are kept; those of new assets are asked for again after a restart");
+            prune(&self.shared).await;
+            self.rows = None;
+        }
+        Ok(())
+    }
+}
+
+/// Forgets what chains answered that are gone.
+pub(super) async fn prune(shared: &Shared) {
+    let points = [Point::BeforePush, Point::BeforePull, Point::AfterReceive];
+    let chains = points.map(|point| shared.hooks.chain(point, &shared.library.name));
+    let (mut after, mut gone) = (AssetId::from_bytes([0; 32]), 0);
+    loop {
+        match shared.state.prune_verdicts(chains, after, limits::VERDICTS_PRUNED_TOGETHER).await {
+            Ok((end, rows)) => {
+                gone += rows;
+                match end {
+                    Some(end) => after = end,
+                    None => break,
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %causes(&error), "verdicts of earlier plugins could not be forgotten");
+                break;
+            }
+        }
+    }
+    tracing::debug!(gone, "forgot what earlier plugins answered");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asset::AssetId;
+    use crate::hook::Chain;
+    use crate::hook::Step;
+    use crate::state::Answered;
+
+    fn kept(n: u64, verdict: Verdict, standing: Standing) -> Kept {
+        let step =
+            Step { plugin: "p".into(), verdict: verdict.clone(), failure: None, took: std::time::Duration::ZERO };
+        Kept {
+            asset: AssetId::from_bytes([0; 32]),
+            point: Point::BeforePush,
+            peer: None,
+            key: VerdictKey(*blake3::hash(&n.to_le_bytes()).as_bytes()),
+            chain: Chain::from_bytes([0; 32]),
+            standing,
+            at_ms: 0,
+            answered: Answered { verdict, steps: vec![step], before: vec![vec![]] },
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_keeps_what_is_used() {
+        let (orders, _waiting) = mpsc::channel(1);
+        let verdicts = Verdicts::new(orders);
+        let often = kept(0, Verdict::Hold("wait".into()), Standing::Firm);
+        verdicts.remember(&often);
+        for n in 1..3 * limits::VERDICTS_IN_MEMORY as u64 {
+            verdicts.remember(&kept(n, Verdict::Pass, Standing::Firm));
+            if n % 100 == 0 {
+                let Some(Brief::Said(said)) = verdicts.get(&often.key) else { panic!("it was used a moment ago") };
+                assert_eq!((&said.0, said.1.as_str()), (&Verdict::Hold("wait".into()), "p"));
+            }
+        }
+        let entries = |shard: &Mutex<Shard>| {
+            let shard = lock(shard);
+            shard.young.len() + shard.old.len()
+        };
+        let count: usize = verdicts.shards.iter().map(entries).sum();
+        assert!(count <= limits::VERDICTS_IN_MEMORY, "{count}");
+        assert!(verdicts.get(&kept(1, Verdict::Pass, Standing::Firm).key).is_none());
+    }
+
+    #[test]
+    fn only_what_is_firm_is_used_again() {
+        let (orders, _waiting) = mpsc::channel(1);
+        let verdicts = Verdicts::new(orders);
+        for (n, standing) in [(1, Standing::Failed), (2, Standing::Absent)] {
+            let kept = kept(n, Verdict::Pass, standing);
+            verdicts.remember(&kept);
+            assert!(verdicts.get(&kept.key).is_none());
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! `GET /held`, `GET /declined`, `POST /held/{hash}/release|drop|replay`, `POST /held/replay`.
+
+use axum::extract::Path;
+use axum::extract::Query;
+use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::response::Response;
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::json;
+
+use super::Api;
+use crate::asset::AssetId;
+use crate::engine;
+use crate::engine::Decided;
+use crate::engine::DecisionMark;
+use crate::engine::HandError;
+use crate::engine::Way;
+use crate::hook::Point;
+use crate::hook::Standing;
+use crate::http::Failure;
+use crate::http::success;
+use crate::limits;
+
+/// Which page of a list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Paging {
+    /// The `next` of the page before.
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+/// What was decided about an asset, in JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct Decision {
+    hash: String,
+    timestamp: u64,
+    size: u64,
+    /// `push`: it is here and not passed on. `pull`: it was offered and not taken.
+    way: &'static str,
+    /// `before-push`, `before-pull` or `after-receive`.
+    point: &'static str,
+    /// `hold`, `drop`, or `pass` for what was released.
+    decision: &'static str,
+    reason: String,
+    /// The plugin, `hand`, or null.
+    by: Option<String>,
+    /// `firm`, `failed` or `absent`.
+    standing: &'static str,
+    at_ms: u64,
+}
+
+pub(super) async fn held(
+    State(api): State<Api>,
+    paging: Result<Query<Paging>, QueryRejection>,
+) -> Result<Response, Failure> {
+    let (after, limit) = page(paging)?;
+    listed(api.node.held(after, limit).await.map_err(|error| Failure::internal(&error))?, limit)
+}
+
+pub(super) async fn declined(
+    State(api): State<Api>,
+    paging: Result<Query<Paging>, QueryRejection>,
+) -> Result<Response, Failure> {
+    let (after, limit) = page(paging)?;
+    listed(api.node.declined(after, limit).await.map_err(|error| Failure::internal(&error))?, limit)
+}
+
+pub(super) async fn release(State(api): State<Api>, Path(hash): Path<String>) -> Result<Response, Failure> {
+    let asset = asset(&hash)?;
+    api.node.release(asset).await.map_err(failure)?;
+    Ok(success(json!({ "hash": hash, "done": "released" })))
+}
+
+pub(super) async fn drop_held(State(api): State<Api>, Path(hash): Path<String>) -> Result<Response, Failure> {
+    let asset = asset(&hash)?;
+    api.node.drop_held(asset).await.map_err(failure)?;
+    Ok(success(json!({ "hash": hash, "done": "dropped" })))
+}
+
+pub(super) async fn replay(State(api): State<Api>, Path(hash): Path<String>) -> Result<Response, Failure> {
+    let asset = asset(&hash)?;
+    api.node.replay(asset).await.map_err(failure)?;
+    Ok(success(json!({ "hash": hash, "done": "replayed" })))
+}
+
+pub(super) async fn replay_all(State(api): State<Api>) -> Result<Response, Failure> {
+    let replayed = api.node.replay_held().await.map_err(failure)?;
+    Ok(success(json!({ "replayed": replayed })))
+}
+
+/// Reads a hash of a path.
+pub(super) fn asset(hash: &str) -> Result<AssetId, Failure> {
+    hash.parse().map_err(|error: crate::asset::ParseAssetIdError| Failure::bad_request(error.to_string()))
+}
+
+fn failure(error: HandError) -> Failure {
+    match error {
+        HandError::Unknown(_) => Failure::not_found(error.to_string()),
+        HandError::NotStopped(_) | HandError::Silent => Failure::conflict(error.to_string()),
+        _ => Failure::internal(&error),
+    }
+}
+
+fn page(paging: Result<Query<Paging>, QueryRejection>) -> Result<(Option<DecisionMark>, usize), Failure> {
+    let Query(paging) = paging.map_err(|error| Failure::bad_request(error.body_text()))?;
+    let limit = paging.limit.unwrap_or(limits::PAGE_ROWS_DEFAULT);
+    if !(1..=limits::PAGE_ROWS).contains(&limit) {
+        return Err(Failure::bad_request(format!("`limit` is from 1 to {}", limits::PAGE_ROWS)));
+    }
+    let after = paging
+        .cursor
+        .map(|text| read_mark(&text).ok_or_else(|| Failure::bad_request("`cursor` is the `next` of a page before")));
+    Ok((after.transpose()?, limit))
+}
+
+fn listed(decided: Vec<Decided>, limit: usize) -> Result<Response, Failure> {
+    let next = decided.last().filter(|_| decided.len() == limit).map(write_mark);
+    let assets: Vec<Decision> = decided.into_iter().map(Decision::from).collect();
+    Ok(success(json!({ "assets": assets, "next": next })))
+}
+
+fn write_mark(decided: &Decided) -> String {
+    format!("{}-{}-{}", decided.at_ms, decided.key.id, way(decided.way))
+}
+
+fn read_mark(text: &str) -> Option<DecisionMark> {
+    let mut parts = text.split('-');
+    let (at_ms, asset) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let way = match parts.next()? {
+        "push" => Way::Push,
+        "pull" => Way::Pull,
+        _ => return None,
+    };
+    parts.next().is_none().then_some(DecisionMark { at_ms, asset, way })
+}
+
+const fn way(way: Way) -> &'static str {
+    match way {
+        Way::Push => "push",
+        Way::Pull => "pull",
+    }
+}
+
+/// Names a point as plugins know it.
+pub(super) const fn point(point: Point) -> &'static str {
+    match point {
+        Point::BeforePush => "before-push",
+        Point::BeforePull => "before-pull",
+        Point::AfterReceive => "after-receive",
+    }
+}
+
+/// Names how long something stands.
+pub(super) const fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Firm => "firm",
+        Standing::Failed => "failed",
+        Standing::Absent => "absent",
+    }
+}
+
+impl From<Decided> for Decision {
+    fn from(decided: Decided) -> Self {
+        Self {
+            hash: decided.key.id.to_string(),
+            timestamp: decided.key.timestamp.as_millis(),
+            size: decided.key.size,
+            way: way(decided.way),
+            point: point(decided.point),
+            decision: match decided.decision {
+                engine::Decision::Hold => "hold",
+                engine::Decision::Drop => "drop",
+                engine::Decision::Pass => "pass",
+            },
+            reason: decided.reason,
+            by: Some(decided.by).filter(|by| !by.is_empty()),
+            standing: standing(decided.standing),
+            at_ms: decided.at_ms,
+        }
+    }
+}

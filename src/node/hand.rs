@@ -1,0 +1,68 @@
+//! What people decide about single assets, and what they are told of them.
+
+use super::start::Node;
+use crate::asset::AssetId;
+use crate::engine::Decided;
+use crate::engine::DecisionMark;
+use crate::engine::ExplainError;
+use crate::engine::Explanation;
+use crate::engine::HandError;
+use crate::state::StateError;
+
+impl Node {
+    /// Lists what waits for a decision, oldest first: what is behind a mark, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state cannot be read.
+    pub async fn held(&self, after: Option<DecisionMark>, limit: usize) -> Result<Vec<Decided>, StateError> {
+        self.engine.held(after, limit).await
+    }
+
+    /// Lists what is kept back or declined, oldest first: what is behind a mark, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state cannot be read.
+    pub async fn declined(&self, after: Option<DecisionMark>, limit: usize) -> Result<Vec<Decided>, StateError> {
+        self.engine.declined(after, limit).await
+    }
+
+    /// Lets a stopped version of an asset pass.
+    ///
+    /// # Errors
+    /// [`HandError`] when nothing stops the asset, or store or state cannot be used.
+    pub async fn release(&self, asset: AssetId) -> Result<(), HandError> {
+        self.engine.release(asset).await
+    }
+
+    /// Drops what is held or declined, so that only a person asks about it again.
+    ///
+    /// # Errors
+    /// [`HandError`] when nothing stops the asset, or store or state cannot be used.
+    pub async fn drop_held(&self, asset: AssetId) -> Result<(), HandError> {
+        self.engine.drop_held(asset).await
+    }
+
+    /// Has an asset asked about again.
+    ///
+    /// # Errors
+    /// [`HandError`] when the asset is not known, or store or state cannot be used.
+    pub async fn replay(&self, asset: AssetId) -> Result<(), HandError> {
+        self.engine.replay(asset).await
+    }
+
+    /// Has everything that is held asked about again; returns how many assets that were.
+    ///
+    /// # Errors
+    /// [`HandError`] when store or state cannot be used.
+    pub async fn replay_held(&self) -> Result<u64, HandError> {
+        self.engine.replay_held().await
+    }
+
+    /// Returns what became of one asset on this host.
+    ///
+    /// # Errors
+    /// [`ExplainError`] when nothing is known about the asset, or store or state cannot be read.
+    pub async fn explain(&self, asset: AssetId) -> Result<Explanation, ExplainError> {
+        self.engine.explain(asset).await
+    }
+}
