@@ -8,7 +8,6 @@ use anyhow::Context as _;
 use crate::config;
 use crate::config::ConfigError;
 use crate::config::Settings;
-use crate::hook::NoHooks;
 use crate::http;
 use crate::http::Listener;
 use crate::http::Secret;
@@ -16,6 +15,7 @@ use crate::net;
 use crate::node;
 use crate::node::DataFolder;
 use crate::node::Node;
+use crate::node::PluginOptions;
 use crate::node::StoreOptions;
 use crate::store::can_service::SyncKey;
 
@@ -36,7 +36,7 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Starts a host with its faces. First the data folder is locked, so that a second host on it is told what is the
 /// matter, then the listeners are bound: a port in use costs nothing then.
-pub(super) async fn start(settings: &Settings) -> anyhow::Result<Running> {
+pub(super) async fn start(settings: &Settings, safe_mode: bool) -> anyhow::Result<Running> {
     let phrase = settings.secret()?.clone();
     let store = store_options(settings)?;
     let data_dir = settings.data_dir.clone();
@@ -60,7 +60,7 @@ pub(super) async fn start(settings: &Settings) -> anyhow::Result<Running> {
         poll_interval: settings.poll_interval,
         ticket_file: settings.ticket_file.clone(),
         connect_ticket_file: settings.connect_ticket_file.clone(),
-        hooks: Arc::new(NoHooks),
+        plugins: plugin_options(settings, safe_mode),
     };
     let node = Arc::new(Node::start(options).await?);
     let token = Secret::new(&node.api_token()?);
@@ -75,6 +75,16 @@ pub(super) async fn start(settings: &Settings) -> anyhow::Result<Running> {
     }
     node.serve(faces);
     Ok(Running { node, can_api, host_api })
+}
+
+fn plugin_options(settings: &Settings, safe_mode: bool) -> PluginOptions {
+    let entries = settings.plugins.clone();
+    PluginOptions {
+        folder: settings.plugins_dir.clone(),
+        named: entries.keys().cloned().collect(),
+        settings: Arc::new(move |name, sidecar| config::plugin_settings(entries.get(name), sidecar)),
+        safe_mode,
+    }
 }
 
 fn store_options(settings: &Settings) -> Result<StoreOptions, ConfigError> {

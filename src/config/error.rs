@@ -72,6 +72,16 @@ pub enum ConfigError {
         /// What it takes, as the end of the sentence.
         reason: String,
     },
+    /// A plugin cannot be set up like this.
+    #[error("{path}: `plugins.{plugin}`: {reason}", path = path.display())]
+    Plugin {
+        /// Which file.
+        path: PathBuf,
+        /// Which plugin.
+        plugin: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Both HTTP faces on one address.
     #[error("`listen_addr` and `can_listen_addr` are both {0}; give one of them another port")]
     SameAddress(SocketAddr),

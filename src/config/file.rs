@@ -1,4 +1,4 @@
-//! The YAML file: a map of known keys to scalar values, each at most once.
+//! The YAML file: a map of known keys to scalar values, each at most once, and the map that sets plugins up.
 //!
 //! The file is walked as it is parsed, so that an unknown key, a key that stands twice and a value of the wrong kind are
 //! refused at the line where they stand: the error is raised while the parser is there, and the parser adds the place.
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::ConfigError;
 use super::Key;
+use super::PluginEntry;
 use super::Settings;
 use super::key;
 use super::value;
@@ -30,6 +31,8 @@ pub struct ConfigFile {
     pub(super) path: PathBuf,
     /// What the keys are set to; a key that is set to nothing (`null`) is as if it were not there.
     pub(super) values: BTreeMap<Key, Zeroizing<String>>,
+    /// How plugins are set up, by their names.
+    pub(super) plugins: BTreeMap<String, PluginEntry>,
     /// Whether others than the owner may read the file.
     pub(super) open_to_others: bool,
 }
@@ -58,7 +61,8 @@ pub fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
     }
     let not = |reason| ConfigError::NotAConfiguration { path: path.to_owned(), reason };
     let text = std::str::from_utf8(&bytes).map_err(|_| not("it is not UTF-8 text"))?;
-    Ok(ConfigFile { path: path.to_owned(), values: parse(path, text)?, open_to_others })
+    let Parsed { values, plugins } = parse(path, text)?;
+    Ok(ConfigFile { path: path.to_owned(), values, plugins, open_to_others })
 }
 
 #[cfg(unix)]
@@ -72,32 +76,49 @@ fn is_open_to_others(_: &std::fs::Metadata) -> bool {
     false
 }
 
+/// What the text of a configuration file says.
+#[derive(Debug, Default)]
+pub(super) struct Parsed {
+    pub(super) values: BTreeMap<Key, Zeroizing<String>>,
+    pub(super) plugins: BTreeMap<String, PluginEntry>,
+}
+
+/// The key of the map that sets plugins up.
+const PLUGINS: &str = "plugins";
+
 /// Reads the text of a configuration file.
-pub(super) fn parse(path: &Path, text: &str) -> Result<BTreeMap<Key, Zeroizing<String>>, ConfigError> {
+pub(super) fn parse(path: &Path, text: &str) -> Result<Parsed, ConfigError> {
     let walk = Walk { problem: RefCell::new(None) };
     let found = Keys(&walk).deserialize(serde_yaml::Deserializer::from_str(text));
     let error = match found {
-        Ok(values) => return Ok(values),
+        Ok(parsed) => {
+            for (name, entry) in &parsed.plugins {
+                let path = path.to_owned();
+                entry.check().map_err(|reason| ConfigError::Plugin { path, plugin: name.clone(), reason })?;
+            }
+            return Ok(parsed);
+        }
         Err(error) => error,
     };
     let path = path.to_owned();
     let line = error.location().map_or(1, |location| location.line());
     Err(match walk.problem.into_inner() {
         Some(Problem::Unknown(key)) => {
-            let hint = match key::nearest(&key, Key::ALL.into_iter().map(Key::name)) {
+            let known = Key::ALL.into_iter().map(Key::name).chain([PLUGINS]);
+            let hint = match key::nearest(&key, known) {
                 Some(nearest) => format!("; did you mean `{nearest}`?"),
                 None => "; `can-sync config show` lists all of them".to_owned(),
             };
             ConfigError::UnknownKey { path, line, key, hint }
         }
-        Some(Problem::Twice(key)) => ConfigError::Twice { path, line, key: key.name() },
+        Some(Problem::Twice(key)) => ConfigError::Twice { path, line, key },
         Some(Problem::Value(key, reason)) => {
             ConfigError::Value { place: format!("{}, line {line}", path.display()), key: key.name(), reason }
         }
         Some(Problem::NoMap) => {
             ConfigError::NotAConfiguration { path, reason: "it has no keys with values (`key: value`)" }
         }
-        None if is_empty(text) => return Ok(BTreeMap::new()),
+        None if is_empty(text) => return Ok(Parsed::default()),
         None => ConfigError::Syntax { path, source: error },
     })
 }
@@ -110,7 +131,7 @@ fn is_empty(text: &str) -> bool {
 /// What is wrong, while the parser still stands at the place.
 enum Problem {
     Unknown(String),
-    Twice(Key),
+    Twice(&'static str),
     Value(Key, String),
     NoMap,
 }
@@ -132,7 +153,7 @@ impl Walk {
 struct Keys<'a>(&'a Walk);
 
 impl<'de> DeserializeSeed<'de> for Keys<'_> {
-    type Value = BTreeMap<Key, Zeroizing<String>>;
+    type Value = Parsed;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
@@ -140,14 +161,14 @@ impl<'de> DeserializeSeed<'de> for Keys<'_> {
 }
 
 impl<'de> Visitor<'de> for Keys<'_> {
-    type Value = BTreeMap<Key, Zeroizing<String>>;
+    type Value = Parsed;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("keys with values")
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(BTreeMap::new())
+        Ok(Parsed::default())
     }
 
     fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Self::Value, E> {
@@ -155,40 +176,55 @@ impl<'de> Visitor<'de> for Keys<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut seen = BTreeMap::new();
-        while let Some(key) = map.next_key_seed(OneKey { walk: self.0, seen: &seen })? {
-            let value = map.next_value_seed(OneValue { walk: self.0, key })?;
-            seen.insert(key, value);
+        let (mut seen, mut plugins) = (BTreeMap::new(), None);
+        while let Some(name) = map.next_key_seed(OneKey { walk: self.0, seen: &seen, plugins: plugins.is_some() })? {
+            match name {
+                Name::Key(key) => {
+                    let value = map.next_value_seed(OneValue { walk: self.0, key })?;
+                    seen.insert(key, value);
+                }
+                Name::Plugins => plugins = Some(map.next_value::<Option<BTreeMap<String, PluginEntry>>>()?),
+            }
         }
-        Ok(seen.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
+        let values = seen.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        Ok(Parsed { values, plugins: plugins.flatten().unwrap_or_default() })
     }
+}
+
+/// The name of a key.
+enum Name {
+    Key(Key),
+    Plugins,
 }
 
 /// One key.
 struct OneKey<'a> {
     walk: &'a Walk,
     seen: &'a BTreeMap<Key, Option<Zeroizing<String>>>,
+    plugins: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for OneKey<'_> {
-    type Value = Key;
+    type Value = Name;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Name, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for OneKey<'_> {
-    type Value = Key;
+    type Value = Name;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Key, E> {
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Name, E> {
         match Key::by_name(name) {
-            Some(key) if self.seen.contains_key(&key) => Err(self.walk.refuse(Problem::Twice(key))),
-            Some(key) => Ok(key),
+            Some(key) if self.seen.contains_key(&key) => Err(self.walk.refuse(Problem::Twice(key.name()))),
+            Some(key) => Ok(Name::Key(key)),
+            None if name == PLUGINS && self.plugins => Err(self.walk.refuse(Problem::Twice(PLUGINS))),
+            None if name == PLUGINS => Ok(Name::Plugins),
             None => Err(self.walk.refuse(Problem::Unknown(name.to_owned()))),
         }
     }

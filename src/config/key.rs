@@ -36,11 +36,13 @@ pub enum Key {
     SyncApiKey,
     /// Seconds between two sweeps of all metadata of a CAN Service.
     SweepIntervalSecs,
+    /// Folder that plugins are dropped into.
+    PluginsDir,
 }
 
 impl Key {
     /// Every key, in the order of `config.yaml`.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::SyncPassphrase,
         Self::AllowWeakPassphrase,
         Self::DeviceName,
@@ -57,6 +59,7 @@ impl Key {
         Self::CanServiceUrl,
         Self::SyncApiKey,
         Self::SweepIntervalSecs,
+        Self::PluginsDir,
     ];
 
     /// Returns the name in the file.
@@ -79,6 +82,7 @@ impl Key {
             Self::CanServiceUrl => "can_service_url",
             Self::SyncApiKey => "sync_api_key",
             Self::SweepIntervalSecs => "sweep_interval_secs",
+            Self::PluginsDir => "plugins_dir",
         }
     }
 
@@ -113,6 +117,7 @@ impl Key {
             Self::VerifyIntervalHours => Some("--verify-interval-hours"),
             Self::CanServiceUrl => Some("--can-service-url"),
             Self::SweepIntervalSecs => Some("--sweep-interval-secs"),
+            Self::PluginsDir => Some("--plugins-dir"),
         }
     }
 
@@ -136,6 +141,7 @@ impl Key {
             Self::CanServiceUrl => "CAN Service to mirror in place of the embedded store",
             Self::SyncApiKey => "Key of the sync API",
             Self::SweepIntervalSecs => "Seconds between two sweeps of all metadata of a CAN Service",
+            Self::PluginsDir => "Folder that plugins are dropped into",
         }
     }
 

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod init;
 mod key;
+mod plugins;
 mod resolve;
 mod settings;
 #[cfg(test)]
@@ -19,5 +20,6 @@ pub use error::{ConfigError, InitError};
 pub use file::{ConfigFile, read};
 pub use init::{TEMPLATE, template_with, write_new};
 pub use key::Key;
+pub use plugins::{PluginEntry, plugin_settings};
 pub use resolve::{Resolved, Shown, Source, resolve};
 pub use settings::{Hidden, Relay, Settings};

@@ -84,6 +84,7 @@ pub fn resolve(
     for key in Key::ALL {
         sources.push(set(&mut settings, key, file, &variables, flags)?);
     }
+    settings.plugins = file.map(|file| file.plugins.clone()).unwrap_or_default();
     if settings.listen_addr == settings.can_listen_addr
         && settings.listen_addr.port() != 0
         && settings.can_service_url.is_none()

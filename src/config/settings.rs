@@ -1,5 +1,6 @@
 //! The resolved configuration.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::ConfigError;
+use super::PluginEntry;
 use crate::auth::Phrase;
 use crate::limits;
 
@@ -82,6 +84,10 @@ pub struct Settings {
     pub sync_api_key: Option<Hidden>,
     /// Time between two sweeps of all metadata of a CAN Service.
     pub sweep_interval: Duration,
+    /// Folder that plugins are dropped into.
+    pub plugins_dir: PathBuf,
+    /// How plugins are set up, by their names.
+    pub plugins: BTreeMap<String, PluginEntry>,
 }
 
 impl Default for Settings {
@@ -103,6 +109,8 @@ impl Default for Settings {
             can_service_url: None,
             sync_api_key: None,
             sweep_interval: Duration::from_mins(5),
+            plugins_dir: PathBuf::from("./plugins"),
+            plugins: BTreeMap::new(),
         }
     }
 }

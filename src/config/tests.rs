@@ -8,8 +8,8 @@ use super::*;
 use crate::auth::Phrase;
 
 fn parse(text: &str) -> Result<Settings, String> {
-    let values = file::parse(Path::new("c.yaml"), text).map_err(|error| error.to_string())?;
-    let file = ConfigFile { path: "c.yaml".into(), values, open_to_others: false };
+    let file::Parsed { values, plugins } = file::parse(Path::new("c.yaml"), text).map_err(|error| error.to_string())?;
+    let file = ConfigFile { path: "c.yaml".into(), values, plugins, open_to_others: false };
     Ok(resolve(Some(&file), [], &[]).map_err(|error| error.to_string())?.settings)
 }
 
@@ -22,7 +22,8 @@ fn the_template_is_complete_and_equals_the_defaults() {
     assert_eq!(parse(TEMPLATE).unwrap(), Settings::default());
     let defaults = Settings::default();
     let lines: Vec<&str> = TEMPLATE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-    assert_eq!(lines.len(), Key::ALL.len());
+    let (plugins, lines): (Vec<&str>, Vec<&str>) = lines.into_iter().partition(|line| line.starts_with("plugins:"));
+    assert_eq!((lines.len(), plugins), (Key::ALL.len(), vec!["plugins: {}"]));
     for (line, key) in lines.into_iter().zip(Key::ALL) {
         let shown = if key == Key::DeviceName { None } else { value::show(&defaults, key) };
         assert_eq!(line, format!("{}: {}", key.name(), shown.as_deref().unwrap_or("null")));
@@ -59,6 +60,7 @@ fn every_key_changes_a_setting_and_is_shown() {
         (Key::CanServiceUrl, "http://127.0.0.1:9"),
         (Key::SyncApiKey, "k3y"),
         (Key::SweepIntervalSecs, "60"),
+        (Key::PluginsDir, "p"),
     ] {
         let shown = if key.is_secret() { value::REDACTED } else { text };
         let from_file = parse(&format!("{}: {text}\n", key.name())).unwrap();
@@ -143,8 +145,9 @@ fn texts_are_taken_as_they_are_written() {
 
 #[test]
 fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
-    let values = file::parse(Path::new("c.yaml"), "poll_interval_secs: 1\ndata_dir: file\nticket_file: t\n").unwrap();
-    let file = ConfigFile { path: "c.yaml".into(), values, open_to_others: false };
+    let file::Parsed { values, plugins } =
+        file::parse(Path::new("c.yaml"), "poll_interval_secs: 1\ndata_dir: file\nticket_file: t\n").unwrap();
+    let file = ConfigFile { path: "c.yaml".into(), values, plugins, open_to_others: false };
     let variables = [
         variable("CAN_SYNC_POLL_INTERVAL_SECS", "2"),
         variable("CAN_SYNC_DATA_DIR", "variable"),

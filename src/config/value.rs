@@ -45,6 +45,7 @@ pub(super) fn apply(settings: &mut Settings, key: Key, text: &str) -> Result<(),
         Key::CanServiceUrl => settings.can_service_url = Some(url(text)?),
         Key::SyncApiKey => settings.sync_api_key = Some(api_key(text)?),
         Key::SweepIntervalSecs => settings.sweep_interval = seconds(text, 1..=DAY_SECS)?,
+        Key::PluginsDir => settings.plugins_dir = path(text)?,
     }
     Ok(())
 }
@@ -74,6 +75,7 @@ pub(super) fn show(settings: &Settings, key: Key) -> Option<String> {
         Key::CanServiceUrl => settings.can_service_url.clone(),
         Key::SyncApiKey => secret(settings.sync_api_key.is_some()),
         Key::SweepIntervalSecs => Some(settings.sweep_interval.as_secs().to_string()),
+        Key::PluginsDir => Some(path(&settings.plugins_dir)),
     }
 }
 

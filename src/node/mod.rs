@@ -5,6 +5,7 @@
 
 mod data_folder;
 mod hand;
+mod plugins;
 mod start;
 mod status;
 mod stop;
@@ -12,6 +13,7 @@ mod ticket_files;
 mod verify;
 
 pub use data_folder::{DataFolder, DataFolderError};
+pub use plugins::PluginOptions;
 pub use start::{Node, Options, Service, StartError, StoreOptions};
 pub use status::{NodeStatus, StoreStatus};
 pub use verify::{Verified, VerifyStep, Which};

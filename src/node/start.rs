@@ -12,6 +12,9 @@ use zeroize::Zeroizing;
 
 use super::data_folder::DataFolder;
 use super::data_folder::DataFolderError;
+use super::plugins;
+use super::plugins::Begun;
+use super::plugins::PluginOptions;
 use super::ticket_files;
 use crate::asset::HostId;
 use crate::auth::Keys;
@@ -20,13 +23,15 @@ use crate::database;
 use crate::engine;
 use crate::engine::Engine;
 use crate::event::Event;
-use crate::hook::Hooks;
+use crate::hook::Peer;
 use crate::library::Library;
 use crate::library::Ticket;
 use crate::limits;
 use crate::net;
 use crate::net::Membership;
 use crate::net::Net;
+use crate::plugin;
+use crate::plugin::Plugins;
 use crate::state::State;
 use crate::store::Store;
 use crate::store::can_service;
@@ -59,8 +64,8 @@ pub struct Options {
     pub ticket_file: Option<PathBuf>,
     /// Where the ticket of another host is read.
     pub connect_ticket_file: Option<PathBuf>,
-    /// What plugins say.
-    pub hooks: Arc<dyn Hooks>,
+    /// Where its plugins come from.
+    pub plugins: PluginOptions,
 }
 
 /// Where the assets lie.
@@ -103,6 +108,9 @@ pub enum StartError {
     /// The endpoint cannot be bound.
     #[error(transparent)]
     Net(#[from] net::BindError),
+    /// Plugins cannot be kept.
+    #[error(transparent)]
+    Plugins(#[from] plugin::StartError),
     /// The engine cannot start.
     #[error(transparent)]
     Engine(#[from] engine::StartError),
@@ -116,6 +124,8 @@ pub struct Node {
     pub(super) state: State,
     pub(super) net: Net,
     pub(super) engine: Engine,
+    pub(super) plugins: Option<Plugins>,
+    pub(super) judging: Group,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) faces: Group,
     pub(super) background: Group,
@@ -127,7 +137,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Builds a host, in this order: secret, store, state, endpoint, engine. Nothing is served and nobody
+    /// Builds a host, in this order: secret, store, state, plugins, endpoint, engine. Nothing is served and nobody
     /// is dialled before [`serve`](Self::serve).
     ///
     /// # Errors
@@ -159,6 +169,11 @@ impl Node {
             let (path, name) = (folder.file("state.db"), library.name.clone());
             blocking(move || State::open(&path, &name)).await?
         };
+        let host = Peer { id: net::host_id(&key), name: options.name.clone() };
+        // Before anything is exchanged every plugin that is known is loaded, or counts as failing.
+        let judging = whole.child("plugins");
+        let Begun { plugins, hooks, exchange } =
+            plugins::begin(options.plugins, &folder, &store, host, &judging).await?;
         let membership =
             Membership { key: Keys::derive(&secret).proof, library: library.name.clone(), epoch: library.epoch };
         let net = Net::bind(net::Options {
@@ -178,12 +193,12 @@ impl Node {
                 store: Arc::clone(&store),
                 state: state.clone(),
                 net: net.clone(),
-                hooks: options.hooks,
+                hooks,
                 library,
                 name: options.name.clone(),
                 poll_interval: options.poll_interval,
                 events: events.clone(),
-                exchange: true,
+                exchange,
             },
             replication.clone(),
         );
@@ -195,6 +210,8 @@ impl Node {
             state,
             net,
             engine,
+            plugins,
+            judging,
             events,
             faces: whole.child("faces"),
             background: whole.child("background"),

@@ -4,7 +4,7 @@ use super::start::Node;
 use crate::limits;
 
 impl Node {
-    /// Stops the host, in this order: faces, background work, replication (peers are told), state, store (with the tasks
+    /// Stops the host, in this order: faces, background work, replication (peers are told), plugins, state, store (with the tasks
     /// that follow a CAN Service). Whatever hangs is left behind after [`limits::STOP_TIME`]; what was answered is
     /// durable all the same.
     pub async fn stop(&self) {
@@ -12,6 +12,7 @@ impl Node {
             self.faces.shut_down().await;
             self.background.shut_down().await;
             self.engine.stop().await;
+            self.judging.shut_down().await;
             self.state.close().await;
             self.store.close().await;
         };

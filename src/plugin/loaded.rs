@@ -237,7 +237,8 @@ impl Plugin {
         for asked in samples {
             for point in &self.points {
                 tried += 1;
-                let asked = Asked { point: *point, ..asked.clone() };
+                let peer = asked.peer.clone().filter(|_| *point != Point::BeforePush);
+                let asked = Asked { point: *point, peer, ..asked.clone() };
                 let mut trying = match instance.take() {
                     Some(instance) => instance,
                     None => Instance::start(&self.code, &about).await.map_err(LoadError::Start)?,

@@ -35,5 +35,5 @@ pub use compiled::Cache;
 pub use figures::Figures;
 pub use inspect::{Imports, Inspection, inspect};
 pub use loaded::{Description, Failure, LoadError, Plugin};
-pub use plugins::{Options, PluginStatus, Plugins, Samples, StartError, UnknownPlugin};
+pub use plugins::{Options, PluginStatus, Plugins, Samples, SettingsOf, StartError, UnknownPlugin};
 pub use settings::{Grant, Limits, OnFailure, Settings, Wasi};

@@ -17,6 +17,7 @@ use super::breaker::BreakerState;
 use super::chain::Line;
 use super::compiled::Cache;
 use super::figures::Figures;
+use super::folder::Folder;
 use super::keeper;
 use super::keeper::Keeper;
 use super::known::Known;
@@ -40,8 +41,8 @@ pub struct Options {
     pub folder: PathBuf,
     /// Folder for what is remembered about them.
     pub data: PathBuf,
-    /// How a plugin is set up, from its name and the text of its sidecar; an error is for people.
-    pub settings: Arc<dyn Fn(&str, Option<&str>) -> Result<Settings, String> + Send + Sync>,
+    /// How each is set up.
+    pub settings: SettingsOf,
     /// Plugins that the configuration names: those are missed when they are not there.
     pub named: BTreeSet<String>,
     /// Assets to try a new plugin on.
@@ -49,6 +50,9 @@ pub struct Options {
     /// How often the folder is looked at; [`limits::plugin::LOOK`](crate::limits::plugin::LOOK) where nobody waits for it.
     pub look_every: Duration,
 }
+
+/// Says how a plugin is set up, from its name and the text of its sidecar; an error is for people.
+pub type SettingsOf = Arc<dyn Fn(&str, Option<&str>) -> Result<Settings, String> + Send + Sync>;
 
 /// Where assets to try a plugin on come from.
 pub trait Samples: Send + Sync + 'static {
@@ -83,6 +87,9 @@ pub enum UnknownPlugin {
     /// There is no such plugin.
     #[error("there is no plugin {0}: no file of that name in the folder, and none was there before")]
     Unknown(String),
+    /// None is loaded at all.
+    #[error("this host runs in safe mode, without plugins; start it without `--safe-mode`")]
+    SafeMode,
     /// It could not be remembered.
     #[error("it could not be written down")]
     Database(#[from] DatabaseError),
@@ -163,6 +170,27 @@ impl Plugins {
         let token = group.token().clone();
         group.spawn("plugins", async move { keeper.run(token).await });
         Ok(plugins)
+    }
+
+    /// Tells whether there are plugins, without loading one: in the folder, in the configuration, or missing.
+    ///
+    /// # Errors
+    /// [`StartError`] when the memory cannot be read.
+    pub async fn are_there(options: &Options) -> Result<bool, StartError> {
+        let (path, mut folder) = (options.data.join("plugins.db"), Folder::new(options.folder.clone()));
+        let looking = tokio::task::spawn_blocking(move || {
+            // A folder that cannot be read may hold some.
+            let dropped_in = folder.look(true).map_or(true, |news| !news.changed.is_empty());
+            let known = path.exists().then(|| Known::open(&path)).transpose()?;
+            Ok::<_, StartError>((dropped_in, known))
+        });
+        let (dropped_in, known) = looking.await.expect("looking does not panic and is not cancelled")?;
+        let mut remembered = false;
+        if let Some(known) = known {
+            remembered = known.all().await?.values().any(|plugin| plugin.enabled);
+            known.close().await;
+        }
+        Ok(dropped_in || remembered || !options.named.is_empty())
     }
 
     /// Switches a plugin off, until it is switched on again: it is no longer asked, and not missed.

@@ -94,7 +94,7 @@ async fn show_both(
 ) -> anyhow::Result<()> {
     for name in ["A", "B"] {
         let mut settings = settings(folder, name, phrase.clone());
-        let running = runtime::start(&settings).await?;
+        let running = runtime::start(&settings, false).await?;
         settings.can_listen_addr = running.can_api.context("the embedded store has a CAN API")?;
         let (id, can_api) = (running.node.id().fmt_short(), settings.can_listen_addr);
         printer.say(&format!("{name}: {id}, CAN API http://{can_api}{PREFIX}"));

@@ -11,6 +11,9 @@ use crate::http::can::PREFIX;
 pub(in crate::cli) struct Args {
     /// The configuration [default: as for every command]
     file: Option<PathBuf>,
+    /// Load no plugin; what would be judged by one is not exchanged
+    #[arg(long)]
+    safe_mode: bool,
 }
 
 impl Args {
@@ -19,7 +22,7 @@ impl Args {
         let printer = context.printer();
         let runtime = runtime::runtime()?;
         let done = runtime.block_on(async {
-            let running = runtime::start(&settings).await?;
+            let running = runtime::start(&settings, self.safe_mode).await?;
             printer.say(&format!("{} runs as {}", settings.device_name, running.node.id()));
             let can_api = match (&running.can_api, &settings.can_service_url) {
                 (None, Some(url)) => format!("{}{PREFIX}  (of the CAN Service)", url.trim_end_matches('/')),

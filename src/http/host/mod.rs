@@ -4,6 +4,7 @@
 
 mod explain;
 mod held;
+mod plugins;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,10 @@ pub fn router(node: Arc<Node>, token: Secret) -> Router {
         .route("/held/{hash}/drop", post(held::drop_held))
         .route("/held/{hash}/replay", post(held::replay))
         .route("/explain/{hash}", get(explain::explain))
+        .route("/plugins", get(plugins::plugins))
+        .route("/plugins/{name}/enable", post(plugins::enable))
+        .route("/plugins/{name}/disable", post(plugins::disable))
+        .route("/plugins/{name}/reload", post(plugins::reload))
         .layer(middleware::from_fn_with_state(api.clone(), check_token))
         .route("/health", get(|| async { success(json!({})) }))
         .fallback(any(|| async { Failure::not_found("there is nothing at this path") }))

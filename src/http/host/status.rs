@@ -6,6 +6,8 @@ use data_encoding::HEXLOWER;
 use serde::Serialize;
 
 use super::Api;
+use super::plugins;
+use super::plugins::Plugin;
 use crate::engine;
 use crate::http::Failure;
 use crate::http::success;
@@ -30,6 +32,7 @@ struct Status {
     declined: u64,
     /// Connections without proof of membership since the start.
     refused: u64,
+    plugins: Vec<Plugin>,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,7 +98,7 @@ struct Transfer {
 
 pub(super) async fn status(State(api): State<Api>) -> Result<Response, Failure> {
     let status = api.node.status().await.map_err(|error| Failure::internal(&error))?;
-    Ok(success(Status::from(status)))
+    Ok(success(Status { plugins: plugins::all(&api), ..Status::from(status) }))
 }
 
 impl From<NodeStatus> for Status {
@@ -133,6 +136,7 @@ impl From<NodeStatus> for Status {
             held,
             declined,
             refused,
+            plugins: Vec::new(),
         }
     }
 }

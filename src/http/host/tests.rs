@@ -1,5 +1,6 @@
 //! The host API of a host that runs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +12,15 @@ use serde_json::Value as Json;
 use tower::ServiceExt;
 
 use crate::auth::Phrase;
-use crate::hook::NoHooks;
 use crate::http::Secret;
 use crate::limits;
 use crate::net::Relay;
 use crate::node::DataFolder;
 use crate::node::Node;
 use crate::node::Options;
+use crate::node::PluginOptions;
 use crate::node::StoreOptions;
+use crate::plugin::Settings;
 
 const TOKEN: &str = "the token";
 
@@ -34,7 +36,12 @@ async fn host(dir: &std::path::Path) -> (Arc<Node>, Router) {
         poll_interval: Duration::from_hours(1),
         ticket_file: None,
         connect_ticket_file: None,
-        hooks: Arc::new(NoHooks),
+        plugins: PluginOptions {
+            folder: dir.join("plugins"),
+            settings: Arc::new(|_, _| Ok(Settings::default())),
+            named: BTreeSet::new(),
+            safe_mode: false,
+        },
     };
     let node = Arc::new(Node::start(options).await.unwrap());
     let router = super::router(Arc::clone(&node), Secret::new(TOKEN));

@@ -1,0 +1,179 @@
+//! `GET /plugins`, `POST /plugins/{name}/enable|disable|reload`.
+
+use std::time::Duration;
+
+use axum::extract::Path;
+use axum::extract::State;
+use axum::response::Response;
+use data_encoding::HEXLOWER;
+use serde::Serialize;
+use serde_json::json;
+
+use super::Api;
+use super::held;
+use crate::http::Failure;
+use crate::http::success;
+use crate::plugin::BreakerState;
+use crate::plugin::OnFailure;
+use crate::plugin::PluginStatus;
+use crate::plugin::UnknownPlugin;
+
+/// What a plugin is and does, in JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct Plugin {
+    name: String,
+    /// `loaded`, `failing` (its policy answers for it), `refused` (never active, and stops nothing) or `disabled`.
+    state: &'static str,
+    /// What is wrong with it, or null.
+    trouble: Option<String>,
+    title: String,
+    version: String,
+    summary: String,
+    sha256: Option<String>,
+    /// Of `before-push`, `before-pull` and `after-receive`.
+    hooks: Vec<&'static str>,
+    order: i64,
+    grants: Vec<&'static str>,
+    libraries: Option<Vec<String>>,
+    on_failure: &'static str,
+    breaker: Breaker,
+    last_failure: Option<String>,
+    calls: u64,
+    verdicts: Verdicts,
+    failures: u64,
+    traps: u64,
+    timeouts: u64,
+    /// Microseconds.
+    p50_us: f64,
+    p95_us: f64,
+    p99_us: f64,
+    limits: Limits,
+    log_lines_left_out: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Breaker {
+    /// `closed`, `open` or `trying`.
+    state: &'static str,
+    /// How long it is left alone still, in milliseconds.
+    rest_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Verdicts {
+    pass: u64,
+    drop: u64,
+    hold: u64,
+    edit: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Limits {
+    call_ms: Limit,
+    memory_bytes: Limit,
+    state_bytes: Limit,
+}
+
+/// What was used at most, and what may be.
+#[derive(Debug, Serialize)]
+struct Limit {
+    used: f64,
+    limit: f64,
+}
+
+pub(super) async fn plugins(State(api): State<Api>) -> Response {
+    success(json!({ "plugins": all(&api) }))
+}
+
+/// Tells about every plugin, in their order.
+pub(super) fn all(api: &Api) -> Vec<Plugin> {
+    api.node.plugins().into_iter().map(Plugin::from).collect()
+}
+
+pub(super) async fn enable(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Failure> {
+    api.node.enable_plugin(&name).await.map_err(failure)?;
+    one(&api, &name)
+}
+
+pub(super) async fn disable(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Failure> {
+    api.node.disable_plugin(&name).await.map_err(failure)?;
+    one(&api, &name)
+}
+
+pub(super) async fn reload(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Failure> {
+    api.node.reload_plugin(&name).await.map_err(failure)?;
+    one(&api, &name)
+}
+
+fn one(api: &Api, name: &str) -> Result<Response, Failure> {
+    let found = all(api).into_iter().find(|plugin| plugin.name == name);
+    let plugin = found.ok_or_else(|| Failure::not_found("the plugin has gone meanwhile"))?;
+    Ok(success(serde_json::to_value(plugin).map_err(|error| Failure::internal(&error))?))
+}
+
+fn failure(error: UnknownPlugin) -> Failure {
+    match error {
+        UnknownPlugin::Unknown(_) => Failure::not_found(error.to_string()),
+        UnknownPlugin::SafeMode => Failure::conflict(error.to_string()),
+        _ => Failure::internal(&error),
+    }
+}
+
+impl From<PluginStatus> for Plugin {
+    fn from(status: PluginStatus) -> Self {
+        let (settings, figures) = (status.settings, status.figures);
+        let state = match (status.enabled, status.loaded, status.points.is_empty()) {
+            (false, ..) => "disabled",
+            (true, true, _) => "loaded",
+            (true, false, false) => "failing",
+            (true, false, true) => "refused",
+        };
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        Self {
+            name: status.name,
+            state,
+            trouble: status.trouble,
+            title: status.description.name,
+            version: status.description.version,
+            summary: status.description.summary,
+            sha256: status.sha256.map(|sha256| HEXLOWER.encode(&sha256)),
+            hooks: status.points.into_iter().map(held::point).collect(),
+            order: settings.order,
+            grants: settings.grants.iter().map(|grant| grant.name()).collect(),
+            libraries: settings.libraries.map(|libraries| libraries.into_iter().collect()),
+            on_failure: match settings.on_failure {
+                OnFailure::Hold => "hold",
+                OnFailure::Pass => "pass",
+                OnFailure::Drop => "drop",
+            },
+            breaker: match status.breaker {
+                BreakerState::Closed => Breaker { state: "closed", rest_ms: 0 },
+                BreakerState::Open { rest } => Breaker { state: "open", rest_ms: rest.as_millis() as u64 },
+                BreakerState::Trying => Breaker { state: "trying", rest_ms: 0 },
+            },
+            last_failure: status.last_failure,
+            calls: figures.calls,
+            verdicts: Verdicts {
+                pass: figures.passed,
+                drop: figures.dropped,
+                hold: figures.held,
+                edit: figures.edited,
+            },
+            failures: figures.failures,
+            traps: figures.traps,
+            timeouts: figures.timeouts,
+            p50_us: figures.p50_us,
+            p95_us: figures.p95_us,
+            p99_us: figures.p99_us,
+            limits: Limits {
+                call_ms: Limit { used: figures.p99_us / 1000.0, limit: ms(settings.limits.call) },
+                memory_bytes: Limit {
+                    used: status.memory_peak_bytes as f64,
+                    limit: settings.limits.memory_bytes as f64,
+                },
+                state_bytes: Limit { used: status.state_bytes as f64, limit: settings.limits.state_bytes as f64 },
+            },
+            log_lines_left_out: status.lines_left_out,
+        }
+    }
+}
