@@ -63,10 +63,7 @@ struct Limits {
 ///
 /// # Errors
 /// Says in words which key of which of the two is wrong.
-pub fn plugin_settings(
-    configured: Option<&PluginEntry>,
-    sidecar: Option<&str>,
-) -> Result<plugin::Settings, String> {
+pub fn plugin_settings(configured: Option<&PluginEntry>, sidecar: Option<&str>) -> Result<plugin::Settings, String> {
     let mut settings = plugin::Settings::default();
     if let Some(text) = sidecar.filter(|text| !text.trim().is_empty()) {
         let entry: PluginEntry = serde_yaml::from_str(text).map_err(|error| format!("its sidecar: {error}"))?;
@@ -136,12 +133,7 @@ impl Limits {
     }
 }
 
-fn set(
-    name: &str,
-    value: Option<u64>,
-    range: RangeInclusive<u64>,
-    set: impl FnOnce(u64),
-) -> Result<(), String> {
+fn set(name: &str, value: Option<u64>, range: RangeInclusive<u64>, set: impl FnOnce(u64)) -> Result<(), String> {
     match value {
         Some(value) if !range.contains(&value) => {
             Err(format!("`limits.{name}` is a whole number from {} to {}, not {value}", range.start(), range.end()))

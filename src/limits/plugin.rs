@@ -97,3 +97,6 @@ pub const PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a plugin is left alone at most.
 pub const PAUSE_MOST: Duration = Duration::from_secs(300);
+
+/// Bytes of assets that a plugin is tried on from a file. The rest is not read.
+pub const SAMPLES_BYTES: u64 = 64 * 1024 * 1024;

@@ -11,6 +11,7 @@ mod get;
 mod held;
 mod init;
 mod ls;
+mod plugin;
 mod restore;
 mod run;
 mod status;
@@ -40,6 +41,7 @@ pub(super) enum Command {
     Verify(verify::Args),
     Held(held::Args),
     Explain(explain::Args),
+    Plugin(plugin::Args),
     Store(store::Args),
     Config(config::Args),
     Completions(completions::Args),
@@ -62,6 +64,7 @@ impl Command {
             Self::Verify(args) => block_on(args.execute(context)),
             Self::Held(args) => block_on(args.execute(context)),
             Self::Explain(args) => block_on(args.execute(context)),
+            Self::Plugin(args) => args.execute(context),
             Self::Store(args) => args.execute(context),
             Self::Config(args) => args.execute(context),
             Self::Completions(args) => args.execute(context),

@@ -1,0 +1,96 @@
+//! `can-sync plugin`: what plugins of the running host do, and the tools of those who write them.
+
+mod bench;
+mod check;
+mod host;
+mod run;
+mod sample;
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+
+use crate::cli::context::Context;
+use crate::cli::context::block_on;
+use crate::cli::runtime;
+use crate::config;
+use crate::plugin::Settings;
+
+/// Show plugins, switch them on and off, and try them out
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List the plugins of the running host
+    Ls,
+    /// Say what a component exports, imports and wants, and whether this host would load it
+    Check(check::Args),
+    /// Ask a component about assets and show its verdicts; nothing is changed
+    Run(run::Args),
+    /// Measure a component: cold start, calls, memory
+    Bench(bench::Args),
+    /// Switch plugins of the running host on
+    Enable {
+        /// Which plugins
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Switch plugins of the running host off, until they are switched on again
+    Disable {
+        /// Which plugins
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Load plugins of the running host from their files again
+    Reload {
+        /// Which plugins
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+/// Which component, and how it is set up.
+#[derive(Debug, clap::Args)]
+struct Component {
+    /// The component: a `.wasm` file; a sidecar beside it counts
+    file: PathBuf,
+    /// How it is set up, in place of its sidecar: a YAML file
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+}
+
+impl Args {
+    pub(in crate::cli) fn execute(self, context: &Context) -> anyhow::Result<()> {
+        match self.action {
+            Action::Ls => block_on(host::list(context)),
+            Action::Enable { names } => block_on(host::each(context, &names, "enable", "switched on")),
+            Action::Disable { names } => block_on(host::each(context, &names, "disable", "switched off")),
+            Action::Reload { names } => block_on(host::each(context, &names, "reload", "loaded again")),
+            // Plugins run on the runtime of a host.
+            Action::Check(args) => runtime::runtime()?.block_on(args.execute(context)),
+            Action::Run(args) => runtime::runtime()?.block_on(args.execute(context)),
+            Action::Bench(args) => runtime::runtime()?.block_on(args.execute(context)),
+        }
+    }
+}
+
+impl Component {
+    fn name(&self) -> String {
+        self.file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+    }
+
+    /// Reads how it is set up.
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let sidecar = self.file.with_extension("yaml");
+        let path: Option<&Path> = self.settings.as_deref().or_else(|| sidecar.exists().then_some(&sidecar));
+        let text = path.map(std::fs::read_to_string).transpose();
+        let text = text.with_context(|| format!("cannot read {}", path.unwrap_or(&sidecar).display()))?;
+        config::plugin_settings(None, text.as_deref()).map_err(anyhow::Error::msg)
+    }
+}
