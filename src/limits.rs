@@ -3,11 +3,7 @@
 //! A limit that belongs to a wire message is part of the protocol: a host that exceeds it is disconnected, so such a
 //! number may grow in a later version but never shrink.
 
-mod judging;
-
 use std::time::Duration;
-
-pub use judging::*;
 
 // ── asset ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -457,6 +453,9 @@ pub const INVENTORY_ROWS: usize = 20_000;
 
 /// How often it is written down how far the store was followed. After a crash at most so much is judged again.
 pub const POSITION_SAVED_EVERY: Duration = Duration::from_secs(5);
+
+mod judging;
+pub use judging::*;
 
 /// First pause after the store could not be followed; it doubles.
 pub const FEED_PAUSE: Duration = Duration::from_millis(250);
