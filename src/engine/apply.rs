@@ -302,11 +302,11 @@ pub(super) async fn decide_these_again(shared: &Shared, peer: HostId, offers: Ve
     let mut inputs = Vec::new();
     for offer in offers {
         let before = known.decisions.get(&(offer.key.id, Way::Pull));
-        let stands = |before: &&Decided| {
+        let stands = |before: &Decided| {
             let same = || before.decider == shared.decider(before.point) && before.standing != Standing::Absent;
             before.decider == HAND || (before.decision != crate::state::Decision::Pass && same())
         };
-        if before.filter(stands).is_some() {
+        if before.is_some_and(stands) {
             continue;
         }
         let taken = receive(&offer.document, now_ms()).document;

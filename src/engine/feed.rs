@@ -259,6 +259,8 @@ impl Feed {
             Some(Review::store(scope, self.position, health.assets + health.missing))
         };
         tracing::info!(pushes = scope.pushes, receives = scope.receives, "plugins have changed; judging assets again");
+        // From whom assets came is known from what was asked about them.
+        self.shared.verdicts.flush().await;
         (self.decider, self.receiver, self.review) = (decider, receiver, review);
         self.shared.show_review(self.review.as_ref().map(Review::progress));
         // A host that stops in the middle must not take it for done.
@@ -269,13 +271,7 @@ impl Feed {
     /// Judges the next portion of a review; tells whether there may be more.
     async fn go_on_with(&mut self, review: &mut Review) -> Result<bool, FeedError> {
         let Portion { records, ends } = review.portion(&self.shared).await?;
-        let how = How {
-            pushes: review.scope.pushes,
-            receives: review.scope.receives,
-            fresh: false,
-            again: true,
-            occasion: Occasion::CatchUp,
-        };
+        let how = How { scope: review.scope, fresh: false, again: true, occasion: Occasion::CatchUp };
         let go_on = || !self.latest.has_changed().unwrap_or(true) && self.orders.is_empty();
         let (judged, inputs) = push::judge_all(&self.shared, &records, |_| how, go_on).await?;
         self.tell(inputs).await;
@@ -290,8 +286,7 @@ impl Feed {
         let Some(last) = records.last().map(|record| record.arrival) else { return Ok(false) };
         let start = self.start;
         let how = move |record: &crate::store::Record| How {
-            pushes: true,
-            receives: false,
+            scope: Scope { pushes: true, receives: false },
             fresh: false,
             again: false,
             occasion: if record.arrival > start { Occasion::Live } else { Occasion::CatchUp },
@@ -305,7 +300,8 @@ impl Feed {
     async fn carry_out(&mut self, order: Order) -> Result<(), FeedError> {
         let Order { assets, fresh, done } = order;
         let receiver = self.receiver != NOBODY;
-        let how = How { pushes: true, receives: fresh && receiver, fresh, again: true, occasion: Occasion::CatchUp };
+        let scope = Scope { pushes: true, receives: fresh && receiver };
+        let how = How { scope, fresh, again: true, occasion: Occasion::CatchUp };
         for ids in assets.chunks(limits::REVIEW_ROWS) {
             let records = self.shared.store.records(ids).await?;
             let (_, inputs) = push::judge_all(&self.shared, &records, |_| how, || true).await?;

@@ -165,7 +165,7 @@ impl Engine {
         if !self.shared.exchange {
             return Err(HandError::Silent);
         }
-        self.shared.verdicts.forget(assets.clone()).await?;
+        self.shared.verdicts.retire(assets.clone()).await?;
         let decisions = self.shared.state.decisions(assets.clone()).await?;
         // What is kept back from others stays so until it is judged; what was not taken is marked to be asked about.
         for decided in decisions.into_values().filter(|decided| decided.way == Way::Pull) {

@@ -8,6 +8,7 @@ use super::judge::Judged;
 use super::judge::Question;
 use super::judge::Shown;
 use super::judge::Source;
+use super::review::Scope;
 use super::shared::Shared;
 use crate::asset::AssetId;
 use crate::asset::Changes;
@@ -37,10 +38,7 @@ use crate::task::now_ms;
 /// How stored assets are judged.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
-    /// Whether it is decided what is passed on.
-    pub(super) pushes: bool,
-    /// Whether what came from peers is asked about again after its receipt.
-    pub(super) receives: bool,
+    pub(super) scope: Scope,
     /// Whether answers and decisions of before count for nothing.
     pub(super) fresh: bool,
     /// Whether those are asked again who were absent.
@@ -64,7 +62,7 @@ pub(super) async fn judge_all(
     go_on: impl Fn() -> bool,
 ) -> Result<(usize, Vec<Input>), FeedError> {
     let ids: Vec<AssetId> = records.iter().map(|record| record.key.id).collect();
-    let receives = records.iter().any(|record| how(record).receives);
+    let receives = records.iter().any(|record| how(record).scope.receives);
     let mut wanted: Vec<_> = ids.iter().map(|id| (*id, Wanted::Push)).collect();
     if receives {
         wanted.extend(ids.iter().map(|id| (*id, Wanted::Received)));
@@ -80,10 +78,10 @@ pub(super) async fn judge_all(
             break;
         }
         let (key, how) = (record.key, how(record));
-        if how.receives {
+        if how.scope.receives {
             receive_again(shared, record, senders.get(&key.id).copied(), how).await?;
         }
-        if how.pushes {
+        if how.scope.pushes {
             let before = decisions.get(&(key.id, Way::Push));
             if let Outcome::Passes(passes) = judge(shared, record, before, how).await? {
                 let known = known.get(&key.id).map_or(&[][..], Vec::as_slice);

@@ -43,8 +43,8 @@ pub(super) enum Brief {
 #[derive(Debug)]
 pub(super) enum Order {
     Keep(Box<Kept>),
-    /// Forget everything about assets, and tell when that is durable.
-    Forget(Vec<AssetId>, oneshot::Sender<Result<(), StateError>>),
+    /// Let nothing about assets stand any longer, and tell when that is durable.
+    Retire(Vec<AssetId>, oneshot::Sender<Result<(), StateError>>),
     /// Tell when everything before is written.
     Flush(oneshot::Sender<()>),
     /// Rows may have gone: count them again.
@@ -55,7 +55,7 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct Verdicts {
     shards: [Mutex<Shard>; SHARDS],
-    /// Grows when something is forgotten: what was asked before must not be kept after.
+    /// Grows when answers are retired: what was asked before must not be kept after.
     epoch: AtomicU64,
     orders: mpsc::Sender<Order>,
 }
@@ -97,12 +97,12 @@ impl Verdicts {
         let _ = self.orders.send(Order::Keep(Box::new(kept))).await;
     }
 
-    /// Forgets what was answered about assets.
-    pub(super) async fn forget(&self, assets: Vec<AssetId>) -> Result<(), StateError> {
-        let (done, forgotten) = oneshot::channel();
+    /// Lets nothing that was answered about assets stand any longer.
+    pub(super) async fn retire(&self, assets: Vec<AssetId>) -> Result<(), StateError> {
+        let (done, retired) = oneshot::channel();
         self.epoch.fetch_add(1, Ordering::SeqCst);
-        if self.orders.send(Order::Forget(assets, done)).await.is_ok() {
-            forgotten.await.unwrap_or(Ok(()))?;
+        if self.orders.send(Order::Retire(assets, done)).await.is_ok() {
+            retired.await.unwrap_or(Ok(()))?;
         }
         // Memory does not know its assets; what of it is wanted is read again.
         for shard in &self.shards {
@@ -212,12 +212,9 @@ impl Writer {
         for order in orders {
             match order {
                 Order::Keep(one) => kept.push(*one),
-                Order::Forget(assets, done) => {
+                Order::Retire(assets, done) => {
                     self.write(std::mem::take(&mut kept)).await;
-                    let forgotten = self.shared.state.forget_verdicts(assets).await;
-                    let _ = done.send(forgotten.map(|rows| {
-                        self.rows = self.rows.map(|all| all.saturating_sub(rows));
-                    }));
+                    let _ = done.send(self.shared.state.retire_verdicts(assets).await);
                 }
                 Order::Flush(done) => {
                     self.write(std::mem::take(&mut kept)).await;

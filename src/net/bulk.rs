@@ -144,6 +144,7 @@ impl WantReader {
     }
 
     /// Tells whether more has come already.
+    #[must_use]
     pub fn is_buffered(&self) -> bool {
         !self.recv.buffer().is_empty()
     }

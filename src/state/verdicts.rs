@@ -130,20 +130,21 @@ impl State {
             .await
     }
 
-    /// Forgets all answers about some assets; returns how many there were.
+    /// Lets no answer about some assets stand any longer. They can still be seen until others take their place.
     ///
     /// # Errors
     /// [`StateError`] when the database refuses.
-    pub async fn forget_verdicts(&self, assets: Vec<AssetId>) -> Result<u64, StateError> {
+    pub async fn retire_verdicts(&self, assets: Vec<AssetId>) -> Result<(), StateError> {
         let library = Arc::clone(&self.library);
         self.database
             .write(move |connection| {
-                let sql = "DELETE FROM verdict WHERE library = ?1 AND asset = ?2";
-                let mut gone = 0;
+                // A key and a chain that nothing has.
+                let sql = "UPDATE verdict SET key = zeroblob(32), chain = zeroblob(32)
+                           WHERE library = ?1 AND asset = ?2";
                 for asset in assets {
-                    gone += connection.prepare_cached(sql)?.execute((&library, asset.as_bytes()))?;
+                    connection.prepare_cached(sql)?.execute((&library, asset.as_bytes()))?;
                 }
-                Ok(gone as u64)
+                Ok(())
             })
             .await
     }

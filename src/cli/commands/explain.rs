@@ -71,7 +71,8 @@ struct Difference {
 #[derive(Debug, Deserialize)]
 struct Decision {
     point: String,
-    decision: String,
+    #[serde(rename = "decision")]
+    kind: String,
     reason: String,
     by: Option<String>,
     standing: String,
@@ -147,7 +148,7 @@ fn lines(explained: &Explanation) -> Vec<String> {
     }
     for decision in &explained.decisions {
         let by = decision.by.as_deref().map_or_else(String::new, |by| format!(" by {by}"));
-        let what = match decision.decision.as_str() {
+        let what = match decision.kind.as_str() {
             "hold" => "held",
             "drop" => "dropped",
             _ => "released",

@@ -81,7 +81,7 @@ async fn what_is_held_before_a_push_flows_when_it_is_released_and_is_judged_anew
     // A restart asks nobody, and it goes on flowing.
     let before = hooks.asked().len();
     let a = a.stop().await.again().await;
-    b.engine.connect(a.ticket()).await;
+    a.engine.connect(b.ticket()).await;
     in_sync(&[(&a, &b)]).await;
     assert_eq!((a.engine.status().await.unwrap().library.summary.count, hooks.asked().len()), (2, before));
     // Another version is another question.

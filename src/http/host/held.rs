@@ -42,7 +42,8 @@ pub(super) struct Decision {
     /// `before-push`, `before-pull` or `after-receive`.
     point: &'static str,
     /// `hold`, `drop`, or `pass` for what was released.
-    decision: &'static str,
+    #[serde(rename = "decision")]
+    kind: &'static str,
     reason: String,
     /// The plugin, `hand`, or null.
     by: Option<String>,
@@ -56,7 +57,7 @@ pub(super) async fn held(
     paging: Result<Query<Paging>, QueryRejection>,
 ) -> Result<Response, Failure> {
     let (after, limit) = page(paging)?;
-    listed(api.node.held(after, limit).await.map_err(|error| Failure::internal(&error))?, limit)
+    Ok(listed(api.node.held(after, limit).await.map_err(|error| Failure::internal(&error))?, limit))
 }
 
 pub(super) async fn declined(
@@ -64,7 +65,7 @@ pub(super) async fn declined(
     paging: Result<Query<Paging>, QueryRejection>,
 ) -> Result<Response, Failure> {
     let (after, limit) = page(paging)?;
-    listed(api.node.declined(after, limit).await.map_err(|error| Failure::internal(&error))?, limit)
+    Ok(listed(api.node.declined(after, limit).await.map_err(|error| Failure::internal(&error))?, limit))
 }
 
 pub(super) async fn release(State(api): State<Api>, Path(hash): Path<String>) -> Result<Response, Failure> {
@@ -115,10 +116,10 @@ fn page(paging: Result<Query<Paging>, QueryRejection>) -> Result<(Option<Decisio
     Ok((after.transpose()?, limit))
 }
 
-fn listed(decided: Vec<Decided>, limit: usize) -> Result<Response, Failure> {
+fn listed(decided: Vec<Decided>, limit: usize) -> Response {
     let next = decided.last().filter(|_| decided.len() == limit).map(write_mark);
     let assets: Vec<Decision> = decided.into_iter().map(Decision::from).collect();
-    Ok(success(json!({ "assets": assets, "next": next })))
+    success(json!({ "assets": assets, "next": next }))
 }
 
 fn write_mark(decided: &Decided) -> String {
@@ -169,7 +170,7 @@ impl From<Decided> for Decision {
             size: decided.key.size,
             way: way(decided.way),
             point: point(decided.point),
-            decision: match decided.decision {
+            kind: match decided.decision {
                 engine::Decision::Hold => "hold",
                 engine::Decision::Drop => "drop",
                 engine::Decision::Pass => "pass",
