@@ -46,9 +46,11 @@ impl Rules {
         };
         let lists = [&rules.tags, &rules.names, &rules.applications, &rules.users, &rules.mime_types];
         if rules.paths.is_empty() && rules.larger_than.is_none() && lists.iter().all(|list| list.is_empty()) {
-            return Err("there is no rule, so nothing would be kept back: give tags, paths, names, applications, users, \
+            return Err(
+                "there is no rule, so nothing would be kept back: give tags, paths, names, applications, users, \
                         mime_types or larger_than"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         Ok(rules)
     }

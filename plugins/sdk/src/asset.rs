@@ -1,5 +1,7 @@
 //! What a plugin is shown.
 
+use serde::Deserialize;
+
 /// One version of the metadata of one asset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asset {
@@ -48,8 +50,9 @@ impl Asset {
     }
 }
 
-/// A text field of the metadata.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A text field of the metadata; in a configuration, its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Field {
     /// Media type.
     MimeType,

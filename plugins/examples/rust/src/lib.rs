@@ -68,7 +68,8 @@ mod tests {
     fn a_kept_asset_is_a_line_in_the_log() {
         let plugin: KeepTagged = testing::configured("{}").unwrap();
         let asset = testing::asset(&["private"]);
-        let (_, host) = testing::Host::default().run(|| plugin.before_push(&asset, &testing::context(Hook::BeforePush)));
+        let (_, host) =
+            testing::Host::default().run(|| plugin.before_push(&asset, &testing::context(Hook::BeforePush)));
         assert_eq!(host.log, [(log::Level::Info, format!("keeping back {}", asset.id))]);
     }
 }

@@ -90,17 +90,26 @@ mod tests {
         for (json, words) in [
             ("[]", "the configuration is not a JSON object"),
             ("{", "not JSON: EOF while parsing an object at line 1 column 1"),
-            (r#"{"tgas": []}"#, "there is no key `tgas`; did you mean `tags`? Known are `tags`, `largest`, `mode`, `rules` and `labels`"),
+            (
+                r#"{"tgas": []}"#,
+                "there is no key `tgas`; did you mean `tags`? Known are `tags`, `largest`, `mode`, `rules` and `labels`",
+            ),
             (r#"{"x": []}"#, "there is no key `x`; known are `tags`, `largest`, `mode`, `rules` and `labels`"),
             (r#"{"tags": "a"}"#, "`tags`: expected a list, not a text"),
             (r#"{"tags": ["a", 1]}"#, "`tags[1]`: expected a text, not a number"),
             (r#"{"largest": -1}"#, "`largest`: -1 is out of range (u64)"),
             (r#"{"largest": 1.5}"#, "`largest`: expected a whole number, not a fraction"),
-            (r#"{"mode": "hold"}"#, "`mode`: there is no `hold`; did you mean `hold-back`? Known are `drop`, `hold-back`, `replace` and `both`"),
+            (
+                r#"{"mode": "hold"}"#,
+                "`mode`: there is no `hold`; did you mean `hold-back`? Known are `drop`, `hold-back`, `replace` and `both`",
+            ),
             (r#"{"mode": {"both": {}}}"#, "`mode.both`: `first` is missing"),
             (r#"{"mode": 1}"#, "`mode`: expected one of several kinds, not a number"),
             (r#"{"rules": [{"when": "x"}, {}]}"#, "`rules[1]`: `when` is missing"),
-            (r#"{"rules": [{"whem": "x"}]}"#, "`rules[0]`: there is no key `whem`; did you mean `when`? Known is `when`"),
+            (
+                r#"{"rules": [{"whem": "x"}]}"#,
+                "`rules[0]`: there is no key `whem`; did you mean `when`? Known is `when`",
+            ),
             (r#"{"labels": {"k": 300}}"#, "`labels.k`: 300 is out of range (i8)"),
         ] {
             assert_eq!(read::<Sample>(json), Err(words.to_owned()), "{json}");

@@ -124,11 +124,8 @@ fn unknown(what: &str, given: &str, known: &[&str]) -> String {
         .map(|name| (distance(&lower, name), name))
         .filter(|(distance, name)| *distance <= NEAR.min(name.chars().count() / 2) || name.starts_with(&lower))
         .min_by_key(|(distance, _)| *distance);
-    let list = if others.is_empty() {
-        format!("is `{last}`")
-    } else {
-        format!("are `{}` and `{last}`", others.join("`, `"))
-    };
+    let list =
+        if others.is_empty() { format!("is `{last}`") } else { format!("are `{}` and `{last}`", others.join("`, `")) };
     match nearest {
         Some((_, name)) => format!("{what}; did you mean `{name}`? Known {list}"),
         None => format!("{what}; known {list}"),
