@@ -4,6 +4,8 @@
 
 mod golden;
 pub(crate) mod host;
+#[cfg(test)]
+mod tests;
 
 pub use golden::golden;
 pub use host::Grant;
