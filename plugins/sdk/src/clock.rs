@@ -2,7 +2,7 @@
 
 use crate::Refusal;
 #[cfg(target_arch = "wasm32")]
-use crate::component::lifecycle::can_sync::plugin::clock as host;
+use crate::component::host;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing::host;
 
@@ -11,5 +11,5 @@ use crate::testing::host;
 /// # Errors
 /// [`Refusal::NotGranted`] without the grant.
 pub fn now() -> Result<u64, Refusal> {
-    Ok(host::now()?)
+    host::now()
 }

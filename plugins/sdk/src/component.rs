@@ -66,6 +66,48 @@ pub mod after_receive {
     });
 }
 
+/// What the host does, with the types of this crate; [`crate::testing::host`] is the same without a host.
+pub(crate) mod host {
+    use super::lifecycle::can_sync::plugin;
+    use crate::Refusal;
+    use crate::log::Level;
+
+    pub(crate) fn log(level: Level, message: &str) {
+        let level = match level {
+            Level::Trace => plugin::log::Level::Trace,
+            Level::Debug => plugin::log::Level::Debug,
+            Level::Info => plugin::log::Level::Info,
+            Level::Warn => plugin::log::Level::Warn,
+            Level::Error => plugin::log::Level::Error,
+        };
+        plugin::log::log(level, message);
+    }
+
+    pub(crate) fn read(offset: u64, length: u32) -> Result<Vec<u8>, Refusal> {
+        plugin::content::read(offset, length).map_err(Into::into)
+    }
+
+    pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, Refusal> {
+        plugin::state::get(key).map_err(Into::into)
+    }
+
+    pub(crate) fn set(key: &str, value: &[u8]) -> Result<(), Refusal> {
+        plugin::state::set(key, value).map_err(Into::into)
+    }
+
+    pub(crate) fn delete(key: &str) -> Result<(), Refusal> {
+        plugin::state::delete(key).map_err(Into::into)
+    }
+
+    pub(crate) fn keys(prefix: &str) -> Result<Vec<String>, Refusal> {
+        plugin::state::keys(prefix).map_err(Into::into)
+    }
+
+    pub(crate) fn now() -> Result<u64, Refusal> {
+        plugin::clock::now().map_err(Into::into)
+    }
+}
+
 /// The plugin of an instance, once it is configured.
 pub struct Slot<P>(OnceCell<P>);
 

@@ -1,7 +1,7 @@
 //! Writes to the plugin's log. Always granted, limited in lines per second.
 
 #[cfg(target_arch = "wasm32")]
-use crate::component::lifecycle::can_sync::plugin::log as host;
+use crate::component::host;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing::host;
 
@@ -22,14 +22,6 @@ pub enum Level {
 
 /// Writes one line.
 pub fn write(level: Level, message: &str) {
-    #[cfg(target_arch = "wasm32")]
-    let level = match level {
-        Level::Trace => host::Level::Trace,
-        Level::Debug => host::Level::Debug,
-        Level::Info => host::Level::Info,
-        Level::Warn => host::Level::Warn,
-        Level::Error => host::Level::Error,
-    };
     host::log(level, message);
 }
 

@@ -2,7 +2,7 @@
 
 use crate::Refusal;
 #[cfg(target_arch = "wasm32")]
-use crate::component::lifecycle::can_sync::plugin::state as host;
+use crate::component::host;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing::host;
 
@@ -11,7 +11,7 @@ use crate::testing::host;
 /// # Errors
 /// [`Refusal::NotGranted`] without the grant, [`Refusal::Unavailable`] when it cannot be read now.
 pub fn get(key: &str) -> Result<Option<Vec<u8>>, Refusal> {
-    Ok(host::get(key)?)
+    host::get(key)
 }
 
 /// Sets the value of a key.
@@ -20,7 +20,7 @@ pub fn get(key: &str) -> Result<Option<Vec<u8>>, Refusal> {
 /// [`Refusal::NotGranted`] without the grant, [`Refusal::Limit`] when the store would grow beyond its bound,
 /// [`Refusal::Unavailable`] when it cannot be written now.
 pub fn set(key: &str, value: &[u8]) -> Result<(), Refusal> {
-    Ok(host::set(key, value)?)
+    host::set(key, value)
 }
 
 /// Removes a key; one that is not there is no error.
@@ -28,7 +28,7 @@ pub fn set(key: &str, value: &[u8]) -> Result<(), Refusal> {
 /// # Errors
 /// [`Refusal::NotGranted`] without the grant, [`Refusal::Unavailable`] when it cannot be written now.
 pub fn delete(key: &str) -> Result<(), Refusal> {
-    Ok(host::delete(key)?)
+    host::delete(key)
 }
 
 /// Returns the keys that begin with a text, sorted bytewise.
@@ -36,5 +36,5 @@ pub fn delete(key: &str) -> Result<(), Refusal> {
 /// # Errors
 /// [`Refusal::NotGranted`] without the grant, [`Refusal::Unavailable`] when it cannot be read now.
 pub fn keys(prefix: &str) -> Result<Vec<String>, Refusal> {
-    Ok(host::keys(prefix)?)
+    host::keys(prefix)
 }
