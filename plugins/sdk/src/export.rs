@@ -66,6 +66,11 @@ macro_rules! export {
             }
         }
 
+        // Outside of a component nobody makes the plugin but its tests; this keeps the compiler from calling it unused.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn(&str) -> ::core::result::Result<$plugin, ::std::string::String> =
+            $crate::testing::configured::<$plugin>;
+
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code, clippy::all, clippy::pedantic)]
         const _: () = {
