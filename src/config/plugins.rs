@@ -18,7 +18,7 @@ use crate::plugin::Grant;
 pub struct PluginEntry {
     enabled: Option<bool>,
     order: Option<i64>,
-    config: Option<BTreeMap<String, serde_json::Value>>,
+    configuration: Option<BTreeMap<String, serde_json::Value>>,
     grants: Option<Vec<String>>,
     wasi: Option<Wasi>,
     libraries: Option<BTreeSet<String>>,
@@ -84,8 +84,8 @@ impl PluginEntry {
     fn apply(&self, settings: &mut plugin::Settings) -> Result<(), String> {
         settings.enabled = self.enabled.unwrap_or(settings.enabled);
         settings.order = self.order.unwrap_or(settings.order);
-        if let Some(config) = &self.config {
-            settings.configuration = serde_json::Value::Object(config.clone().into_iter().collect());
+        if let Some(configuration) = &self.configuration {
+            settings.configuration = serde_json::Value::Object(configuration.clone().into_iter().collect());
         }
         if let Some(grants) = &self.grants {
             settings.grants = grants.iter().map(|name| grant(name)).collect::<Result<_, _>>()?;
@@ -168,7 +168,7 @@ mod tests {
         let text = "
             enabled: false
             order: -3
-            config: {tags: [private, secret], size: 3}
+            configuration: {tags: [private, secret], size: 3}
             grants: [content, state, clock, random]
             wasi: none
             libraries: [mirror]

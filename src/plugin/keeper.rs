@@ -278,9 +278,16 @@ impl Keeper {
         if let What::Enable(enabled) = what {
             let before = self.remembered.get(name).cloned();
             let (digest, points) = before.map_or((None, Vec::new()), |before| (before.digest, before.points));
-            let remembered = Remembered { digest, points, enabled };
-            self.known.remember(name, remembered.clone()).await?;
-            self.remembered.insert(name.to_owned(), remembered);
+            if enabled && digest.is_none() {
+                // It was never active, so nothing is missed without it.
+                self.known.forget(name).await?;
+                self.remembered.remove(name);
+            } else {
+                let remembered = Remembered { digest, points, enabled };
+                self.known.remember(name, remembered.clone()).await?;
+                self.remembered.insert(name.to_owned(), remembered);
+            }
+            lock(&self.plugins.0.switched_off).remove(name);
         }
         if what == What::Enable(false) {
             let settings = self.settings(name).await.unwrap_or_default();

@@ -62,7 +62,11 @@ pub(crate) const MODULES: &[(&str, u8, &[&str])] = &[
             "database",
         ],
     ),
-    ("http", 6, &["asset", "limits", "event", "proto", "task", "telemetry", "hook", "store", "engine", "node"]),
+    (
+        "http",
+        6,
+        &["asset", "limits", "event", "proto", "task", "telemetry", "hook", "store", "plugin", "engine", "node"],
+    ),
     (
         "config",
         6,
@@ -95,6 +99,7 @@ pub(crate) const MODULES: &[(&str, u8, &[&str])] = &[
             "hook",
             "store",
             "net",
+            "plugin",
             "node",
             "http",
             "config",

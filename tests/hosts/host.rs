@@ -71,8 +71,9 @@ impl Place {
         let connect = self.connect_to.as_ref().map(|path| format!("connect_ticket_file: {}\n", path.display()));
         let text = format!(
             "sync_passphrase: {PHRASE}\nrelay_url: off\nbind_addr: 127.0.0.1:0\nlisten_addr: 127.0.0.1:0\n\
-             can_listen_addr: 127.0.0.1:0\ndata_dir: {}\nstorage_root: {}\nticket_file: {}\n{}{}",
+             can_listen_addr: 127.0.0.1:0\ndata_dir: {}\nplugins_dir: {}\nstorage_root: {}\nticket_file: {}\n{}{}",
             self.dir.join("data").display(),
+            self.dir.join("plugins").display(),
             self.storage_root.display(),
             self.ticket_file().display(),
             connect.unwrap_or_default(),
@@ -224,6 +225,15 @@ impl Host {
         }
     }
 
+    /// Ingests content with these fields.
+    pub(crate) async fn ingest_with(&self, name: &str, content: Vec<u8>, fields: &[(&str, &str)]) -> String {
+        let part = Part::bytes(content).file_name(name.to_owned());
+        let form =
+            fields.iter().fold(Form::new(), |form, (key, value)| form.text((*key).to_owned(), (*value).to_owned()));
+        let request = self.client.post(format!("{}/ingest", self.can)).multipart(form.part("file", part));
+        self.send(request).await["data"]["hash"].as_str().unwrap().to_owned()
+    }
+
     pub(crate) async fn ingest(&self, name: &str, content: Vec<u8>) -> String {
         self.try_ingest(name, content).await.unwrap()
     }
@@ -296,6 +306,25 @@ impl Host {
     pub(crate) async fn status(&self) -> Value {
         let answer = self.send(self.client.get(format!("{}/status", self.api)).bearer_auth(&self.token)).await;
         answer["data"].clone()
+    }
+
+    /// Asks the host API for something; panics when it refuses.
+    pub(crate) async fn post(&self, path: &str) -> Value {
+        self.send(self.client.post(format!("{}{path}", self.api)).bearer_auth(&self.token)).await["data"].clone()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        self.send(self.client.get(format!("{}{path}", self.api)).bearer_auth(&self.token)).await["data"].clone()
+    }
+
+    /// Waits until the status is as wished.
+    pub(crate) async fn status_is(&self, what: &str, wished: impl Fn(&Value) -> bool) {
+        let reached = async {
+            while !wished(&self.status().await) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        within(what, reached).await;
     }
 
     /// Hashes everything again; panics when something is not sound.

@@ -9,8 +9,12 @@
 
 mod crash;
 mod disk_full;
+#[allow(dead_code, reason = "the tests of the library use the rest of it")]
+#[path = "../../src/plugin/tests/fixtures.rs"]
+mod fixtures;
 mod flush;
 mod host;
 mod mirror;
+mod plugins;
 mod refusals;
 mod service;

@@ -10,6 +10,7 @@ use super::super::Settings;
 use super::fixtures::DROP;
 use super::fixtures::Fixture;
 use super::fixtures::HOLD;
+use super::fixtures::HOLD_PRIVATE;
 use super::fixtures::KEEP_PRIVATE;
 use super::fixtures::PASS;
 use super::fixtures::TRAP;
@@ -57,6 +58,10 @@ async fn it_is_shown_the_asset_and_asked_only_at_its_hooks() {
     assert_eq!(host.ask(&asked(&["beach", "private"])).await.verdict, Verdict::Drop("private".to_owned()));
     assert_eq!(host.ask(&asked(&["beach", "privates"])).await.verdict, Verdict::Pass);
     assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
+    place.drop_in("hold-private.wasm", &Fixture::new().hook("before-pull", HOLD_PRIVATE).build());
+    host.until("the second is loaded", |host| host.status("hold-private").is_some()).await;
+    let pulled = host.ask(&asked_at(Point::BeforePull, &["private"])).await;
+    assert_eq!((pulled.verdict, pulled.steps.len()), (Verdict::Hold("private".to_owned()), 1));
     assert_eq!(host.plugins.chain(Point::AfterReceive, "mirror"), None);
     assert!(host.ask(&asked_at(Point::AfterReceive, &["private"])).await.steps.is_empty());
     let status = host.status("keep-private").unwrap();

@@ -124,6 +124,14 @@ async fn one_that_was_never_active_and_cannot_be_loaded_stops_nothing() {
     assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
     assert_eq!(host.status("one").unwrap().trouble.unwrap(), "the file is empty");
     assert_eq!(host.status("two").unwrap().trouble.unwrap(), "the sidecar says nonsense");
+    // Nor when it was switched off and on.
+    for name in ["one", "two"] {
+        host.plugins.disable(name).await.unwrap();
+        host.plugins.enable(name).await.unwrap();
+        assert_eq!(host.plugins.status().iter().filter(|status| status.name == name).count(), 1);
+    }
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
+    assert!(host.plugins.disable("three").await.is_err());
     host.stop().await;
 }
 
