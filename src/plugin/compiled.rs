@@ -56,7 +56,7 @@ impl Cache {
             Ok(component) => return Ok(component),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "compiled code cannot be used, compiling again")
+                tracing::warn!(path = %path.display(), %error, "compiled code cannot be used, compiling again");
             }
         }
         let component = Component::from_binary(engine, bytes)?;

@@ -77,7 +77,7 @@ impl Counter {
 
     pub(super) fn figures(&self) -> Figures {
         let counted = lock(&self.0);
-        let micros = |quantile| counted.took.value_at_quantile(quantile) as f64 / 1000.0;
+        let micros = |quantile| Duration::from_nanos(counted.took.value_at_quantile(quantile)).as_secs_f64() * 1e6;
         let figures = counted.figures.clone();
         if figures.calls == 0 {
             return figures;
@@ -106,12 +106,12 @@ struct Window {
     since: Instant,
     lines: u32,
     left_out: u64,
-    left_out_in_all: u64,
+    all_left_out: u64,
 }
 
 impl Log {
     pub(super) fn new(name: &str, lines_per_sec: u32) -> Self {
-        let window = Window { since: Instant::now(), lines: 0, left_out: 0, left_out_in_all: 0 };
+        let window = Window { since: Instant::now(), lines: 0, left_out: 0, all_left_out: 0 };
         Self { name: name.to_owned(), lines_per_sec, window: Mutex::new(window) }
     }
 
@@ -126,7 +126,7 @@ impl Log {
             }
             if window.lines >= self.lines_per_sec {
                 window.left_out += 1;
-                window.left_out_in_all += 1;
+                window.all_left_out += 1;
                 return;
             }
             window.lines += 1;
@@ -148,8 +148,8 @@ impl Log {
     }
 
     /// Returns how many lines were left out so far.
-    pub(super) fn left_out(&self) -> u64 {
-        lock(&self.window).left_out_in_all
+    pub(super) fn lines_left_out(&self) -> u64 {
+        lock(&self.window).all_left_out
     }
 }
 
@@ -178,6 +178,6 @@ mod tests {
         for _ in 0..1000 {
             log.line(tracing::Level::INFO, "again");
         }
-        assert!(log.left_out() >= 980, "{}", log.left_out());
+        assert!(log.lines_left_out() >= 980, "{}", log.lines_left_out());
     }
 }

@@ -1,5 +1,6 @@
 //! A loaded plugin: compiled code, and instances that are ready for a call.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -179,7 +180,7 @@ impl Plugin {
     /// [`LoadError`] says why this host would not load it.
     pub async fn load(path: &Path, name: &str, settings: Settings, cache: Option<Cache>) -> Result<Self, LoadError> {
         let bytes = read(path, settings.limits.component_bytes)?;
-        let state = State::new(Default::default(), settings.limits.state_bytes);
+        let state = State::new(BTreeMap::new(), settings.limits.state_bytes);
         Self::make(Source { name, bytes, settings, state, sandbox: &Sandbox::new(), cache }).await
     }
 

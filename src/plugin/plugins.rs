@@ -249,7 +249,7 @@ impl Plugins {
                     figures: member.counter.figures(),
                     memory_peak_bytes: plugin.map_or(0, |plugin| plugin.memory_peak()),
                     state_bytes: about.map_or(0, |about| about.state.bytes()),
-                    lines_left_out: about.map_or(0, |about| about.log.left_out()),
+                    lines_left_out: about.map_or(0, |about| about.log.lines_left_out()),
                 }
             })
             .collect();

@@ -69,16 +69,16 @@ struct Verdicts {
 
 #[derive(Debug, Serialize)]
 struct Limits {
-    call_ms: Limit,
-    memory_bytes: Limit,
-    state_bytes: Limit,
+    call_ms: Limit<f64>,
+    memory_bytes: Limit<usize>,
+    state_bytes: Limit<usize>,
 }
 
 /// What was used at most, and what may be.
 #[derive(Debug, Serialize)]
-struct Limit {
-    used: f64,
-    limit: f64,
+struct Limit<T> {
+    used: T,
+    limit: T,
 }
 
 pub(super) async fn plugins(State(api): State<Api>) -> Response {
@@ -167,11 +167,8 @@ impl From<PluginStatus> for Plugin {
             p99_us: figures.p99_us,
             limits: Limits {
                 call_ms: Limit { used: figures.p99_us / 1000.0, limit: ms(settings.limits.call) },
-                memory_bytes: Limit {
-                    used: status.memory_peak_bytes as f64,
-                    limit: settings.limits.memory_bytes as f64,
-                },
-                state_bytes: Limit { used: status.state_bytes as f64, limit: settings.limits.state_bytes as f64 },
+                memory_bytes: Limit { used: status.memory_peak_bytes, limit: settings.limits.memory_bytes },
+                state_bytes: Limit { used: status.state_bytes, limit: settings.limits.state_bytes },
             },
             log_lines_left_out: status.lines_left_out,
         }

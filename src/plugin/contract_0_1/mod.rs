@@ -63,7 +63,8 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
 impl Exports {
     /// Looks the exports of a component up. A hook that is exported must have the right shape.
     pub(super) fn find(pre: &InstancePre<Guest>) -> Result<Self> {
-        let has = |name: &str| pre.component().get_export_index(None, &format!("{PACKAGE}/{name}@{VERSION}")).is_some();
+        let interface = |name: &str| format!("{PACKAGE}/{name}@{VERSION}");
+        let has = |name: &str| pre.component().get_export_index(None, interface(name).as_str()).is_some();
         Ok(Self {
             lifecycle: exports::lifecycle::GuestIndices::new(pre)?,
             before_push: has("before-push").then(|| exports::before_push::GuestIndices::new(pre)).transpose()?,

@@ -87,13 +87,13 @@ impl Fixture {
 
     /// Runs something when it is configured, with the text at `$p`, `$n` bytes long.
     pub(crate) fn configure(mut self, body: &str) -> Self {
-        self.configure = body.to_owned();
+        body.clone_into(&mut self.configure);
         self
     }
 
     /// Runs something when it introduces itself.
     pub(crate) fn describe(mut self, body: &str) -> Self {
-        self.describe = body.to_owned();
+        body.clone_into(&mut self.describe);
         self
     }
 

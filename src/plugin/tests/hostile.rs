@@ -20,6 +20,7 @@ use crate::hook::Point;
 use crate::hook::Standing;
 use crate::hook::Verdict;
 use crate::limits;
+use crate::task::Group;
 
 const DEEP: &str = "(call $deep) unreachable";
 const DEEP_FUNCTION: &str = "(func $deep (call $deep))";
@@ -178,10 +179,11 @@ async fn others_are_answered_while_one_loops() {
     place.set("loops", Settings { limits, ..Settings::default() });
     let host = Arc::new(place.start().await);
     // As many as there are workers, so that none would be left if one were kept.
+    let group = Group::new("loops", Arc::new(|_, task, message| panic!("{task}: {message}")));
     let looping: Vec<_> = (0..4)
         .map(|_| {
             let host = Arc::clone(&host);
-            tokio::spawn(async move { host.ask(&asked_at(Point::BeforePull, &[])).await })
+            group.spawn("loop", async move { drop(host.ask(&asked_at(Point::BeforePull, &[])).await) })
         })
         .collect();
     for _ in 0..20 {

@@ -44,8 +44,8 @@ struct Limits {
 
 #[derive(Debug, Deserialize)]
 struct Limit {
-    used: f64,
-    limit: f64,
+    used: u64,
+    limit: u64,
 }
 
 const COLUMNS: [(&str, Align); 10] = [
@@ -100,7 +100,7 @@ fn row(plugin: &Plugin) -> Vec<String> {
         plugin.failures.to_string(),
         micros(plugin.p50_us),
         micros(plugin.p99_us),
-        format!("{}/{}", format::bytes(memory.used as u64), format::bytes(memory.limit as u64)),
+        format!("{}/{}", format::bytes(memory.used), format::bytes(memory.limit)),
         plugin.hooks.join(" "),
     ]
 }
