@@ -7,12 +7,12 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::Component;
+use super::TemporaryCache;
 use super::sample::Line;
 use crate::cli::context::Context;
 use crate::cli::format;
 use crate::cli::printer::Align;
 use crate::hook::Asked;
-use crate::plugin::Cache;
 use crate::plugin::Plugin;
 
 /// An asset like those of a photo library: every field is there, with ten tags.
@@ -37,19 +37,17 @@ impl Args {
     pub(super) async fn execute(self, context: &Context) -> anyhow::Result<()> {
         let Component { file, .. } = &self.component;
         let (name, settings) = (self.component.name(), self.component.settings()?);
-        let folder = std::env::temp_dir().join(format!("can-sync-bench-{}", std::process::id()));
-        let cache = Cache::open(&folder).with_context(|| format!("cannot use {}", folder.display()))?;
+        let kept = TemporaryCache::make()?;
         let mut rows = Vec::new();
         let began = Instant::now();
-        let plugin = Plugin::load(file, &name, settings.clone(), Some(cache.clone())).await?;
+        let plugin = Plugin::load(file, &name, settings.clone(), Some(kept.cache.clone())).await?;
         rows.push(("cold start: compiled, started, configured", vec![began.elapsed()]));
         let mut loads = Vec::new();
         for _ in 0..11 {
             let began = Instant::now();
-            Plugin::load(file, &name, settings.clone(), Some(cache.clone())).await?;
+            Plugin::load(file, &name, settings.clone(), Some(kept.cache.clone())).await?;
             loads.push(began.elapsed());
         }
-        let _ = std::fs::remove_dir_all(&folder);
         rows.push(("start from compiled code", loads));
         let asked = Line::read(ASSET)?.asked(*plugin.points().first().context("it has no hook")?)?;
         let mut fresh = Vec::new();

@@ -16,6 +16,7 @@ use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::cli::runtime;
 use crate::config;
+use crate::plugin::Cache;
 use crate::plugin::Settings;
 
 /// Show plugins, switch them on and off, and try them out
@@ -77,6 +78,26 @@ impl Args {
             Action::Run(args) => runtime::runtime()?.block_on(args.execute(context)),
             Action::Bench(args) => runtime::runtime()?.block_on(args.execute(context)),
         }
+    }
+}
+
+/// Compiled code for as long as a command runs, so that a component is compiled once, however it is set up.
+struct TemporaryCache {
+    folder: PathBuf,
+    cache: Cache,
+}
+
+impl TemporaryCache {
+    fn make() -> anyhow::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("can-sync-plugin-{}", std::process::id()));
+        let cache = Cache::open(&folder).with_context(|| format!("cannot use {}", folder.display()))?;
+        Ok(Self { folder, cache })
+    }
+}
+
+impl Drop for TemporaryCache {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

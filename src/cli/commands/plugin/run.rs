@@ -13,6 +13,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::Component;
+use super::TemporaryCache;
 use super::check;
 use super::sample;
 use super::sample::Line;
@@ -20,6 +21,7 @@ use super::sample::Said;
 use crate::cli::context::Context;
 use crate::hook::Point;
 use crate::limits;
+use crate::plugin::Cache;
 use crate::plugin::Grant;
 use crate::plugin::Plugin;
 use crate::plugin::Settings;
@@ -52,7 +54,8 @@ impl Args {
         let printer = context.printer();
         let settings = self.component.settings()?;
         let lines = self.lines(context).await?;
-        let mut tried = Tried { component: &self.component, settings, loaded: None };
+        let kept = TemporaryCache::make()?;
+        let mut tried = Tried { component: &self.component, settings, cache: kept.cache.clone(), loaded: None };
         let mut counted = Counted::default();
         for (number, line) in lines.iter().enumerate() {
             let place = || format!("line {}", number + 1);
@@ -155,6 +158,7 @@ fn points(line: &Line, plugin: &Plugin) -> anyhow::Result<Vec<Point>> {
 struct Tried<'a> {
     component: &'a Component,
     settings: Settings,
+    cache: Cache,
     loaded: Option<(Settings, Result<Plugin, String>)>,
 }
 
@@ -171,7 +175,7 @@ impl Tried<'_> {
         }
         if self.loaded.as_ref().is_none_or(|(as_it_was, _)| *as_it_was != settings) {
             let (file, name) = (&self.component.file, self.component.name());
-            let loaded = Plugin::load(file, &name, settings.clone(), None).await;
+            let loaded = Plugin::load(file, &name, settings.clone(), Some(self.cache.clone())).await;
             self.loaded = Some((settings, loaded.map_err(|error| error.to_string())));
         }
         Ok(match &self.loaded {
