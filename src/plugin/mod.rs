@@ -5,8 +5,8 @@
 //! through [`Hooks`](crate::hook::Hooks), which [`Plugins`] implements. It knows no store, no network and no peer.
 //! Called by `node`, and by `cli` for the tools of plugin authors.
 //!
-//! From the outside to the inside: `Plugins` (the folder, the chain) holds a [`Member`] per plugin (policy, breaker,
-//! figures), which holds the loaded [`Plugin`] (compiled code, instances ready for a call), whose instances run in the
+//! From the outside to the inside: `Plugins` (the folder, the chain) holds a `Member` per plugin (policy, breaker,
+//! figures), which holds the loaded `Plugin` (compiled code, instances ready for a call), whose instances run in the
 //! `sandbox` (engine, deadlines, limits). `contract_0_1` translates between them and the words of `hook`, one folder per
 //! version of the contract.
 
