@@ -172,6 +172,13 @@ pub const HTTP_BUFFER_BYTES: usize = 128 * 1024;
 /// Time without a byte, in a request body or in an answer the client does not read. Later the connection is closed.
 pub const HTTP_STALL: Duration = Duration::from_secs(30);
 
+/// Bytes of an upload that are read on after it was refused, so that a client which still sends gets the answer. Behind
+/// them the connection is closed.
+pub const HTTP_REST_BYTES: usize = 64 * 1024 * 1024;
+
+/// Time in which the rest of a refused upload is read on.
+pub const HTTP_REST: Duration = Duration::from_secs(2);
+
 /// Time in which running requests may end when the host stops. Later they are broken off.
 pub const HTTP_CLOSE_TIME: Duration = Duration::from_secs(3);
 

@@ -1,6 +1,7 @@
 //! Request bodies: streamed, never waited for without end, never read without a maximum.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -10,6 +11,7 @@ use axum::body::Bytes;
 use futures_util::Stream;
 use futures_util::StreamExt;
 use futures_util::stream;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::Failure;
@@ -38,8 +40,11 @@ impl Ahead {
     }
 }
 
+/// The pieces of a body.
+type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
 /// Turns a body into a stream whose pieces come in time.
-pub(super) fn pieces(body: Body) -> impl Stream<Item = io::Result<Bytes>> + Send + Unpin {
+pub(super) fn pieces(body: Body) -> Pieces {
     let data = body.into_data_stream();
     let patient = stream::unfold(Some(data), |data| async move {
         let mut data = data?;
@@ -56,10 +61,37 @@ pub(super) fn pieces(body: Body) -> impl Stream<Item = io::Result<Bytes>> + Send
     Box::pin(patient)
 }
 
-/// Turns a body into one for a parser that may read ahead only so far.
-pub(super) fn watched(body: Body, ahead: &Ahead) -> Body {
-    let ahead = ahead.clone();
-    Body::from_stream(pieces(body).map(move |piece| piece.and_then(|piece| ahead.taken(piece.len()).map(|()| piece))))
+/// What a parser has left of a body.
+///
+/// A client that still sends when the connection is closed loses the answer, so what is refused early is read on for a
+/// while.
+pub(super) struct Rest(Arc<Mutex<Pieces>>);
+
+impl Rest {
+    /// Reads on to the end of the body, as far as [`limits::HTTP_REST_BYTES`] and [`limits::HTTP_REST`] go.
+    pub(super) async fn read(self) {
+        let reading = async {
+            let (mut pieces, mut bytes) = (self.0.lock().await, 0);
+            while let Some(Ok(piece)) = pieces.next().await
+                && bytes < limits::HTTP_REST_BYTES
+            {
+                bytes += piece.len();
+            }
+        };
+        // What is left after that is lost to a client that does not listen while it sends.
+        let _ = timeout(limits::HTTP_REST, reading).await;
+    }
+}
+
+/// Turns a body into one for a parser that may read ahead only so far, and what the parser leaves of it.
+pub(super) fn watched(body: Body, ahead: &Ahead) -> (Body, Rest) {
+    let (ahead, pieces) = (ahead.clone(), Arc::new(Mutex::new(pieces(body))));
+    let taken = stream::unfold(Arc::clone(&pieces), |pieces| async move {
+        let next = pieces.lock().await.next().await;
+        next.map(|piece| (piece, pieces))
+    });
+    let body = taken.map(move |piece| piece.and_then(|piece| ahead.taken(piece.len()).map(|()| piece)));
+    (Body::from_stream(body), Rest(pieces))
 }
 
 /// Reads a whole small body.

@@ -31,7 +31,16 @@ use crate::task::now_ms;
 /// `POST /ingest`: a form with one `file` and the metadata before or behind it.
 pub(super) async fn form(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Failure> {
     let ahead = Ahead::default();
-    let request = request.map(|body| body::watched(body, &ahead));
+    let (head, body) = request.into_parts();
+    let (body, rest) = body::watched(body, &ahead);
+    let taken = take_form(&api, Request::from_parts(head, body), &ahead).await;
+    if taken.is_err() {
+        rest.read().await;
+    }
+    taken
+}
+
+async fn take_form(api: &Api, request: Request, ahead: &Ahead) -> Result<Response, Failure> {
     // The rejection text names what is wrong with the header.
     let mut form =
         Multipart::from_request(request, &()).await.map_err(|rejection| Failure::bad_request(rejection.body_text()))?;
@@ -50,9 +59,9 @@ pub(super) async fn form(State(api): State<Arc<Api>>, request: Request) -> Resul
                 return Err(Failure::bad_request("the form has two parts named `file`; send one asset at a time"));
             }
             let file_name = field.file_name().map(str::to_owned).filter(|name| !name.is_empty());
-            file = Some((receive(&api, &mut field, &ahead).await?, file_name));
+            file = Some((receive(api, &mut field, ahead).await?, file_name));
         } else {
-            let text = form::text(&mut field, &ahead).await?;
+            let text = form::text(&mut field, ahead).await?;
             // A part of another name does not count.
             given.take(&name, &text);
         }
@@ -63,7 +72,7 @@ pub(super) async fn form(State(api): State<Arc<Api>>, request: Request) -> Resul
         given.take("human_file_name", name);
     }
     let mime_type = form::mime_type_of(given.file_name.as_deref());
-    store(&api, spooled, given, &mime_type).await
+    store(api, spooled, given, &mime_type).await
 }
 
 /// Writes the content of a form's file as it comes.
