@@ -58,7 +58,8 @@ pub(super) fn pieces(body: Body) -> Pieces {
             }
         }
     });
-    Box::pin(patient)
+    // Whoever reads the rest may find that there is none.
+    Box::pin(patient.fuse())
 }
 
 /// What a parser has left of a body.
