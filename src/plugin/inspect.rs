@@ -28,9 +28,9 @@ pub struct Inspection {
     pub wasi: bool,
 }
 
-/// What interfaces a component imports, by where they come from.
+/// Where an imported interface comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Imports {
+enum Imports {
     /// The contract of this host.
     Contract,
     /// WASI.
@@ -87,7 +87,7 @@ pub(super) fn of(component: &Component) -> Inspection {
 }
 
 /// Tells where an imported interface comes from.
-pub(super) fn source(import: &str) -> Imports {
+fn source(import: &str) -> Imports {
     let ours = ["types", "log", "content", "state", "clock"];
     if import.starts_with(wasi::PREFIX) {
         Imports::Wasi

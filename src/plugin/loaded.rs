@@ -18,6 +18,7 @@ use super::contract_0_1;
 use super::contract_0_1::Exports;
 use super::figures::Log;
 use super::inspect;
+use super::inspect::Inspection;
 use super::instance::About;
 use super::instance::Code;
 use super::instance::Instance;
@@ -154,6 +155,7 @@ pub enum Failure {
 /// A plugin that can be asked.
 pub struct Plugin {
     description: Description,
+    inspection: Inspection,
     points: Vec<Point>,
     sha256: [u8; 32],
     code: Code,
@@ -225,7 +227,7 @@ impl Plugin {
         };
         let places = Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from));
         let idle = Mutex::new(vec![instance]);
-        Ok(Self { description, points, sha256, code, about, idle, places })
+        Ok(Self { description, inspection, points, sha256, code, about, idle, places })
     }
 
     /// Tries the plugin on assets, without a trace in its state; it must not fail at most of them.
@@ -287,6 +289,12 @@ impl Plugin {
     #[must_use]
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// Returns what it exports and imports.
+    #[must_use]
+    pub fn inspection(&self) -> &Inspection {
+        &self.inspection
     }
 
     /// Returns the hooks it has.

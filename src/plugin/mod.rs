@@ -33,7 +33,7 @@ mod wasi;
 pub use breaker::BreakerState;
 pub use compiled::Cache;
 pub use figures::Figures;
-pub use inspect::{Imports, Inspection, inspect};
+pub use inspect::{Inspection, inspect};
 pub use loaded::{Description, Failure, LoadError, Plugin};
 pub use plugins::{Options, PluginStatus, Plugins, Samples, SettingsOf, StartError, UnknownPlugin};
 pub use settings::{Grant, Limits, OnFailure, Settings, Wasi};

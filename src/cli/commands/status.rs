@@ -28,6 +28,22 @@ struct Status {
     held: Amount,
     declined: Amount,
     refused: Amount,
+    #[serde(default)]
+    plugins: Vec<Plugin>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Plugin {
+    name: String,
+    state: String,
+    trouble: Option<String>,
+    breaker: Breaker,
+    last_failure: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Breaker {
+    state: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -116,6 +132,9 @@ fn show(printer: &Printer, status: &Status) -> anyhow::Result<()> {
     for note in status.notes.iter().chain(&store.notes) {
         printer.line(&format!("note: {note}"))?;
     }
+    for trouble in status.plugins.iter().filter_map(trouble) {
+        printer.line(&trouble)?;
+    }
     let [transfers, held] = [&status.transfers, &status.held].map(Amount::get);
     let [declined, refused] = [&status.declined, &status.refused].map(Amount::get);
     printer.line(&format!("{transfers} in transfer, {held} held, {declined} declined, {refused} refused"))?;
@@ -145,6 +164,15 @@ fn show(printer: &Printer, status: &Status) -> anyhow::Result<()> {
         ("ID", Align::Left),
     ];
     Ok(printer.table(&columns, &rows)?)
+}
+
+/// Says what is wrong with a plugin, if something is.
+fn trouble(plugin: &Plugin) -> Option<String> {
+    let Plugin { name, state, trouble, breaker, last_failure } = plugin;
+    let resting = || last_failure.as_ref().filter(|_| breaker.state != "closed");
+    let why = trouble.as_ref().or_else(resting)?;
+    let state = if breaker.state == "closed" { state } else { "failing" };
+    Some(format!("plugin {name} ({state}): {why}"))
 }
 
 fn library(library: &Library) -> Vec<String> {

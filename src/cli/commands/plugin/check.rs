@@ -20,10 +20,15 @@ impl Args {
     pub(super) async fn execute(self, context: &Context) -> anyhow::Result<()> {
         let (printer, file) = (context.printer(), &self.component.file);
         let settings = self.component.settings()?;
-        let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let inspection = plugin::inspect(&bytes).with_context(|| format!("{} is no plugin", file.display()))?;
         let grants = settings.grants.clone();
         let loaded = Plugin::load(file, &self.component.name(), settings, None).await;
+        let inspection = match &loaded {
+            Ok(plugin) => plugin.inspection().clone(),
+            Err(_) => {
+                let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+                plugin::inspect(&bytes).with_context(|| format!("{} is no plugin", file.display()))?
+            }
+        };
         let names = |points: &[Point]| points.iter().map(|point| name(*point)).collect::<Vec<_>>();
         let missing: Vec<&str> =
             inspection.wants.iter().filter(|grant| !grants.contains(grant)).map(|grant| grant.name()).collect();
