@@ -749,6 +749,31 @@ listen_addr: 127.0.0.1:{host}
     def version(cls, args): return ver([args.can_sync, "--version"])
 
 
+class CanSyncPlugins(CanSync):
+    """opts: those of can-sync"""
+    name = "can-sync-plugins"
+    note = CanSync.note + "; three plugins on each host, compiled before"
+    CHAIN = ("auto-tag", "keep-private", "normalise")
+
+    def prepare(self, units, want):
+        plugins = self.run / "plugins"       # beside the configurations, where both hosts look for them
+        plugins.mkdir()
+        for name in self.CHAIN:
+            shutil.copy(Path(__file__).parent.parent / "plugins" / "prebuilt" / f"{name}.wasm", plugins)
+        super().prepare(units, want)
+        # As on a host that has run before: else B compiles them on the clock.
+        shutil.copytree(self.run / "A" / "data" / "plugins" / "compiled", self.run / "B" / "data" / "plugins" / "compiled",
+                        dirs_exist_ok=True)
+
+    def check(self, side, want):
+        _, told = self.host["B"].ask("GET", "/plugins")
+        calls = {p["name"]: p["calls"] for p in json.loads(told)["data"]["plugins"]}
+        if sorted(calls) != sorted(self.CHAIN) or not all(calls.values()):
+            raise RuntimeError(f"B has not asked its plugins: {calls}")
+        self.extra["plugin_calls_B"] = sum(calls.values())
+        return super().check(side, want)
+
+
 class Rsync(Peer):
     name, note = "rsync", "rsync -a over a loopback daemon, no encryption"
     install = "apt-get install rsync"
@@ -988,7 +1013,7 @@ class Syncthing(Peer):
     def version(cls, args): return ver(["syncthing", "--version"], r"v(\S+)")
 
 
-PEERS = {c.name: c for c in (CanSync, Rsync, RsyncFsync, Syncthing, Sendme)}
+PEERS = {c.name: c for c in (CanSync, CanSyncPlugins, Rsync, RsyncFsync, Syncthing, Sendme)}
 # Who takes part in what when nobody is named. One fsync for each of 10,000 files takes rsync most of a minute.
 DEFAULT = {"W1": ["can-sync", "rsync-fsync", "rsync", "syncthing"],
            "W2": ["can-sync", "rsync", "syncthing", "sendme"],
@@ -1004,7 +1029,7 @@ def run_chain(name, chain, args, rep, emit_to):
     src, man = dataset(args.lab, chain[0], args.scale)
     for s in "AB":
         (run / s).mkdir()
-        if (src / s).exists() and name != "can-sync":
+        if (src / s).exists() and not name.startswith("can-sync"):
             subprocess.run(["cp", "-a", f"{src / s}/.", run / s], check=True)
     subprocess.run(["sync", "-f", run])
     units = [("A", "fromA"), ("B", "fromB")] if chain[0] == "W1" else [("A", "tree")]

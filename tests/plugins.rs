@@ -43,6 +43,18 @@ fn the_prebuilt_plugins_answer_as_their_golden_files_say() {
 }
 
 #[test]
+fn a_component_of_every_released_contract_still_answers_as_it_did() {
+    let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contracts");
+    let mut versions = 0;
+    for entry in std::fs::read_dir(contracts).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir()) {
+        let version = entry.file_name().into_string().unwrap();
+        plays(&entry.path().join("example.wasm"), &format!("tests/contracts/{version}/golden.jsonl"));
+        versions += 1;
+    }
+    assert!(versions > 0, "they are not there");
+}
+
+#[test]
 fn the_plugins_built_from_source_answer_as_their_golden_files_say() {
     for name in ["keep-private", "redact", "auto-tag", "normalise"] {
         if let Some(component) = built(name) {

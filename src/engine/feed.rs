@@ -233,6 +233,8 @@ impl Feed {
             self.review_all(decider, receiver).await?;
         }
         if self.generation.replace(generation) != Some(generation) {
+            // What was answered for somebody a moment ago is among what is asked again.
+            self.shared.verdicts.flush().await;
             self.absent = VecDeque::from([Review::absent()]);
             for peer in self.shared.connected.iter().map(|entry| *entry.key()).collect::<Vec<_>>() {
                 let shared = Arc::clone(&self.shared);

@@ -66,22 +66,22 @@ pub(super) struct Judged {
     pub(super) standing: Standing,
     /// The plugin that stopped the asset, for people.
     pub(super) by: String,
-    /// Who was asked.
-    pub(super) chain: Option<Chain>,
+    /// Who was asked, and what they were shown.
+    pub(super) asked: Option<(Chain, VerdictKey)>,
 }
 
 impl Judged {
     /// Names those who were asked, as it is remembered beside what they decided.
     pub(super) fn decider(&self) -> String {
-        self.chain.map_or_else(|| NOBODY.to_owned(), |chain| chain.to_string())
+        self.asked.map_or_else(|| NOBODY.to_owned(), |(chain, _)| chain.to_string())
     }
 
-    fn of(brief: Brief, chain: Chain) -> Self {
+    fn of(brief: Brief, chain: Chain, key: VerdictKey) -> Self {
         let (verdict, by) = match brief {
             Brief::Pass => (Verdict::Pass, String::new()),
             Brief::Said(said) => (*said).clone(),
         };
-        Self { verdict, standing: Standing::Firm, by, chain: Some(chain) }
+        Self { verdict, standing: Standing::Firm, by, asked: Some((chain, key)) }
     }
 }
 
@@ -111,19 +111,20 @@ impl Shown<'_> {
 /// Asks about one version of one asset, unless a verdict about it stands.
 pub(super) async fn ask(shared: &Shared, question: Question<'_>) -> Judged {
     let Some(chain) = chain(shared, question.point) else {
-        return Judged { verdict: Verdict::Pass, standing: Standing::Firm, by: String::new(), chain: None };
+        return Judged { verdict: Verdict::Pass, standing: Standing::Firm, by: String::new(), asked: None };
     };
-    let key = key(shared, &question, &chain);
+    let key = key(&shared.library.name, &question, &chain);
     if !question.fresh
         && let Some(brief) = shared.verdicts.get(&key)
     {
-        return Judged::of(brief, chain);
+        return Judged::of(brief, chain, key);
     }
     let epoch = shared.verdicts.epoch();
     let asked = asked(shared, &question);
     let judgement = shared.hooks.ask(&asked).await;
     let by = judgement.stopped_by().unwrap_or_default().to_owned();
-    let judged = Judged { verdict: judgement.verdict.clone(), standing: judgement.standing, by, chain: Some(chain) };
+    let judged =
+        Judged { verdict: judgement.verdict.clone(), standing: judgement.standing, by, asked: Some((chain, key)) };
     // When the chain was replaced meanwhile, it is not clear who has answered.
     if self::chain(shared, question.point) == Some(chain) {
         let before = before(question.shown, &judgement.steps);
@@ -140,6 +141,15 @@ pub(super) async fn ask(shared: &Shared, question: Question<'_>) -> Judged {
         shared.verdicts.keep(kept, epoch).await;
     }
     judged
+}
+
+/// Has what was answered stand for the version that its own edit has made, too. Nobody is asked about that one then: an
+/// edit that is not the same when it is made twice would never come to rest.
+pub(super) async fn stands_for(shared: &Shared, judged: &Judged, question: Question<'_>) {
+    if let Some((chain, from)) = judged.asked.filter(|_| judged.standing == Standing::Firm) {
+        let to = key(&shared.library.name, &question, &chain);
+        shared.verdicts.extend(question.key.id, question.point, from, to).await;
+    }
 }
 
 /// Has what was written about assets read, before they are asked about.
@@ -159,16 +169,15 @@ fn chain(shared: &Shared, point: Point) -> Option<Chain> {
 }
 
 /// Names everything that is shown.
-fn key(shared: &Shared, question: &Question<'_>, chain: &Chain) -> VerdictKey {
+pub(super) fn key(library: &str, question: &Question<'_>, chain: &Chain) -> VerdictKey {
     let mut hasher = blake3::Hasher::new_derive_key("can-sync v1 verdict");
     hasher.update(&[question.point as u8]);
     hasher.update(chain.as_bytes());
     hasher.update(question.key.id.as_bytes());
     // Both are of the same length, so that nothing can slide from one part into the next.
     hasher.update(question.peer.as_ref().map_or(&[0; 32], |peer| peer.as_bytes()));
-    let library = shared.library.name.as_bytes();
     hasher.update(&(library.len() as u64).to_le_bytes());
-    hasher.update(library);
+    hasher.update(library.as_bytes());
     hasher.update(&question.shown.encode());
     VerdictKey(hasher.finalize().into())
 }

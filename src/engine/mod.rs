@@ -24,6 +24,8 @@ mod hub;
 mod judge;
 mod memory;
 mod peers;
+#[cfg(feature = "testing")]
+pub mod probe;
 mod push;
 mod review;
 mod serve;

@@ -135,6 +135,8 @@ async fn judge(shared: &Shared, record: &Record, before: Option<&Decided>, how: 
     let judged = judge::ask(shared, question).await;
     let stop = |decision, reason: &str| decided(record, document, &judged, decision, reason);
     let stopped = match &judged.verdict {
+        // What others have been shown stays until a plugin has really said otherwise. It is asked as soon as it can be.
+        _ if judged.standing == Standing::Absent && is_passed(shared, record) => None,
         Verdict::Drop(reason) => Some(stop(Decision::Drop, reason)),
         Verdict::Hold(reason) => Some(stop(Decision::Hold, reason)),
         Verdict::Pass | Verdict::Edit(_) => None,
@@ -158,10 +160,21 @@ async fn judge(shared: &Shared, record: &Record, before: Option<&Decided>, how: 
     {
         return Ok(Outcome::Passes(None));
     }
-    match judged.verdict {
-        Verdict::Edit(edits) => withhold(shared, record, edits).await,
-        _ => Ok(Outcome::Passes(Some(document.clone()))),
+    let Verdict::Edit(edits) = &judged.verdict else { return Ok(Outcome::Passes(Some(document.clone()))) };
+    let outcome = withhold(shared, record, edits).await?;
+    if let Outcome::Passes(Some(edited)) = &outcome
+        && edited != document
+    {
+        judge::stands_for(shared, &judged, Question { shown: Shown::Shared(edited), ..question }).await;
     }
+    Ok(outcome)
+}
+
+/// Tells whether this version of an asset is passed on already.
+fn is_passed(shared: &Shared, record: &Record) -> bool {
+    let key = record.key;
+    let version = Item::new(key.timestamp, key.id, &record.document.shared().digest());
+    shared.replica().passes(key.timestamp, &key.id) == Some(version)
 }
 
 fn decided(record: &Record, document: &Document, judged: &Judged, decision: Decision, reason: &str) -> Decided {
@@ -180,19 +193,16 @@ fn decided(record: &Record, document: &Document, judged: &Judged, decision: Deci
 }
 
 /// Applies a before-push edit to what was made here and was not shared yet.
-async fn withhold(shared: &Shared, record: &Record, edits: Changes) -> Result<Outcome, FeedError> {
-    let document = record.document.shared();
-    let version = Item::new(record.key.timestamp, record.key.id, &document.digest());
-    let passed = shared.replica().passes(record.key.timestamp, &record.key.id);
-    if passed == Some(version) {
+async fn withhold(shared: &Shared, record: &Record, edits: &Changes) -> Result<Outcome, FeedError> {
+    if is_passed(shared, record) {
         // Its values are with others already, under the stamps they have.
-        return Ok(Outcome::Passes(Some(document.clone())));
+        return Ok(Outcome::Passes(Some(record.document.shared().clone())));
     }
     let (host, here) = (shared.host, record.origin == Origin::Here);
     let ours = move |_: &str, field: &Field| field.stamp.host() == host || (field.stamp.is_zero() && here);
     let judged = record.document.clone();
     let mut withheld = judged.clone();
-    withheld.withhold(&edits, ours);
+    withheld.withhold(edits, ours);
     let edit = {
         let withheld = withheld.clone();
         Box::new(move |document: &mut LocalDocument| {

@@ -43,6 +43,13 @@ pub(super) enum Brief {
 #[derive(Debug)]
 pub(super) enum Order {
     Keep(Box<Kept>),
+    /// Let the answer to one question about an asset be the answer to another.
+    Extend {
+        asset: AssetId,
+        point: Point,
+        from: VerdictKey,
+        to: VerdictKey,
+    },
     /// Let nothing about assets stand any longer, and tell when that is durable.
     Retire(Vec<AssetId>, oneshot::Sender<Result<(), StateError>>),
     /// Tell when everything before is written.
@@ -97,6 +104,14 @@ impl Verdicts {
         let _ = self.orders.send(Order::Keep(Box::new(kept))).await;
     }
 
+    /// Has the answer to one question about an asset stand for another, too.
+    pub(super) async fn extend(&self, asset: AssetId, point: Point, from: VerdictKey, to: VerdictKey) {
+        // Without it in memory it was retired meanwhile, or never stood.
+        let Some(brief) = self.get(&from) else { return };
+        self.shard(&to).put(to, brief);
+        let _ = self.orders.send(Order::Extend { asset, point, from, to }).await;
+    }
+
     /// Lets nothing that was answered about assets stand any longer.
     pub(super) async fn retire(&self, assets: Vec<AssetId>) -> Result<(), StateError> {
         let (done, retired) = oneshot::channel();
@@ -147,15 +162,18 @@ impl Verdicts {
             return;
         }
         let verdict = &kept.answered.verdict;
+        let stops = matches!(verdict, Verdict::Drop(_) | Verdict::Hold(_));
+        let by = kept.answered.steps.last().filter(|_| stops).map_or("", |step| &step.plugin);
+        self.put(kept.key, verdict, by);
+    }
+
+    /// Puts a verdict into memory, and by whom it was where it stops the asset.
+    pub(super) fn put(&self, key: VerdictKey, verdict: &Verdict, by: &str) {
         let brief = match verdict {
             Verdict::Pass => Brief::Pass,
-            _ => {
-                let stops = matches!(verdict, Verdict::Drop(_) | Verdict::Hold(_));
-                let by = kept.answered.steps.last().filter(|_| stops).map(|step| step.plugin.clone());
-                Brief::Said(Arc::new((verdict.clone(), by.unwrap_or_default())))
-            }
+            _ => Brief::Said(Arc::new((verdict.clone(), by.to_owned()))),
         };
-        self.shard(&kept.key).put(kept.key, brief);
+        self.shard(&key).put(key, brief);
     }
 
     fn shard(&self, key: &VerdictKey) -> MutexGuard<'_, Shard> {
@@ -208,10 +226,17 @@ struct Writer {
 
 impl Writer {
     async fn carry_out(&mut self, orders: Vec<Order>) {
-        let mut kept = Vec::new();
+        let mut kept: Vec<Kept> = Vec::new();
         for order in orders {
             match order {
                 Order::Keep(one) => kept.push(*one),
+                Order::Extend { asset, point, from, to } => {
+                    if let Some(waiting) = kept.iter_mut().find(|kept| kept.asset == asset && kept.key == from) {
+                        waiting.key = to;
+                    } else if let Err(error) = self.shared.state.extend_verdict(asset, point, from, to).await {
+                        tracing::warn!(error = %causes(&error), "a verdict could not be kept");
+                    }
+                }
                 Order::Retire(assets, done) => {
                     self.write(std::mem::take(&mut kept)).await;
                     let _ = done.send(self.shared.state.retire_verdicts(assets).await);

@@ -57,7 +57,12 @@ impl Scripted {
 
     /// Replaces name and rule while a host runs, and lets answers stand.
     pub fn replace(&self, name: &str, rule: impl Fn(&Asked) -> Verdict + Send + Sync + 'static) {
-        *lock(&self.script) = Script { name: name.to_owned(), rule: Box::new(rule), standing: Standing::Firm };
+        self.replace_as(Standing::Firm, name, rule);
+    }
+
+    /// Replaces name and rule while a host runs, and says how long answers stand.
+    pub fn replace_as(&self, standing: Standing, name: &str, rule: impl Fn(&Asked) -> Verdict + Send + Sync + 'static) {
+        *lock(&self.script) = Script { name: name.to_owned(), rule: Box::new(rule), standing };
         self.generation.fetch_add(1, Ordering::SeqCst);
         lock(&self.wakers).drain(..).for_each(Waker::wake);
     }

@@ -58,6 +58,12 @@ pub(super) fn encode(message: Message) -> wire::Control {
     wire::Control { message: Some(message) }
 }
 
+/// Returns a message as it travels.
+#[cfg(test)]
+pub(crate) fn message_bytes(message: &Message) -> Vec<u8> {
+    prost::Message::encode_to_vec(&encode(message.clone()))
+}
+
 pub(super) fn decode(control: wire::Control) -> Result<Message, CodecError> {
     Ok(match control.message.ok_or(CodecError::Unknown)? {
         Wire::Summary(summary) => Message::Summary {

@@ -17,6 +17,8 @@ mod tests;
 
 pub use bulk::{BulkServer, Head, Piece, Records, ServedLane, WantReader, WantWriter, Wants};
 pub use codec::CodecError;
+#[cfg(test)]
+pub(crate) use codec::message_bytes;
 pub use control::{Control, ControlReader, ControlWriter, Greeting, Line};
 pub use endpoint::{Accepted, BindError, DialError, Net, Options, Path, Purpose, Relay, host_id};
 pub use frame::FrameError;

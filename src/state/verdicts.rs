@@ -130,6 +130,28 @@ impl State {
             .await
     }
 
+    /// Lets an answer stand for another question than the one it was given to: the version that its own edit has made.
+    ///
+    /// # Errors
+    /// [`StateError`] when the database refuses.
+    pub async fn extend_verdict(
+        &self,
+        asset: AssetId,
+        point: Point,
+        from: VerdictKey,
+        to: VerdictKey,
+    ) -> Result<(), StateError> {
+        let library = Arc::clone(&self.library);
+        self.database
+            .write(move |connection| {
+                let sql = "UPDATE verdict SET key = ?1 WHERE library = ?2 AND asset = ?3 AND point = ?4 AND key = ?5";
+                let place = (to.0, &library, asset.as_bytes(), number(point), from.0);
+                connection.prepare_cached(sql)?.execute(place)?;
+                Ok(())
+            })
+            .await
+    }
+
     /// Lets no answer about some assets stand any longer. They can still be seen until others take their place.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod clock;
 mod host;
 mod liar;
+mod listener;
 mod member;
 mod mirror;
 mod plugins;

@@ -304,6 +304,34 @@ async fn who_was_absent_is_asked_again_and_who_failed_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_shared_stays_while_a_plugin_is_absent_and_goes_when_it_says_so() {
+    let hooks = Arc::new(Scripted::new("open", pass));
+    let (a, b) = (Host::start_with_hooks(157, hooks.clone()).await, Host::start(158).await);
+    let old = a.ingest(100, "secret").await;
+    b.engine.connect(a.ticket()).await;
+    b.has(&old).await;
+    in_sync(&[(&a, &b)]).await;
+    // Another plugin joins while one is away: what it would have said of the new one is not known.
+    hooks.replace_as(Standing::Absent, "two", |_| Verdict::Hold("not there".into()));
+    let new = a.ingest(101, "secret").await;
+    stopped(&a, 1, 0).await;
+    let reviewed = within(async {
+        while hooks.asked().iter().filter(|asked| asked.key.id == old).count() < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    reviewed.await;
+    assert_eq!(a.engine.held(None, 10).await.unwrap()[0].key.id, new);
+    assert_eq!(a.engine.status().await.unwrap().library.summary.count, 1);
+    assert_eq!(b.ask_for(&a, old).await, Head::Content(old, 0));
+    // It is there again, under the same name: both are asked about, and both are its to keep back.
+    hooks.replace("two", holds(Point::BeforePush, "secret"));
+    stopped(&a, 2, 0).await;
+    assert_eq!(b.ask_for(&a, old).await, Head::NotHere(old));
+    in_sync(&[(&a, &b)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_from_a_peer_is_tagged_by_a_plugin_that_came_later_and_never_removed() {
     let hooks = Arc::new(Scripted::new("nothing", pass));
     let (a, b) = (Host::start(161).await, Host::start_with_hooks(162, hooks.clone()).await);
@@ -385,6 +413,37 @@ async fn an_asset_is_explained_with_every_step_and_what_it_changed() {
     assert!(!explained.passes);
     assert_eq!((explained.decisions[0].by.as_str(), explained.peers[0].version), ("editor", None));
     assert!(matches!(b.engine.explain(AssetId::from_bytes([1; 32])).await, Err(ExplainError::Unknown(_))));
+}
+
+/// An edit that would be another one if it were made again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_before_a_push_is_made_once_and_explained_with_what_it_replaced() {
+    let hooks = Arc::new(Scripted::new("prefix", |asked: &Asked| match (asked.point, &asked.metadata.path) {
+        (Point::BeforePush, Some(path)) => Verdict::Edit(Changes::new().set(names::PATH, format!("a/{path}"))),
+        _ => Verdict::Pass,
+    }));
+    let (a, b) = (Host::start_with_hooks(185, hooks.clone()).await, Host::start(186).await);
+    let id = a.ingest(100, "file").await;
+    b.engine.connect(a.ticket()).await;
+    b.has(&id).await;
+    in_sync(&[(&a, &b)]).await;
+    let a = a.stop().await;
+    a.lose_position().await;
+    let a = a.again().await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    asked(&hooks, Point::BeforePush, 1).await;
+    assert_eq!(b.metadata(&id).await.path.as_deref(), Some("a/some/where"));
+    assert_eq!(a.metadata(&id).await.path.as_deref(), Some("some/where"), "here it is seen as it was");
+    let explained = a.engine.explain(id).await.unwrap();
+    let [verdict] = &explained.verdicts[..] else { panic!("{:?}", explained.verdicts) };
+    let path = |before: &str, after: &str| Difference {
+        field: "path".to_owned(),
+        before: Some(before.to_owned()),
+        after: Some(after.to_owned()),
+    };
+    assert_eq!(verdict.steps[0].changed, [path("some/where", "a/some/where")]);
+    assert_eq!(explained.stored.unwrap().local, [path("a/some/where", "some/where")]);
 }
 
 /// A review that is under way when new assets come, and a host that stops in the middle of it.

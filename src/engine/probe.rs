@@ -1,0 +1,55 @@
+//! What benches measure of the inside of the engine.
+
+use tokio::sync::mpsc;
+
+use super::judge;
+use super::judge::Question;
+use super::judge::Shown;
+use super::judge::Source;
+use super::verdicts::Verdicts;
+use crate::asset::AssetKey;
+use crate::asset::Document;
+use crate::hook::Chain;
+use crate::hook::Occasion;
+use crate::hook::Point;
+use crate::hook::Verdict;
+
+/// The memory of verdicts, as a judge uses it before it asks anybody.
+#[derive(Debug)]
+pub struct VerdictMemory {
+    verdicts: Verdicts,
+    chain: Chain,
+}
+
+impl Default for VerdictMemory {
+    fn default() -> Self {
+        let (orders, _) = mpsc::channel(1);
+        Self { verdicts: Verdicts::new(orders), chain: Chain::from_bytes([7; 32]) }
+    }
+}
+
+impl VerdictMemory {
+    /// Keeps that a version of an asset passes.
+    pub fn keep(&self, key: AssetKey, document: &Document) {
+        self.verdicts.put(self.key(key, document), &Verdict::Pass, "");
+    }
+
+    /// Looks for a verdict about a version of an asset: names what would be shown, and looks that name up.
+    #[must_use]
+    pub fn has(&self, key: AssetKey, document: &Document) -> bool {
+        self.verdicts.get(&self.key(key, document)).is_some()
+    }
+
+    fn key(&self, key: AssetKey, document: &Document) -> crate::state::VerdictKey {
+        let question = Question {
+            point: Point::BeforePush,
+            key,
+            shown: Shown::Shared(document),
+            peer: None,
+            occasion: Occasion::Live,
+            content: Source::Nowhere,
+            fresh: false,
+        };
+        judge::key("mirror", &question, &self.chain)
+    }
+}
