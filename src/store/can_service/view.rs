@@ -253,24 +253,33 @@ pub(super) fn fitting(changes: &Changes, document: &LocalDocument) -> (Changes, 
             left_out.push(name.to_owned());
         }
     }
-    loop {
-        let changes: Changes = fits.clone().into_iter().collect();
+    // What goes first when the whole is too large; none of it may be needed.
+    let (tags, others): (Vec<&String>, Vec<&String>) = fits
+        .iter()
+        .rev()
+        .filter(|(_, value)| **value != Value::Absent)
+        .map(|(name, _)| name)
+        .partition(|name| name.starts_with(names::TAG_PREFIX));
+    let (description, others): (Vec<&String>, Vec<&String>) =
+        others.into_iter().partition(|name| *name == names::DESCRIPTION);
+    let going: Vec<&String> = [description, tags, others].concat();
+    let without = |count: usize| -> Changes {
+        let gone: BTreeSet<&String> = going[..count].iter().copied().collect();
+        fits.iter()
+            .filter(|(name, _)| !gone.contains(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    };
+    let is_too_large = |count: &usize| {
         let mut tried = document.clone();
         // Any stamp will do: it is of one size.
-        tried.change(&changes, 1, crate::asset::HostId::from_bytes([0; 32]));
-        if validate_document(tried.shared()).is_ok() {
-            return (changes, left_out);
-        }
-        let grows = |name: &String| fits[name] != Value::Absent;
-        let description = Some(names::DESCRIPTION.to_owned()).filter(|name| fits.contains_key(name) && grows(name));
-        let last = |of: &str| fits.keys().rev().find(|name| grows(name) && name.starts_with(of)).cloned();
-        let Some(name) = description.or_else(|| last(names::TAG_PREFIX)).or_else(|| last("")) else {
-            // The document was too large before.
-            return (changes, left_out);
-        };
-        fits.remove(&name);
-        left_out.push(name);
-    }
+        tried.change(&without(*count), 1, crate::asset::HostId::from_bytes([0; 32]));
+        validate_document(tried.shared()).is_err()
+    };
+    // Where nothing helps, the document was too large before.
+    let count = (0..going.len()).collect::<Vec<_>>().partition_point(is_too_large);
+    left_out.extend(going[..count].iter().map(|name| (*name).clone()));
+    (without(count), left_out)
 }
 
 #[cfg(test)]
