@@ -10,6 +10,7 @@ mod host_key;
 mod keys;
 pub mod members;
 mod one_time;
+pub mod pairing;
 mod phrase;
 mod proof;
 mod secret;
