@@ -35,9 +35,9 @@
 //! With its old key it can sign as if it did not know of its removal. By rule 3 it accepts nobody, makes nobody admin
 //! and no secret, however many statements it signs. Its removals hold (rule 2), since nobody can tell them from those
 //! it made in time. That is the side to err on: they lock out too many and let in nobody, and it could have removed the
-//! same hosts before it was caught. It needs a member to carry them: those who know of its removal do not talk to it,
-//! and a host that only learns it from the answer "moved on" must take the history it is given before it passes on what
-//! it had from others. Who was removed by a thief pairs again under a new id.
+//! same hosts before it was caught. They reach a library only through a member that has not heard of its removal yet,
+//! since all others refuse it; so such a member is told of the history first, whatever else it is there for. Whoever a
+//! thief removed pairs again under a new id.
 //!
 //! # Two admins that remove each other
 //!

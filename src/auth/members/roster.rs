@@ -194,6 +194,7 @@ impl Roster {
     }
 
     /// Goes through all statements, the birth first, each behind those it builds on: to be kept, and to be sent.
+    #[must_use]
     pub fn statements(&self) -> impl ExactSizeIterator<Item = &Statement> {
         self.history.statements()
     }

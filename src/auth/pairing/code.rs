@@ -124,17 +124,17 @@ impl FromStr for PairingCode {
 impl MeetingPlace {
     /// Returns the name of the place for the local network: sixteen hex characters.
     #[must_use]
-    pub fn label(&self) -> String {
+    pub fn label(self) -> String {
         HEXLOWER.encode(&blake3::derive_key("can-sync v1 meeting place label", self.word())[..8])
     }
 
     /// Returns the Ed25519 seed of the place's rendezvous slot. Anyone can write there; what is found is only a hint.
     #[must_use]
-    pub fn slot_seed(&self) -> [u8; 32] {
+    pub fn slot_seed(self) -> [u8; 32] {
         blake3::derive_key("can-sync v1 meeting place slot", self.word())
     }
 
-    fn word(&self) -> &'static [u8] {
+    fn word(self) -> &'static [u8] {
         word(self.0).as_bytes()
     }
 }
