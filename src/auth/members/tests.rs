@@ -338,6 +338,22 @@ fn the_last_admin_is_not_removed_and_others_do_not_sign() {
 }
 
 #[test]
+fn a_member_that_is_no_admin_and_an_admin_that_leaves_out_why_it_is_one_change_nothing() {
+    let mut roster = with_admins();
+    let latest = [roster.statements().last().unwrap().id()];
+    let birth = [roster.birth().id()];
+    let before = said(&roster);
+    let rekey = Action::Rekey { epoch: 1, secret: SecretHash::of(&secret(9)) };
+    for action in [remove(1), accept(9, true), accept(4, true), Action::Listed, rekey] {
+        let by_member = made_up(&roster, 4, action, &latest);
+        let by_admin_of_later = made_up(&roster, 2, action, &birth);
+        let merged = roster.merge([by_member, by_admin_of_later]);
+        assert_eq!((merged.void, merged.added), (2, 0), "{action:?}");
+    }
+    assert_eq!(said(&roster), before);
+}
+
+#[test]
 fn an_epoch_is_never_skipped() {
     let mut roster = with_admins();
     let latest = [roster.statements().last().unwrap().id()];
