@@ -1,15 +1,21 @@
-//! Secrets and membership: from a phrase to a key, from a key to the proof that a connection belongs to a member.
+//! Secrets and membership: from a phrase to a key, from a key to the proof that a connection belongs to a member, and
+//! from signed statements to who is a member at all.
 //!
 //! Pure: random bytes come in as arguments, and whoever stretches a phrase does so on a blocking thread. Nothing here
 //! knows a file, a socket or a peer's address; what a library is called comes in as text.
 //!
-//! Called by `net` (the proof), `node` (the secret's life) and `config` (the phrase).
+//! Called by `net` (the proof, pairing), `node` (the secret's life), `state` (the statements) and `config` (the phrase).
 
+mod host_key;
 mod keys;
+pub mod members;
+mod one_time;
+pub mod pairing;
 mod phrase;
 mod proof;
 mod secret;
 
+pub use host_key::HostKey;
 pub use keys::{EnvelopeKey, Keys, ProofKey, RendezvousKey, TopicKey};
 pub use phrase::{ENTROPY_BYTES, Phrase, PhraseError, WeakPhrase};
 pub use proof::{Proof, Role};

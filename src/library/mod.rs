@@ -1,11 +1,13 @@
-//! Libraries: what is replicated between which members, and the ticket by which a member is found.
+//! Libraries: what is replicated between which members in which direction, and the ticket by which a member is found.
 //!
 //! Pure. A ticket is an address and never a secret; nothing here knows secrets (that is `auth`) or connections.
 //!
 //! Called by `sync`, `net`, `engine`, `node` and the faces.
 
 mod definition;
+mod role;
 mod ticket;
 
 pub use definition::{Filter, Library, MIRROR};
+pub use role::{ParseRoleError, Role, Traffic};
 pub use ticket::{ParseTicketError, Ticket};

@@ -5,9 +5,10 @@
 //! protobuf nor a store. The engine runs it against the world, the simulator (`sim`) against thousands of
 //! seeded networks, and both run this very type.
 //!
-//! Start with [`Input`] and [`Output`], then `session` (the protocol with one peer) and `transfer` (which content
+//! [`Brake`] beside it counts who trashes how much. Start with [`Input`] and [`Output`], then `session` (the protocol with one peer) and `transfer` (which content
 //! from whom).
 
+mod brake;
 mod input;
 mod message;
 mod output;
@@ -21,6 +22,7 @@ mod version;
 #[cfg(test)]
 mod sim;
 
+pub use brake::{Brake, BrakeLimits, Culprit, Trashing};
 pub use input::{Decision, Fetched, Input, Kept};
 pub use message::{Answer, Message, Offer};
 pub use output::Output;
