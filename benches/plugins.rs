@@ -155,7 +155,7 @@ async fn idle_memory() {
     // Twice, so that the first has compiled it and paid for what all of them share.
     for copies in [0..1, 1..COPIES + 1] {
         copies.for_each(copy);
-        let group = Group::new("plugins", Arc::new(|task, why| panic!("{task}: {why}")));
+        let group = Group::new("plugins", Arc::new(|_, task, why| panic!("{task}: {why}")));
         let plugins = start(folder.path(), &group).await;
         for n in 0..4 {
             plugins.ask(&asked(n)).await;
@@ -179,7 +179,7 @@ async fn swap_under_load() {
         std::fs::rename(folder.path().join("next"), &place).unwrap();
     };
     drop_in(0);
-    let group = Group::new("plugins", Arc::new(|task, why| panic!("{task}: {why}")));
+    let group = Group::new("plugins", Arc::new(|_, task, why| panic!("{task}: {why}")));
     let plugins = start(folder.path(), &group).await;
     let (stop, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let mut asking = tokio::task::JoinSet::new();
