@@ -188,3 +188,34 @@ async fn misbehave(manner: Manner) -> Option<Response> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pkarr::Keypair;
+    use pkarr::Timestamp;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_takes_signed_packets_only_and_the_newer_of_two() {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let relay = LoopbackRelay::start().await.unwrap();
+        let keypair = Keypair::from_secret_key(&[1; 32]);
+        let url = format!("{}/{}", relay.url(), keypair.public_key().to_z32());
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let put = |payload: Bytes| async { http.put(&url).body(payload).send().await.unwrap().status().as_u16() };
+        let packet = |at| SignedPacket::builder().timestamp(Timestamp::from(at)).sign(&keypair).unwrap();
+        assert_eq!(http.get(&url).send().await.unwrap().status().as_u16(), 404);
+        let mut forged = packet(7).to_relay_payload().to_vec();
+        forged[0] ^= 1;
+        assert_eq!(put(forged.into()).await, 400);
+        assert_eq!(put(Bytes::from(vec![0; 2000])).await, 413);
+        assert_eq!(put(packet(7).to_relay_payload()).await, 204);
+        assert_eq!(put(packet(6).to_relay_payload()).await, 409);
+        assert_eq!(put(packet(8).to_relay_payload()).await, 204);
+        assert_eq!(http.get(&url).send().await.unwrap().bytes().await.unwrap(), packet(8).to_relay_payload());
+        assert_eq!(relay.asked(), (2, 4));
+        relay.stop().await;
+        assert!(http.get(&url).send().await.is_err());
+    }
+}

@@ -222,6 +222,19 @@ async fn lost_writes_are_written_again() {
 }
 
 #[tokio::test]
+async fn a_slot_is_not_empty_because_one_of_two_relays_says_so() {
+    let (well, bad) = (LoopbackRelay::start().await.unwrap(), LoopbackRelay::start().await.unwrap());
+    bad.behave(Manner::Refuses(500, 0));
+    let home = |number: u8| usize::from(blake3::hash(&[number; 32]).as_bytes()[0]) % SLOTS;
+    let number = (1..).find(|number| home(*number) > 0).unwrap();
+    let host = start(number, Options { pauses: (LONG, LONG), ..options(&[&well, &bad]) });
+    until(|| !well.packets().is_empty()).await;
+    let key = keypair(&meeting(), home(number)).public_key().to_z32();
+    assert!(well.packets().contains_key(&key), "it took one that may be somebody's");
+    host.group.shut_down().await;
+}
+
+#[tokio::test]
 async fn spoiled_slots_are_given_up_and_the_others_serve() {
     let relay = LoopbackRelay::start().await.unwrap();
     let now_us = now_ms() * 1000;
