@@ -29,6 +29,7 @@ use tokio::time::Instant;
 use self::record::Member;
 use self::record::Place;
 use self::record::Record;
+use self::relay::Call;
 use self::relay::Fetched;
 use self::relay::Relay;
 use self::relay::RelayError;
@@ -180,7 +181,7 @@ impl Rendezvous {
         match relay.get(&self.keys[0]).await {
             Ok(fetched) => slots[0] = Some(fetched),
             Err(error) => {
-                relay.went(Some(&error));
+                relay.went(Call::Read, Some(&error));
                 return slots;
             }
         }
@@ -192,7 +193,7 @@ impl Rendezvous {
                 Err(error) => failure = Some(error),
             }
         }
-        relay.went(failure.as_ref());
+        relay.went(Call::Read, failure.as_ref());
         slots
     }
 
@@ -236,7 +237,7 @@ impl Rendezvous {
         let due = self.relays.iter().filter(|relay| relay.is_due());
         let stored = due.map(async |relay| {
             let stored = relay.put(&packet).await;
-            relay.went(stored.as_ref().err());
+            relay.went(Call::Write, stored.as_ref().err());
             stored.is_ok_and(|stored| stored == Stored::Outdated)
         });
         join_all(stored).await.contains(&true)

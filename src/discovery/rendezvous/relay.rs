@@ -81,13 +81,25 @@ struct State {
     backoff: Backoff,
     longest: Duration,
     not_before: Option<Instant>,
-    condition: Condition,
+    asked: bool,
+    /// Why the last reads and the last write failed.
+    trouble: [Option<String>; 2],
+}
+
+/// What a relay was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    /// The slots.
+    Read,
+    /// To keep a record.
+    Write,
 }
 
 impl Relay {
     pub(super) fn new(url: &str, http: Client, call_time: Duration, (first, longest): (Duration, Duration)) -> Self {
         let backoff = Backoff::new(first, longest);
-        let state = Mutex::new(State { backoff, longest, not_before: None, condition: Condition::Starting });
+        let state = State { backoff, longest, not_before: None, asked: false, trouble: [None, None] };
+        let state = Mutex::new(state);
         Self { url: url.trim_end_matches('/').to_owned(), http, call_time, state }
     }
 
@@ -96,7 +108,10 @@ impl Relay {
     }
 
     pub(super) fn condition(&self) -> Condition {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).condition.clone()
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble = state.trouble.iter().flatten().next();
+        let well = if state.asked { Condition::Well } else { Condition::Starting };
+        trouble.map_or(well, |trouble| Condition::Ailing(trouble.clone()))
     }
 
     /// Tells whether the relay may be called now: its last failure is long enough ago.
@@ -105,23 +120,24 @@ impl Relay {
         state.not_before.is_none_or(|not_before| not_before <= Instant::now())
     }
 
-    /// Remembers how one round of calls went, and pauses after a failure.
-    pub(super) fn went(&self, failure: Option<&RelayError>) {
+    /// Remembers how calls of one kind went, and pauses after a failure. Only what has failed can show that it works
+    /// again.
+    pub(super) fn went(&self, call: Call, failure: Option<&RelayError>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(error) = failure else {
+        state.asked = true;
+        state.trouble[call as usize] = failure.map(ToString::to_string);
+        if let Some(error) = failure {
+            let demanded = match error {
+                RelayError::Busy(Some(demanded)) => *demanded,
+                _ => Duration::ZERO,
+            };
+            let pause = state.backoff.pause().max(demanded.min(state.longest));
+            state.not_before = Some(Instant::now() + pause);
+            tracing::debug!(relay = self.url, ?call, ?error, pause_ms = pause.as_millis(), "a pkarr relay failed");
+        } else if state.trouble == [None, None] {
             state.backoff.reset();
             state.not_before = None;
-            state.condition = Condition::Well;
-            return;
-        };
-        let demanded = match error {
-            RelayError::Busy(Some(demanded)) => *demanded,
-            _ => Duration::ZERO,
-        };
-        let pause = state.backoff.pause().max(demanded.min(state.longest));
-        state.not_before = Some(Instant::now() + pause);
-        tracing::debug!(relay = self.url, ?error, pause_ms = pause.as_millis(), "a pkarr relay failed");
-        state.condition = Condition::Ailing(error.to_string());
+        }
     }
 
     /// Reads a slot, past all caches on the way.
