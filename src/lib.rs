@@ -4,7 +4,7 @@
 //!  6  FACES    cli  config  http         people and programs touch these
 //!  5  NODE     node                      builds everything, stops everything, in one readable order
 //!  4  ENGINE   engine                    drives replication between store, peers and plugins
-//!  3  PORTS    store  state  net         each talks to one outside thing
+//!  3  PORTS    store  state  net  discovery  plugin   each talks to one outside thing
 //!  2  RULES    sync  library  auth  hook pure: no runtime, no files, no sockets, no clock
 //!  1  WORDS    asset  limits  event  proto  task  telemetry  database
 //! ```
@@ -16,6 +16,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod database;
+pub mod discovery;
 pub mod engine;
 pub mod event;
 pub mod hook;

@@ -408,6 +408,9 @@ pub const TICKET_ADDRESSES: usize = 32;
 /// Longest relay address in a ticket, in bytes. A longer one is refused.
 pub const TICKET_RELAY_BYTES: usize = 255;
 
+mod discovery;
+pub use discovery::*;
+
 // ── faces ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Largest configuration file in bytes. A larger one is refused: it is some other file.

@@ -1,6 +1,6 @@
 //! The generated wire types, one inner module per protobuf package and version.
 //!
-//! They are used at the edge only (`net`, `store::can_service`, `http`) and turned into words of `asset` and `sync` there.
+//! They are used at the edge only (`net`, `discovery`, `store::can_service`, `http`) and turned into plain words there.
 
 #![allow(missing_docs, clippy::pedantic, unreachable_pub, reason = "the code is generated")]
 
@@ -9,6 +9,14 @@ pub mod peer {
     /// Version 1.
     pub mod v1 {
         include!(concat!(env!("OUT_DIR"), "/cansync.peer.v1.rs"));
+    }
+}
+
+/// What members leave at rendezvous slots.
+pub mod rendezvous {
+    /// Version 1.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/cansync.rendezvous.v1.rs"));
     }
 }
 

@@ -4,8 +4,10 @@
 //! Pure: random bytes come in as arguments, and whoever stretches a phrase does so on a blocking thread. Nothing here
 //! knows a file, a socket or a peer's address; what a library is called comes in as text.
 //!
-//! Called by `net` (the proof, pairing), `node` (the secret's life), `state` (the statements) and `config` (the phrase).
+//! Called by `net` (the proof, pairing), `discovery` (slots and envelopes), `node` (the secret's life), `state` (the
+//! statements) and `config` (the phrase).
 
+mod envelope;
 mod host_key;
 mod keys;
 pub mod members;
@@ -15,6 +17,7 @@ mod phrase;
 mod proof;
 mod secret;
 
+pub use envelope::{ENVELOPE_NONCE_BYTES, ENVELOPE_OVERHEAD_BYTES, OpenEnvelopeError};
 pub use host_key::HostKey;
 pub use keys::{EnvelopeKey, Keys, ProofKey, RendezvousKey, TopicKey};
 pub use phrase::{ENTROPY_BYTES, Phrase, PhraseError, WeakPhrase};

@@ -84,7 +84,9 @@ impl ParseTicketError {
 }
 
 impl Ticket {
-    fn encode(&self) -> Vec<u8> {
+    /// Returns the encoding without the text around it.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
         let relay = self.relay.as_deref().unwrap_or_default();
         // What is too long for the encoding was never accepted; what a caller put in by hand is left out.
         let relay = if relay.len() <= limits::TICKET_RELAY_BYTES { relay } else { "" };
@@ -112,7 +114,11 @@ impl Ticket {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, ParseTicketError> {
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    /// [`ParseTicketError`] when the bytes are no ticket.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ParseTicketError> {
         match bytes.first() {
             Some(&VERSION) => {}
             Some(_) => return Err(ParseTicketError::Version),
@@ -153,7 +159,7 @@ impl Ticket {
 
 impl fmt::Display for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{VERSION}{}", BASE32_NOPAD.encode(&self.encode()).to_ascii_lowercase())
+        write!(f, "{PREFIX}{VERSION}{}", BASE32_NOPAD.encode(&self.to_bytes()).to_ascii_lowercase())
     }
 }
 
@@ -190,7 +196,7 @@ impl FromStr for Ticket {
             data_encoding::DecodeKind::Length | data_encoding::DecodeKind::Trailing => ParseTicketError::Incomplete,
             _ => ParseTicketError::Character(PREFIX.len() + 2 + error.position),
         })?;
-        Self::decode(&bytes)
+        Self::from_bytes(&bytes)
     }
 }
 

@@ -19,10 +19,7 @@ impl Backoff {
 
     /// Returns the next pause: between three quarters and all of the present length.
     pub fn pause(&mut self) -> Duration {
-        let mut random = [0; 1];
-        // Without randomness the pause is its longest, which does no harm.
-        let share = if getrandom::fill(&mut random).is_ok() { u32::from(random[0]) } else { u32::from(u8::MAX) };
-        let pause = self.next * (768 + share) / 1024;
+        let pause = jittered(self.next);
         self.next = (self.next * 2).min(self.most);
         pause
     }
@@ -31,6 +28,15 @@ impl Backoff {
     pub fn reset(&mut self) {
         self.next = self.first;
     }
+}
+
+/// Returns between three quarters and all of a length, so that hosts do not act in step.
+#[must_use]
+pub fn jittered(length: Duration) -> Duration {
+    let mut random = [0; 1];
+    // Without randomness it is the longest, which does no harm.
+    let share = if getrandom::fill(&mut random).is_ok() { u32::from(random[0]) } else { u32::from(u8::MAX) };
+    length * (768 + share) / 1024
 }
 
 #[cfg(test)]

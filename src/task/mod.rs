@@ -7,6 +7,6 @@ mod backoff;
 mod clock;
 mod group;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, jittered};
 pub use clock::now_ms;
 pub use group::{Group, OnPanic};

@@ -1,0 +1,29 @@
+//! Discovery: learning where the other members of a library may be.
+//!
+//! Sources run side by side ([`Search`]); what they find is merged per host and handed on when it says something new. A
+//! find is a hint: it authorises nobody, it only causes a dial, and the proof of the secret decides. Nothing here dials,
+//! and nothing here remembers: what a host knows of peers comes in as arguments.
+//!
+//! - [`Known`]: the configuration, and where members were last;
+//! - [`Rendezvous`]: slots on pkarr relays whose keys are derived from the library's secret;
+//! - [`Mdns`]: the local network.
+//!
+//! Called by `node`, which plans the sources, and `engine`, which dials what they find.
+
+mod finds;
+mod known;
+mod mdns;
+mod rendezvous;
+mod search;
+mod source;
+
+#[cfg(any(test, feature = "testing"))]
+mod loopback_relay;
+
+pub use known::Known;
+#[cfg(any(test, feature = "testing"))]
+pub use loopback_relay::{LoopbackRelay, Manner};
+pub use mdns::Mdns;
+pub use rendezvous::{BeginError, Meeting, Options, Rendezvous};
+pub use search::{Planned, Search};
+pub use source::{Condition, Find, Finder, Health, Source, SourceError, Surroundings};
