@@ -59,15 +59,20 @@ struct Limits {
     calls_per_instance: Option<u64>,
 }
 
-/// Puts together how a plugin is set up: the configuration beats the sidecar, key by key.
+/// Puts together how a plugin is set up: the configuration beats the sidecar, key by key. `called` is what the file of the
+/// sidecar is called in an error.
 ///
 /// # Errors
 /// Says in words which key of which of the two is wrong.
-pub fn plugin_settings(configured: Option<&PluginEntry>, sidecar: Option<&str>) -> Result<plugin::Settings, String> {
+pub fn plugin_settings(
+    configured: Option<&PluginEntry>,
+    called: &str,
+    sidecar: Option<&str>,
+) -> Result<plugin::Settings, String> {
     let mut settings = plugin::Settings::default();
     if let Some(text) = sidecar.filter(|text| !text.trim().is_empty()) {
-        let entry: PluginEntry = serde_yaml::from_str(text).map_err(|error| format!("its sidecar: {error}"))?;
-        entry.apply(&mut settings).map_err(|reason| format!("its sidecar: {reason}"))?;
+        let entry: PluginEntry = serde_yaml::from_str(text).map_err(|error| format!("{called}: {error}"))?;
+        entry.apply(&mut settings).map_err(|reason| format!("{called}: {reason}"))?;
     }
     if let Some(entry) = configured {
         entry.apply(&mut settings)?;
@@ -177,7 +182,7 @@ mod tests {
             limits: {call_ms: 1, start_ms: 2, memory_mib: 3, table_elements: 4, instances: 5, stack_kib: 64,
                      answer_kib: 7, content_mib: 9, state_kib: 9, log_lines_per_sec: 10, component_mib: 11,
                      calls_per_instance: 12}";
-        let (settings, plain) = (plugin_settings(None, Some(text)).unwrap(), plugin::Settings::default());
+        let (settings, plain) = (plugin_settings(None, "x.yaml", Some(text)).unwrap(), plugin::Settings::default());
         assert!(!settings.enabled && settings.order == -3 && settings.grants.len() == 4);
         assert_eq!(settings.configuration.to_string(), r#"{"size":3,"tags":["private","secret"]}"#);
         assert_eq!(settings.sha256.unwrap()[31], 1);
@@ -194,10 +199,10 @@ mod tests {
     fn the_configuration_beats_the_sidecar_key_by_key() {
         let configured = entry("{order: 5, limits: {call_ms: 7}}").unwrap();
         let sidecar = "{order: 1, on_failure: pass, limits: {call_ms: 1, memory_mib: 8}}";
-        let settings = plugin_settings(Some(&configured), Some(sidecar)).unwrap();
+        let settings = plugin_settings(Some(&configured), "x.yaml", Some(sidecar)).unwrap();
         assert_eq!((settings.order, settings.on_failure), (5, plugin::OnFailure::Pass));
         assert_eq!((settings.limits.call.as_millis(), settings.limits.memory_bytes), (7, 8 << 20));
-        assert_eq!(plugin_settings(None, Some("  \n")).unwrap(), plugin::Settings::default());
+        assert_eq!(plugin_settings(None, "x.yaml", Some("  \n")).unwrap(), plugin::Settings::default());
     }
 
     #[test]
@@ -211,8 +216,8 @@ mod tests {
             ("sha256: abc", "64 hex characters"),
             ("[]", "invalid type: sequence"),
         ] {
-            let error = plugin_settings(None, Some(text)).unwrap_err();
-            assert!(error.starts_with("its sidecar: ") && error.contains(says), "{text}: {error}");
+            let error = plugin_settings(None, "x.yaml", Some(text)).unwrap_err();
+            assert!(error.starts_with("x.yaml: ") && error.contains(says), "{text}: {error}");
         }
     }
 }

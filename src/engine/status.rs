@@ -1,5 +1,6 @@
 //! How replication stands, for people and programs.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use super::review::ReviewStatus;
 use super::shared::Engine;
 use crate::asset::AssetKey;
 use crate::asset::HostId;
+use crate::state::DecisionCounts;
 use crate::state::StateError;
 use crate::sync::Summary;
 
@@ -21,6 +23,8 @@ pub struct Status {
     pub transfers: Vec<TransferStatus>,
     /// Assets that wait for a decision.
     pub held: u64,
+    /// The same by the plugin that they wait for.
+    pub held_by: BTreeMap<String, u64>,
     /// Assets that are kept back or declined.
     pub declined: u64,
     /// Connections without proof of membership since the start.
@@ -83,6 +87,14 @@ pub struct TransferStatus {
 }
 
 impl Engine {
+    /// Counts what waits, by the plugin that it waits for.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state cannot be read.
+    pub async fn held_by(&self) -> Result<BTreeMap<String, u64>, StateError> {
+        Ok(self.shared.state.count_decisions().await?.held_by)
+    }
+
     /// Looks at everything.
     ///
     /// # Errors
@@ -90,7 +102,7 @@ impl Engine {
     pub async fn status(&self) -> Result<Status, StateError> {
         let shared = &self.shared;
         let known = shared.state.peers().await?;
-        let (held, declined) = shared.state.count_decisions().await?;
+        let DecisionCounts { held, declined, held_by } = shared.state.count_decisions().await?;
         let mut peers = Vec::with_capacity(known.len());
         for peer in known {
             let connected = shared.connected.get(&peer.id).map(|connected| connected.value().clone());
@@ -130,6 +142,6 @@ impl Engine {
             TransferStatus { peer: transfer.peer, key: transfer.key, done: transfer.done.load(Ordering::Relaxed) }
         });
         let transfers = transfers.collect();
-        Ok(Status { library, peers, transfers, held, declined, refused: shared.net.refused() })
+        Ok(Status { library, peers, transfers, held, held_by, declined, refused: shared.net.refused() })
     }
 }

@@ -1,5 +1,7 @@
 //! What people decide about single assets, and what they are told of them.
 
+use std::collections::BTreeMap;
+
 use super::start::Node;
 use crate::asset::AssetId;
 use crate::engine::Decided;
@@ -24,6 +26,14 @@ impl Node {
     /// [`StateError`] when the state cannot be read.
     pub async fn declined(&self, after: Option<DecisionMark>, limit: usize) -> Result<Vec<Decided>, StateError> {
         self.engine.declined(after, limit).await
+    }
+
+    /// Counts what waits, by the plugin that it waits for.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state cannot be read.
+    pub async fn held_by(&self) -> Result<BTreeMap<String, u64>, StateError> {
+        self.engine.held_by().await
     }
 
     /// Lets a stopped version of an asset pass.

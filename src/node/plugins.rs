@@ -17,6 +17,7 @@ use crate::hook::Point;
 use crate::library::Library;
 use crate::limits;
 use crate::plugin;
+use crate::plugin::Asleep;
 use crate::plugin::PluginStatus;
 use crate::plugin::Plugins;
 use crate::plugin::Samples;
@@ -40,10 +41,18 @@ pub struct PluginOptions {
 
 /// What a host begins with.
 pub(super) struct Begun {
-    pub(super) plugins: Option<Plugins>,
+    pub(super) plugins: Present,
     pub(super) hooks: Arc<dyn Hooks>,
     /// Whether anything is exchanged.
     pub(super) exchange: bool,
+}
+
+/// The plugins of a host.
+pub(super) enum Present {
+    /// They are asked.
+    Loaded(Plugins),
+    /// None is loaded: the host runs in safe mode.
+    Asleep(Asleep),
 }
 
 /// Loads the plugins, or sees to it that nothing goes without them.
@@ -65,12 +74,13 @@ pub(super) async fn begin(
         look_every: limits::plugin::LOOK,
     };
     if safe_mode {
-        let exchange = !Plugins::are_there(&options).await?;
+        let asleep = Asleep::look(&options).await?;
+        let exchange = !asleep.are_there();
         tracing::warn!(exchange, "safe mode: no plugin is loaded");
-        return Ok(Begun { plugins: None, hooks: Arc::new(NoHooks), exchange });
+        return Ok(Begun { plugins: Present::Asleep(asleep), hooks: Arc::new(NoHooks), exchange });
     }
     let plugins = Plugins::start(options, group).await?;
-    Ok(Begun { hooks: Arc::new(plugins.clone()), plugins: Some(plugins), exchange: true })
+    Ok(Begun { hooks: Arc::new(plugins.clone()), plugins: Present::Loaded(plugins), exchange: true })
 }
 
 /// The latest assets of the store.
@@ -100,37 +110,45 @@ impl Samples for Latest {
 }
 
 impl Node {
-    /// Tells about every plugin; nothing in safe mode.
+    /// Tells about every plugin, in their order.
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginStatus> {
-        self.plugins.as_ref().map(Plugins::status).unwrap_or_default()
+        match &self.plugins {
+            Present::Loaded(plugins) => plugins.status(),
+            Present::Asleep(asleep) => asleep.status(),
+        }
     }
 
-    /// Switches a plugin off until it is switched on again.
+    /// Switches a plugin off until it is switched on again; in safe mode for the next start.
     ///
     /// # Errors
-    /// [`UnknownPlugin`] when there is none of this name, or none is loaded at all.
+    /// [`UnknownPlugin`] when there is none of this name.
     pub async fn disable_plugin(&self, name: &str) -> Result<(), UnknownPlugin> {
-        self.loaded()?.disable(name).await
+        match &self.plugins {
+            Present::Loaded(plugins) => plugins.disable(name).await,
+            Present::Asleep(asleep) => asleep.switch(name, false).await,
+        }
     }
 
-    /// Switches a plugin on again.
+    /// Switches a plugin on again; in safe mode for the next start.
     ///
     /// # Errors
     /// As [`disable_plugin`](Self::disable_plugin).
     pub async fn enable_plugin(&self, name: &str) -> Result<(), UnknownPlugin> {
-        self.loaded()?.enable(name).await
+        match &self.plugins {
+            Present::Loaded(plugins) => plugins.enable(name).await,
+            Present::Asleep(asleep) => asleep.switch(name, true).await,
+        }
     }
 
     /// Loads a plugin from its file again.
     ///
     /// # Errors
-    /// As [`disable_plugin`](Self::disable_plugin).
+    /// As [`disable_plugin`](Self::disable_plugin), and in safe mode.
     pub async fn reload_plugin(&self, name: &str) -> Result<(), UnknownPlugin> {
-        self.loaded()?.reload(name).await
-    }
-
-    fn loaded(&self) -> Result<&Plugins, UnknownPlugin> {
-        self.plugins.as_ref().ok_or(UnknownPlugin::SafeMode)
+        match &self.plugins {
+            Present::Loaded(plugins) => plugins.reload(name).await,
+            Present::Asleep(_) => Err(UnknownPlugin::SafeMode),
+        }
     }
 }

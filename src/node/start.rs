@@ -15,6 +15,7 @@ use super::data_folder::DataFolderError;
 use super::plugins;
 use super::plugins::Begun;
 use super::plugins::PluginOptions;
+use super::plugins::Present;
 use super::ticket_files;
 use crate::asset::HostId;
 use crate::auth::Keys;
@@ -31,7 +32,6 @@ use crate::net;
 use crate::net::Membership;
 use crate::net::Net;
 use crate::plugin;
-use crate::plugin::Plugins;
 use crate::state::State;
 use crate::store::Store;
 use crate::store::can_service;
@@ -124,7 +124,7 @@ pub struct Node {
     pub(super) state: State,
     pub(super) net: Net,
     pub(super) engine: Engine,
-    pub(super) plugins: Option<Plugins>,
+    pub(super) plugins: Present,
     pub(super) judging: Group,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) faces: Group,

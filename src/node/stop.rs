@@ -1,5 +1,6 @@
 //! The order of the end.
 
+use super::plugins::Present;
 use super::start::Node;
 use crate::limits;
 
@@ -13,6 +14,9 @@ impl Node {
             self.background.shut_down().await;
             self.engine.stop().await;
             self.judging.shut_down().await;
+            if let Present::Asleep(asleep) = &self.plugins {
+                asleep.close().await;
+            }
             self.state.close().await;
             self.store.close().await;
         };

@@ -7,6 +7,7 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 
 use super::sandbox::lock;
+use crate::hook::Point;
 use crate::hook::Verdict;
 use crate::limits;
 
@@ -15,6 +16,12 @@ use crate::limits;
 pub struct Figures {
     /// How often it was asked.
     pub calls: u64,
+    /// How often before a push.
+    pub before_push: u64,
+    /// How often before a pull.
+    pub before_pull: u64,
+    /// How often after receive.
+    pub after_receive: u64,
     /// Assets it let pass.
     pub passed: u64,
     /// Assets it dropped.
@@ -29,6 +36,8 @@ pub struct Figures {
     pub traps: u64,
     /// Calls that were ended at their deadline.
     pub timeouts: u64,
+    /// How long all calls took together.
+    pub took: Duration,
     /// Half of the calls took no longer than this, in microseconds.
     pub p50_us: f64,
     /// 95 of 100 calls took no longer than this, in microseconds.
@@ -53,9 +62,9 @@ impl Counter {
     }
 
     /// Counts a call that was answered.
-    pub(super) fn answered(&self, verdict: &Verdict, took: Duration) {
+    pub(super) fn answered(&self, point: Point, verdict: &Verdict, took: Duration) {
         let mut counted = lock(&self.0);
-        counted.time(took);
+        counted.call(point, took);
         let figures = &mut counted.figures;
         let kind = match verdict {
             Verdict::Pass => &mut figures.passed,
@@ -67,9 +76,9 @@ impl Counter {
     }
 
     /// Counts a call that failed.
-    pub(super) fn failed(&self, trapped: bool, late: bool, took: Duration) {
+    pub(super) fn failed(&self, point: Point, trapped: bool, late: bool, took: Duration) {
         let mut counted = lock(&self.0);
-        counted.time(took);
+        counted.call(point, took);
         counted.figures.failures += 1;
         counted.figures.traps += u64::from(trapped);
         counted.figures.timeouts += u64::from(late);
@@ -87,8 +96,15 @@ impl Counter {
 }
 
 impl Counted {
-    fn time(&mut self, took: Duration) {
-        self.figures.calls += 1;
+    fn call(&mut self, point: Point, took: Duration) {
+        let figures = &mut self.figures;
+        figures.calls += 1;
+        figures.took += took;
+        match point {
+            Point::BeforePush => figures.before_push += 1,
+            Point::BeforePull => figures.before_pull += 1,
+            Point::AfterReceive => figures.after_receive += 1,
+        }
         self.took.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
     }
 }
@@ -161,12 +177,14 @@ mod tests {
     fn calls_are_counted_by_what_became_of_them() {
         let counter = Counter::new();
         for _ in 0..98 {
-            counter.answered(&Verdict::Pass, Duration::from_micros(3));
+            counter.answered(Point::BeforePush, &Verdict::Pass, Duration::from_micros(3));
         }
-        counter.answered(&Verdict::Hold(String::new()), Duration::from_micros(3));
-        counter.failed(true, false, Duration::from_millis(100));
+        counter.answered(Point::AfterReceive, &Verdict::Hold(String::new()), Duration::from_micros(3));
+        counter.failed(Point::BeforePull, true, false, Duration::from_millis(100));
         let figures = counter.figures();
         assert_eq!((figures.calls, figures.passed, figures.held), (100, 98, 1));
+        assert_eq!((figures.before_push, figures.before_pull, figures.after_receive), (98, 1, 1));
+        assert_eq!(figures.took, Duration::from_micros(99 * 3 + 100_000));
         assert_eq!((figures.failures, figures.traps, figures.timeouts), (1, 1, 0));
         assert!((2.9..3.1).contains(&figures.p50_us), "{figures:?}");
         assert!((2.9..3.1).contains(&figures.p99_us), "{figures:?}");

@@ -276,17 +276,10 @@ impl Keeper {
             return Err(UnknownPlugin::Unknown(name.to_owned()));
         }
         if let What::Enable(enabled) = what {
-            let before = self.remembered.get(name).cloned();
-            let (digest, points) = before.map_or((None, Vec::new()), |before| (before.digest, before.points));
-            if enabled && digest.is_none() {
-                // It was never active, so nothing is missed without it.
-                self.known.forget(name).await?;
-                self.remembered.remove(name);
-            } else {
-                let remembered = Remembered { digest, points, enabled };
-                self.known.remember(name, remembered.clone()).await?;
-                self.remembered.insert(name.to_owned(), remembered);
-            }
+            match self.known.switch(name, self.remembered.get(name).cloned(), enabled).await? {
+                Some(remembered) => self.remembered.insert(name.to_owned(), remembered),
+                None => self.remembered.remove(name),
+            };
             lock(&self.plugins.0.switched_off).remove(name);
         }
         if what == What::Enable(false) {

@@ -75,6 +75,24 @@ impl Known {
             .await
     }
 
+    /// Remembers that a person has switched a plugin on or off; returns what is remembered of it now.
+    pub(super) async fn switch(
+        &self,
+        name: &str,
+        before: Option<Remembered>,
+        enabled: bool,
+    ) -> Result<Option<Remembered>, DatabaseError> {
+        let (digest, points) = before.map_or((None, Vec::new()), |before| (before.digest, before.points));
+        if enabled && digest.is_none() {
+            // It was never active, so nothing is missed without it.
+            self.forget(name).await?;
+            return Ok(None);
+        }
+        let remembered = Remembered { digest, points, enabled };
+        self.remember(name, remembered.clone()).await?;
+        Ok(Some(remembered))
+    }
+
     /// Forgets that a plugin was active. Its state is kept, in case it comes back.
     pub(super) async fn forget(&self, name: &str) -> Result<(), DatabaseError> {
         let name = name.to_owned();

@@ -87,7 +87,7 @@ impl Member {
         let gate = std::mem::replace(&mut call.gate, Gate::Through);
         match answer {
             Ok(verdict) => {
-                self.counter.answered(&verdict, took);
+                self.counter.answered(asked.point, &verdict, took);
                 let recovered = gate == Gate::Trial && lock(&self.breaker).succeeded(gate) == Turn::Closed;
                 if recovered {
                     tracing::info!(plugin = %self.name, "plugin has recovered");
@@ -97,7 +97,7 @@ impl Member {
             }
             Err(failure) => {
                 let trapped = matches!(failure, Failure::Trap(_) | Failure::Broken(_));
-                self.counter.failed(trapped, matches!(failure, Failure::Deadline(_)), took);
+                self.counter.failed(asked.point, trapped, matches!(failure, Failure::Deadline(_)), took);
                 let text = failure.to_string();
                 *lock(&self.last_failure) = Some(text.clone());
                 if lock(&self.breaker).failed(gate, Instant::now()) == Turn::Opened {

@@ -8,8 +8,9 @@
 //! From the outside to the inside: `Plugins` (the folder, the chain) holds a `Member` per plugin (policy, breaker,
 //! figures), which holds the loaded `Plugin` (compiled code, instances ready for a call), whose instances run in the
 //! `sandbox` (engine, deadlines, limits). `contract_0_1` translates between them and the words of `hook`, one folder per
-//! version of the contract.
+//! version of the contract. `Asleep` stands for the plugins of a host in safe mode.
 
+mod asleep;
 mod breaker;
 mod chain;
 mod compiled;
@@ -30,6 +31,7 @@ mod state;
 mod tests;
 mod wasi;
 
+pub use asleep::Asleep;
 pub use breaker::BreakerState;
 pub use compiled::Cache;
 pub use figures::Figures;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -17,7 +18,6 @@ use super::breaker::BreakerState;
 use super::chain::Line;
 use super::compiled::Cache;
 use super::figures::Figures;
-use super::folder::Folder;
 use super::keeper;
 use super::keeper::Keeper;
 use super::known::Known;
@@ -88,7 +88,7 @@ pub enum UnknownPlugin {
     #[error("there is no plugin {0}: no file of that name in the folder, and none was there before")]
     Unknown(String),
     /// None is loaded at all.
-    #[error("this host runs in safe mode, without plugins; start it without `--safe-mode`")]
+    #[error("this host runs in safe mode and loads no plugins; start it without `--safe-mode`")]
     SafeMode,
     /// It could not be remembered.
     #[error("it could not be written down")]
@@ -151,11 +151,8 @@ impl Plugins {
     /// # Errors
     /// [`StartError`] when the memory or the cache cannot be used. A plugin that cannot be loaded is no error.
     pub async fn start(options: Options, group: &Group) -> Result<Self, StartError> {
-        let (data, folder) = (options.data.clone(), options.data.join("compiled"));
-        let opening = tokio::task::spawn_blocking(move || {
-            let cache = Cache::open(&folder).map_err(|source| StartError::Cache { path: folder, source })?;
-            Ok::<_, StartError>((Known::open(&data.join("plugins.db"))?, cache))
-        });
+        let data = options.data.clone();
+        let opening = tokio::task::spawn_blocking(move || open(&data));
         let (known, cache) = opening.await.expect("opening does not panic and is not cancelled")?;
         let plugins = Self(Arc::new(Inside {
             line: RwLock::default(),
@@ -170,27 +167,6 @@ impl Plugins {
         let token = group.token().clone();
         group.spawn("plugins", async move { keeper.run(token).await });
         Ok(plugins)
-    }
-
-    /// Tells whether there are plugins, without loading one: in the folder, in the configuration, or missing.
-    ///
-    /// # Errors
-    /// [`StartError`] when the memory cannot be read.
-    pub async fn are_there(options: &Options) -> Result<bool, StartError> {
-        let (path, mut folder) = (options.data.join("plugins.db"), Folder::new(options.folder.clone()));
-        let looking = tokio::task::spawn_blocking(move || {
-            // A folder that cannot be read may hold some.
-            let dropped_in = folder.look(true).map_or(true, |news| !news.changed.is_empty());
-            let known = path.exists().then(|| Known::open(&path)).transpose()?;
-            Ok::<_, StartError>((dropped_in, known))
-        });
-        let (dropped_in, known) = looking.await.expect("looking does not panic and is not cancelled")?;
-        let mut remembered = false;
-        if let Some(known) = known {
-            remembered = known.all().await?.values().any(|plugin| plugin.enabled);
-            known.close().await;
-        }
-        Ok(dropped_in || remembered || !options.named.is_empty())
     }
 
     /// Switches a plugin off, until it is switched on again: it is no longer asked, and not missed.
@@ -279,8 +255,15 @@ impl Plugins {
     }
 }
 
+/// Opens the memory about plugins, and the folder of their compiled code. Blocks.
+pub(super) fn open(data: &Path) -> Result<(Known, Cache), StartError> {
+    let folder = data.join("compiled");
+    let cache = Cache::open(&folder).map_err(|source| StartError::Cache { path: folder, source })?;
+    Ok((Known::open(&data.join("plugins.db"))?, cache))
+}
+
 impl PluginStatus {
-    fn absent(name: String, enabled: bool, trouble: Option<String>, settings: Settings) -> Self {
+    pub(super) fn absent(name: String, enabled: bool, trouble: Option<String>, settings: Settings) -> Self {
         Self {
             name,
             enabled,

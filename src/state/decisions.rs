@@ -1,5 +1,6 @@
 //! What was decided about assets: held, declined, kept back.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,6 +36,17 @@ pub enum Decision {
     Hold,
     /// It was stopped, and a person has released this version.
     Pass,
+}
+
+/// How many decisions there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DecisionCounts {
+    /// Assets that wait.
+    pub held: u64,
+    /// Assets that are kept back or declined.
+    pub declined: u64,
+    /// Assets that wait, by whom they wait for: a plugin, or nobody.
+    pub held_by: BTreeMap<String, u64>,
 }
 
 /// A decision that stopped an asset, or that released it.
@@ -204,14 +216,18 @@ impl State {
     ///
     /// # Errors
     /// [`StateError`] when the database refuses.
-    pub async fn count_decisions(&self) -> Result<(u64, u64), StateError> {
+    pub async fn count_decisions(&self) -> Result<DecisionCounts, StateError> {
         let library = Arc::clone(&self.library);
         self.database
             .read(move |connection| {
-                let sql = "SELECT count(*) FILTER (WHERE verdict = 'hold'), count(*) FILTER (WHERE verdict = 'drop')
-                           FROM decision WHERE library = ?1";
+                let sql = "SELECT count(*) FROM decision WHERE library = ?1 AND verdict = 'drop'";
+                let declined = connection.prepare_cached(sql)?.query_row([&library], |row| row.get(0))?;
+                let sql = "SELECT said_by, count(*) FROM decision WHERE library = ?1 AND verdict = 'hold'
+                           GROUP BY said_by";
                 let mut statement = connection.prepare_cached(sql)?;
-                Ok(statement.query_row([&library], |row| Ok((row.get(0)?, row.get(1)?)))?)
+                let rows = statement.query_map([&library], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                let held_by: BTreeMap<String, u64> = rows.collect::<Result<_, _>>()?;
+                Ok(DecisionCounts { held: held_by.values().sum(), declined, held_by })
             })
             .await
     }

@@ -27,7 +27,7 @@ use crate::database::DatabaseError;
 use crate::database::OpenError;
 
 pub use answer::{Answered, DecodeAnswerError};
-pub use decisions::{Decided, Decision, DecisionMark, HAND, Way};
+pub use decisions::{Decided, Decision, DecisionCounts, DecisionMark, HAND, Way};
 pub use known::Known;
 pub use peers::Peer;
 pub use position::Position;

@@ -159,6 +159,15 @@ fn the_demonstration_ends_without_a_warning() {
     let done = finish(program(&folder, &["demo", "--exit", "-v"]));
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.stdout.contains("sound"), "{done:?}");
+    let told =
+        "diary.txt stays on A: keep-private says \"the tag private is kept back\". B does not know that it exists.";
+    assert!(done.stdout.lines().any(|line| line == told), "{done:?}");
+    // The set holds the file and the program; A has the diary beside them.
+    let rows: Vec<Vec<&str>> = done.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    let row = |host: &str| rows.iter().find(|row| row.first() == Some(&host)).unwrap();
+    let (a, b) = (row("A"), row("B"));
+    assert_eq!((a[1], a[2], a[3]), ("2", b[2], "3"), "{done:?}");
+    assert_eq!((b[1], b[3]), ("2", "2"), "{done:?}");
     assert!(!done.stderr.contains("WARN") && !done.stderr.contains("ERROR"), "{}", done.stderr);
     // B has dialled A; one that loses A before it stops dials again, and warns when it comes to an answer in time.
     let id = done.stderr.lines().find_map(|line| line.strip_prefix("A: ")?.split(',').next()).unwrap();
@@ -184,4 +193,56 @@ fn the_demonstration_leaves_nothing_behind_when_it_is_interrupted() {
     assert_eq!(demo.wait().unwrap().code(), Some(1), "{said}");
     assert!(said.contains("interrupted"), "{said}");
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "{said}");
+}
+
+#[test]
+fn a_new_plugin_is_a_folder_that_was_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = finish(program(&folder, &["plugin", "new", "mine", "--hook", "after-receive", "--into", "a/b"]));
+    assert_eq!((made.code, made.stdout.as_str()), (Some(0), "a/b/mine\n"), "{made:?}");
+    assert_eq!(made.stderr, "a/b/mine/README.md has the command that builds it.\n");
+    let manifest = std::fs::read_to_string(folder.path().join("a/b/mine/Cargo.toml")).unwrap();
+    assert!(manifest.contains("name = \"mine\""), "{manifest}");
+
+    let again = finish(program(&folder, &["plugin", "new", "mine", "--language", "python", "--into", "a/b"]));
+    assert_eq!((again.code, again.stdout.as_str()), (Some(1), ""), "{again:?}");
+    assert!(again.stderr.contains("a/b/mine is there already; choose another name"), "{again:?}");
+    assert!(!folder.path().join("a/b/mine/plugin.py").exists());
+    for (arguments, told) in [
+        (&["Mine"][..], "it begins with 'M'"),
+        (&["mine", "--language", "c", "--sdk", "x"], "`--sdk` is for Rust"),
+        (&["mine", "--sdk", "nowhere"], "cannot find the SDK nowhere"),
+        (&["mine", "--sdk", "a"], "a is not the SDK"),
+    ] {
+        let refused = finish(program(&folder, &[&["plugin", "new"], arguments].concat()));
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains(told), "{refused:?}");
+        assert!(!folder.path().join("mine").exists() && !folder.path().join("Mine").exists());
+    }
+
+    let made = finish(program(&folder, &["plugin", "new", "c2", "--language", "c", "--json"]));
+    let json: Value = serde_json::from_str(&made.stdout).unwrap();
+    for path in json["files"].as_array().unwrap() {
+        assert!(folder.path().join("c2").join(path.as_str().unwrap()).is_file(), "{path}");
+    }
+    assert!(json["files"].as_array().unwrap().contains(&"bindings/push_filter.h".into()), "{json}");
+}
+
+#[test]
+fn settings_that_are_wrong_are_named_by_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let component = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/prebuilt/keep-private.wasm");
+    std::fs::copy(component, folder.path().join("keep.wasm")).unwrap();
+    std::fs::write(folder.path().join("other.yaml"), "grants: [contents]\n").unwrap();
+    std::fs::write(folder.path().join("keep.yaml"), "memmory: 3\n").unwrap();
+    for (arguments, told) in [
+        (&["plugin", "check", "keep.wasm", "--settings", "other.yaml"][..], "other.yaml: there is no grant `contents`"),
+        (&["plugin", "run", "keep.wasm", "--settings", "other.yaml"], "other.yaml: there is no grant `contents`"),
+        (&["plugin", "check", "keep.wasm"], "keep.yaml: unknown field `memmory`"),
+        (&["plugin", "check", "keep.wasm", "--settings", "gone.yaml"], "cannot read gone.yaml"),
+    ] {
+        let refused = finish(program(&folder, arguments));
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains(told) && !refused.stderr.contains("sidecar"), "{refused:?}");
+    }
 }

@@ -12,11 +12,14 @@ use anyhow::Context as _;
 use anyhow::anyhow;
 use anyhow::bail;
 use futures_util::StreamExt;
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::add::upload;
+use crate::asset::AssetId;
 use crate::auth::ENTROPY_BYTES;
 use crate::auth::Phrase;
+use crate::cli::client::Asset;
 use crate::cli::client::CanApi;
 use crate::cli::context::Context;
 use crate::cli::format;
@@ -39,10 +42,17 @@ const FILES: usize = 60;
 /// Files above this are left out: it is a demonstration.
 const FILE_BYTES: u64 = 8 * 1024 * 1024;
 
+/// The plugin that A has. It is compiled in, since the program has to show it wherever it lies.
+const KEEP_PRIVATE: &[u8] = include_bytes!("../../../plugins/prebuilt/keep-private.wasm");
+
+/// A file that stays on A, and the tag that keeps it there.
+const DIARY: &str = "diary.txt";
+const PRIVATE: &str = "private";
+
 /// Time in which two hosts on one machine must have become equal.
 const PATIENCE: Duration = Duration::from_secs(50);
 
-/// Watch two hosts on this machine mirror each other
+/// Watch two hosts on this machine mirror each other, and a plugin keep something back
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// End when both are equal, instead of staying up
@@ -92,6 +102,10 @@ async fn show_both(
     phrase: &Phrase,
     hosts: &mut Vec<(Running, Settings)>,
 ) -> anyhow::Result<()> {
+    let plugins = folder.join("A").join("plugins");
+    std::fs::create_dir_all(&plugins).with_context(|| format!("cannot make {}", plugins.display()))?;
+    let plugin = plugins.join("keep-private.wasm");
+    std::fs::write(&plugin, KEEP_PRIVATE).with_context(|| format!("cannot write {}", plugin.display()))?;
     for name in ["A", "B"] {
         let mut settings = settings(folder, name, phrase.clone());
         let running = runtime::start(&settings, false).await?;
@@ -101,11 +115,18 @@ async fn show_both(
         hosts.push((running, settings));
     }
     let [(a, at_a), (b, at_b)] = hosts.as_slice() else { bail!("two hosts were started") };
-    show(printer, (a, at_a), (b, at_b)).await
+    let diary = folder.join(DIARY);
+    std::fs::write(&diary, "Nobody else reads this.\n").with_context(|| format!("cannot write {}", diary.display()))?;
+    show(printer, (a, at_a), (b, at_b), &diary).await
 }
 
 /// Ingests, connects, waits, proves.
-async fn show(printer: &Printer, a: (&Running, &Settings), b: (&Running, &Settings)) -> anyhow::Result<()> {
+async fn show(
+    printer: &Printer,
+    a: (&Running, &Settings),
+    b: (&Running, &Settings),
+    diary: &Path,
+) -> anyhow::Result<()> {
     let files = files()?;
     for (at, (_, settings)) in [a, b].into_iter().enumerate() {
         let api = CanApi::new(settings)?;
@@ -117,6 +138,8 @@ async fn show(printer: &Printer, a: (&Running, &Settings), b: (&Running, &Settin
         }
         printer.say(&format!("{}: {} ingested", settings.device_name, format::count(mine.len() as u64, "file")));
     }
+    let private = upload(&CanApi::new(a.1)?, printer, diary, DIARY, vec![("tags", PRIVATE.to_owned())]).await?;
+    printer.say(&format!("A: {DIARY} ingested, tagged {PRIVATE}; A has the plugin keep-private"));
     let (can_of_a, can_of_b) = (a.1.can_listen_addr, b.1.can_listen_addr);
     let (a, b) = (a.0, b.0);
     let began = Instant::now();
@@ -124,8 +147,8 @@ async fn show(printer: &Printer, a: (&Running, &Settings), b: (&Running, &Settin
     let progress = printer.progress("mirroring", Some(2 * files.len() as u64), Unit::Assets);
     let (at_a, at_b) = loop {
         let (at_a, at_b) = (a.node.status().await?, b.node.status().await?);
-        progress.set(at_a.store.assets + at_b.store.assets, 2 * files.len() as u64);
-        if equal(&at_a, &at_b) && at_a.store.assets as usize == files.len() {
+        progress.set(at_a.store.assets + at_b.store.assets - 1, 2 * files.len() as u64);
+        if equal(&at_a, &at_b) && at_b.store.assets as usize == files.len() && at_a.replication.declined == 1 {
             break (at_a, at_b);
         }
         if began.elapsed() > PATIENCE {
@@ -150,6 +173,8 @@ async fn show(printer: &Printer, a: (&Running, &Settings), b: (&Running, &Settin
         [("HOST", Align::Left), ("ASSETS", Align::Right), ("FINGERPRINT", Align::Left), ("RE-HASHED", Align::Left)];
     printer.table(&columns, &rows)?;
     printer.line("")?;
+    printer.line(&kept_back(a, b, Asset::deserialize(&private)?.hash).await?)?;
+    printer.line("")?;
     printer.line("Ingest a file here, and read it there by the hash in the answer:")?;
     printer.line(&format!("  curl -F file=@Cargo.toml http://{can_of_a}{PREFIX}/ingest"))?;
     printer.line(&format!("  curl http://{can_of_b}{PREFIX}/asset/HASH"))?;
@@ -159,7 +184,17 @@ async fn show(printer: &Printer, a: (&Running, &Settings), b: (&Running, &Settin
 /// Tells whether both say that they are in sync, with the same set.
 fn equal(a: &NodeStatus, b: &NodeStatus) -> bool {
     let (of_a, of_b) = (&a.replication.library, &b.replication.library);
-    of_a.in_sync && of_b.in_sync && of_a.summary == of_b.summary && a.store.assets == b.store.assets
+    of_a.in_sync && of_b.in_sync && of_a.summary == of_b.summary && of_b.summary.count == b.store.assets
+}
+
+/// Says why an asset of A stays there, and makes sure that B has never heard of it.
+async fn kept_back(a: &Running, b: &Running, asset: AssetId) -> anyhow::Result<String> {
+    let explained = a.node.explain(asset).await?;
+    let stopped = explained.decisions.first().context("the plugin keeps nothing back; please report this")?;
+    if explained.passes || b.node.store().record(&asset).await?.is_some() || b.node.explain(asset).await.is_ok() {
+        bail!("B knows of {DIARY}, which A keeps back; please report this");
+    }
+    Ok(format!("{DIARY} stays on A: {} says \"{}\". B does not know that it exists.", stopped.by, stopped.reason))
 }
 
 /// Hashes every byte of a host again.
@@ -213,6 +248,7 @@ fn settings(folder: &Path, name: &str, phrase: Phrase) -> Settings {
         device_name: name.to_owned(),
         data_dir: folder.join(name).join("can_sync_data"),
         storage_root: folder.join(name).join("can_data"),
+        plugins_dir: folder.join(name).join("plugins"),
         relay: Relay::Off,
         bind_addr: Some(any_port),
         listen_addr: any_port,

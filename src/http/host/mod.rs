@@ -3,7 +3,9 @@
 //! Every path but `/health` wants the bearer token from the data folder. It calls `node` and nothing below it.
 
 mod explain;
+mod exposition;
 mod held;
+mod metrics;
 mod plugins;
 mod status;
 #[cfg(test)]
@@ -42,6 +44,7 @@ pub fn router(node: Arc<Node>, token: Secret) -> Router {
     let api = Api { node, token };
     Router::new()
         .route("/status", get(status::status))
+        .route("/metrics", get(metrics::metrics))
         .route("/verify", post(verify::verify))
         .route("/held", get(held::held))
         .route("/declined", get(held::declined))

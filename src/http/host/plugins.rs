@@ -1,5 +1,6 @@
 //! `GET /plugins`, `POST /plugins/{name}/enable|disable|reload`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::Path;
@@ -40,6 +41,8 @@ pub(super) struct Plugin {
     last_failure: Option<String>,
     calls: u64,
     verdicts: Verdicts,
+    /// Assets that wait for it now.
+    held: u64,
     failures: u64,
     traps: u64,
     timeouts: u64,
@@ -81,32 +84,38 @@ struct Limit<T> {
     limit: T,
 }
 
-pub(super) async fn plugins(State(api): State<Api>) -> Response {
-    success(json!({ "plugins": all(&api) }))
+pub(super) async fn plugins(State(api): State<Api>) -> Result<Response, Failure> {
+    let held_by = api.node.held_by().await.map_err(|error| Failure::internal(&error))?;
+    Ok(success(json!({ "plugins": all(&api, &held_by) })))
 }
 
-/// Tells about every plugin, in their order.
-pub(super) fn all(api: &Api) -> Vec<Plugin> {
-    api.node.plugins().into_iter().map(Plugin::from).collect()
+/// Tells about every plugin, in their order; `held_by` says how many assets wait for each.
+pub(super) fn all(api: &Api, held_by: &BTreeMap<String, u64>) -> Vec<Plugin> {
+    let one = |status: PluginStatus| {
+        let held = held_by.get(&status.name).copied().unwrap_or_default();
+        Plugin { held, ..Plugin::from(status) }
+    };
+    api.node.plugins().into_iter().map(one).collect()
 }
 
 pub(super) async fn enable(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Failure> {
     api.node.enable_plugin(&name).await.map_err(failure)?;
-    one(&api, &name)
+    one(&api, &name).await
 }
 
 pub(super) async fn disable(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Failure> {
     api.node.disable_plugin(&name).await.map_err(failure)?;
-    one(&api, &name)
+    one(&api, &name).await
 }
 
 pub(super) async fn reload(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Failure> {
     api.node.reload_plugin(&name).await.map_err(failure)?;
-    one(&api, &name)
+    one(&api, &name).await
 }
 
-fn one(api: &Api, name: &str) -> Result<Response, Failure> {
-    let found = all(api).into_iter().find(|plugin| plugin.name == name);
+async fn one(api: &Api, name: &str) -> Result<Response, Failure> {
+    let held_by = api.node.held_by().await.map_err(|error| Failure::internal(&error))?;
+    let found = all(api, &held_by).into_iter().find(|plugin| plugin.name == name);
     let plugin = found.ok_or_else(|| Failure::not_found("the plugin has gone meanwhile"))?;
     Ok(success(serde_json::to_value(plugin).map_err(|error| Failure::internal(&error))?))
 }
@@ -119,19 +128,40 @@ fn failure(error: UnknownPlugin) -> Failure {
     }
 }
 
+/// What [`state`] returns.
+pub(super) const STATES: [&str; 4] = ["loaded", "failing", "refused", "disabled"];
+
+/// What [`breaker`] returns.
+pub(super) const BREAKERS: [&str; 3] = ["closed", "open", "trying"];
+
+/// Names how a plugin is.
+pub(super) fn state(status: &PluginStatus) -> &'static str {
+    match (status.enabled, status.loaded, status.points.is_empty()) {
+        (false, ..) => "disabled",
+        (true, true, _) => "loaded",
+        (true, false, false) => "failing",
+        (true, false, true) => "refused",
+    }
+}
+
+/// Names what the breaker of a plugin does.
+pub(super) const fn breaker(state: &BreakerState) -> &'static str {
+    match state {
+        BreakerState::Closed => "closed",
+        BreakerState::Open { .. } => "open",
+        BreakerState::Trying => "trying",
+    }
+}
+
 impl From<PluginStatus> for Plugin {
     fn from(status: PluginStatus) -> Self {
+        let state = state(&status);
         let (settings, figures) = (status.settings, status.figures);
-        let state = match (status.enabled, status.loaded, status.points.is_empty()) {
-            (false, ..) => "disabled",
-            (true, true, _) => "loaded",
-            (true, false, false) => "failing",
-            (true, false, true) => "refused",
-        };
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         Self {
             name: status.name,
             state,
+            held: 0,
             trouble: status.trouble,
             title: status.description.name,
             version: status.description.version,
@@ -146,10 +176,12 @@ impl From<PluginStatus> for Plugin {
                 OnFailure::Pass => "pass",
                 OnFailure::Drop => "drop",
             },
-            breaker: match status.breaker {
-                BreakerState::Closed => Breaker { state: "closed", rest_ms: 0 },
-                BreakerState::Open { rest } => Breaker { state: "open", rest_ms: rest.as_millis() as u64 },
-                BreakerState::Trying => Breaker { state: "trying", rest_ms: 0 },
+            breaker: Breaker {
+                state: breaker(&status.breaker),
+                rest_ms: match status.breaker {
+                    BreakerState::Open { rest } => rest.as_millis() as u64,
+                    BreakerState::Closed | BreakerState::Trying => 0,
+                },
             },
             last_failure: status.last_failure,
             calls: figures.calls,

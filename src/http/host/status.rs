@@ -98,13 +98,14 @@ struct Transfer {
 
 pub(super) async fn status(State(api): State<Api>) -> Result<Response, Failure> {
     let status = api.node.status().await.map_err(|error| Failure::internal(&error))?;
-    Ok(success(Status { plugins: plugins::all(&api), ..Status::from(status) }))
+    let plugins = plugins::all(&api, &status.replication.held_by);
+    Ok(success(Status { plugins, ..Status::from(status) }))
 }
 
 impl From<NodeStatus> for Status {
     fn from(node: NodeStatus) -> Self {
         let NodeStatus { id, name, version, uptime, notes, store, replication } = node;
-        let engine::Status { library, peers, transfers, held, declined, refused } = replication;
+        let engine::Status { library, peers, transfers, held, declined, refused, .. } = replication;
         let connected = peers.iter().filter(|peer| peer.connected).count() as u64;
         Self {
             host_id: id.to_string(),

@@ -3,10 +3,11 @@
 mod bench;
 mod check;
 mod host;
+mod new;
 mod run;
 mod sample;
+mod template;
 
-use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -28,6 +29,8 @@ pub(in crate::cli) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    /// Write the folder of a new plugin, which can be built at once
+    New(new::Args),
     /// List the plugins of the running host
     Ls,
     /// Say what a component exports, imports and wants, and whether this host would load it
@@ -69,6 +72,7 @@ struct Component {
 impl Args {
     pub(in crate::cli) fn execute(self, context: &Context) -> anyhow::Result<()> {
         match self.action {
+            Action::New(args) => args.execute(context),
             Action::Ls => block_on(host::list(context)),
             Action::Enable { names } => block_on(host::each(context, &names, "enable", "switched on")),
             Action::Disable { names } => block_on(host::each(context, &names, "disable", "switched off")),
@@ -109,9 +113,10 @@ impl Component {
     /// Reads how it is set up.
     fn settings(&self) -> anyhow::Result<Settings> {
         let sidecar = self.file.with_extension("yaml");
-        let path: Option<&Path> = self.settings.as_deref().or_else(|| sidecar.exists().then_some(&sidecar));
-        let text = path.map(std::fs::read_to_string).transpose();
-        let text = text.with_context(|| format!("cannot read {}", path.unwrap_or(&sidecar).display()))?;
-        config::plugin_settings(None, text.as_deref()).map_err(anyhow::Error::msg)
+        let given = self.settings.is_some() || sidecar.exists();
+        let path = self.settings.as_ref().unwrap_or(&sidecar);
+        let text = given.then(|| std::fs::read_to_string(path)).transpose();
+        let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+        config::plugin_settings(None, &path.display().to_string(), text.as_deref()).map_err(anyhow::Error::msg)
     }
 }
