@@ -37,7 +37,8 @@ impl Args {
     pub(super) fn execute(self, context: &Context) -> anyhow::Result<()> {
         check_name(&self.name, self.language)?;
         let sdk = self.sdk.as_deref().map(|path| found_sdk(path, self.language)).transpose()?;
-        let hooks: Vec<Hook> = BTreeSet::from_iter(self.hooks).into_iter().collect();
+        let hooks: BTreeSet<Hook> = self.hooks.into_iter().collect();
+        let hooks: Vec<Hook> = hooks.into_iter().collect();
         let wanted = Wanted { name: &self.name, hooks: &hooks, sdk: sdk.as_deref() };
         let files = template::files(self.language, &wanted);
         let folder = self.into.join(&self.name);

@@ -21,9 +21,8 @@ pub(super) fn of_example(example: &str, called: &str, wanted: &Wanted<'_>) -> St
 
 /// Cuts the page of the example in Rust, whose last command is the one for a small component.
 pub(super) fn of_rust(example: &str, wanted: &Wanted<'_>) -> String {
-    let command =
-        format!("rustup target add{}", cut::between(example, "```\nrustup target add wasm32-unknown", "\n```"));
-    let command = command.replacen("rustup target add", "rustup target add wasm32-unknown", 1);
+    let [_, fenced, _] = cut::block(example, "```\nrustup target add wasm32-unknown-unknown", "\n```");
+    let command = cut::between(fenced, "```\n", "\n```");
     let component = format!("target/wasm32-unknown-unknown/release/{}.wasm", wanted.name.replace('-', "_"));
     let sdk = include_str!("../../../../../plugins/sdk/README.md");
     let notes = cut::replaced(cut::list(sdk), &[("[golden file](../README.md#golden-files)", "golden file")]);
@@ -35,7 +34,7 @@ pub(super) fn of_rust(example: &str, wanted: &Wanted<'_>) -> String {
             super::sdk::FOLDER
         ),
     };
-    page(wanted, &introduction, &command, &component, &notes)
+    page(wanted, &introduction, command, &component, &notes)
 }
 
 fn page(wanted: &Wanted<'_>, introduction: &str, command: &str, component: &str, notes: &str) -> String {
