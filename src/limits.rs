@@ -381,7 +381,19 @@ pub const FEED_PAUSE_MOST: Duration = Duration::from_secs(30);
 pub const REDIAL_PAUSE: Duration = Duration::from_millis(250);
 
 /// Longest pause after a dial failed.
-pub const REDIAL_PAUSE_MOST: Duration = Duration::from_secs(30);
+pub const REDIAL_PAUSE_MOST: Duration = Duration::from_secs(60);
+
+/// Hosts that are dialled at a time. Beyond it, one that was only found is left out until others were given up; those
+/// that a person names are dialled all the same.
+pub const HOSTS_DIALLED: usize = 256;
+
+/// Newer tickets of one host that wait for the task that dials it. A further one is left out; the next word about the
+/// host brings it again.
+pub const DIAL_WISHES_QUEUED: usize = 4;
+
+/// How long a host is tried that was found and has never proved to be a member: as long as a record of it may lie at a
+/// slot. Then it is left alone until something new is said of it.
+pub const FOUND_TRIED_FOR: Duration = Duration::from_mins(10);
 
 /// Two connections between the same hosts that were dialled in opposite directions within this time have crossed; the
 /// one dialled by the lower id stays.
@@ -395,7 +407,7 @@ pub const CLOCK_APART_MS: u64 = 60_000;
 /// Happenings kept for a listener that is behind. It misses older ones and is told so.
 pub const EVENTS_QUEUED: usize = 1024;
 
-/// How often ticket files are looked at, and one's own addresses compared with what was written.
+/// How often ticket files are looked at, and whether this host's own addresses are still the same.
 pub const TICKET_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 
 /// Time in which everything must have stopped. What hangs is left behind.

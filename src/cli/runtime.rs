@@ -14,6 +14,7 @@ use crate::http::Secret;
 use crate::net;
 use crate::node;
 use crate::node::DataFolder;
+use crate::node::DiscoveryOptions;
 use crate::node::Node;
 use crate::node::PluginOptions;
 use crate::node::StoreOptions;
@@ -60,6 +61,11 @@ pub(super) async fn start(settings: &Settings, safe_mode: bool) -> anyhow::Resul
         poll_interval: settings.poll_interval,
         ticket_file: settings.ticket_file.clone(),
         connect_ticket_file: settings.connect_ticket_file.clone(),
+        discovery: DiscoveryOptions {
+            peers: settings.peers.clone(),
+            mdns: settings.mdns,
+            pkarr_relays: settings.rendezvous_relays(),
+        },
         plugins: plugin_options(settings, safe_mode),
     };
     let node = Arc::new(Node::start(options).await?);

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use serde::Deserializer;
 use serde::de::DeserializeSeed;
 use serde::de::MapAccess;
+use serde::de::SeqAccess;
 use serde::de::Visitor;
 use zeroize::Zeroizing;
 
@@ -261,6 +262,12 @@ impl<'de> Visitor<'de> for OneValue<'_> {
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         let (walk, key) = (self.walk, self.key);
+        if key.is_list() {
+            return deserializer.deserialize_any(List(self)).inspect_err(|_| {
+                let reason = "is a list of texts";
+                walk.problem.borrow_mut().get_or_insert_with(|| Problem::Value(key, reason.to_owned()));
+            });
+        }
         deserializer.deserialize_str(Text(self)).inspect_err(|_| {
             // Nothing else was found wrong: it is a list or a map, and the parser has added the place already.
             let reason = "is one value, not a list or a map; a text that begins with `[` or `{` stands in quotes";
@@ -280,8 +287,43 @@ impl Visitor<'_> for Text<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        let OneValue { walk, key } = self.0;
+        self.0.take(text)
+    }
+}
+
+impl OneValue<'_> {
+    /// Tries a value and keeps its text.
+    fn take<E: serde::de::Error>(&self, text: &str) -> Result<Option<Zeroizing<String>>, E> {
+        let Self { walk, key } = *self;
         value::apply(&mut Settings::default(), key, text).map_err(|reason| walk.refuse(Problem::Value(key, reason)))?;
         Ok(Some(Zeroizing::new(text.to_owned())))
+    }
+}
+
+/// The texts of a list, or one text with commas.
+struct List<'a>(OneValue<'a>);
+
+impl<'de> Visitor<'de> for List<'_> {
+    type Value = Option<Zeroizing<String>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of texts")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        self.0.take(text)
+    }
+
+    // `off` is `false` to a parser of YAML 1.1.
+    fn visit_bool<E: serde::de::Error>(self, flag: bool) -> Result<Self::Value, E> {
+        self.0.take(if flag { "true" } else { "false" })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut texts: Vec<String> = Vec::new();
+        while let Some(text) = list.next_element()? {
+            texts.push(text);
+        }
+        if texts.is_empty() { Ok(None) } else { self.0.take(&texts.join(",")) }
     }
 }

@@ -20,6 +20,12 @@ pub enum Key {
     ConnectTicketFile,
     /// Which relay is used.
     RelayUrl,
+    /// Where hosts meet that know nothing of each other but the secret.
+    PkarrRelays,
+    /// Whether hosts on the local network find each other.
+    Mdns,
+    /// Tickets of hosts to which a connection is kept.
+    Peers,
     /// Address of the socket that peers talk to.
     BindAddr,
     /// Seconds between two comparisons with a peer.
@@ -42,7 +48,7 @@ pub enum Key {
 
 impl Key {
     /// Every key, in the order of `config.yaml`.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::SyncPassphrase,
         Self::AllowWeakPassphrase,
         Self::DeviceName,
@@ -51,6 +57,9 @@ impl Key {
         Self::TicketFile,
         Self::ConnectTicketFile,
         Self::RelayUrl,
+        Self::PkarrRelays,
+        Self::Mdns,
+        Self::Peers,
         Self::BindAddr,
         Self::PollIntervalSecs,
         Self::ListenAddr,
@@ -73,6 +82,9 @@ impl Key {
             Self::TicketFile => "ticket_file",
             Self::ConnectTicketFile => "connect_ticket_file",
             Self::RelayUrl => "relay_url",
+            Self::PkarrRelays => "pkarr_relays",
+            Self::Mdns => "mdns",
+            Self::Peers => "peers",
             Self::BindAddr => "bind_addr",
             Self::PollIntervalSecs => "poll_interval_secs",
             Self::ListenAddr => "listen_addr",
@@ -109,6 +121,9 @@ impl Key {
             Self::TicketFile => Some("--ticket-file"),
             Self::ConnectTicketFile => Some("--connect-ticket-file"),
             Self::RelayUrl => Some("--relay-url"),
+            Self::PkarrRelays => Some("--pkarr-relays"),
+            Self::Mdns => Some("--mdns"),
+            Self::Peers => Some("--peers"),
             Self::BindAddr => Some("--bind-addr"),
             Self::PollIntervalSecs => Some("--poll-interval-secs"),
             Self::ListenAddr => Some("--listen-addr"),
@@ -133,6 +148,9 @@ impl Key {
             Self::TicketFile => "Where this host writes its ticket",
             Self::ConnectTicketFile => "Where the ticket of another host is found",
             Self::RelayUrl => "Relay for hosts that cannot reach each other directly, or `off`",
+            Self::PkarrRelays => "Relays at which hosts with the same secret find each other, or `off`",
+            Self::Mdns => "Find hosts on the local network, and be found there",
+            Self::Peers => "Tickets of hosts to stay connected to",
             Self::BindAddr => "Address and port that peers talk to",
             Self::PollIntervalSecs => "Seconds between two comparisons with a peer",
             Self::ListenAddr => "Address of the host API",
@@ -143,6 +161,12 @@ impl Key {
             Self::SweepIntervalSecs => "Seconds between two sweeps of all metadata of a CAN Service",
             Self::PluginsDir => "Folder that plugins are dropped into",
         }
+    }
+
+    /// Tells whether the value is a list: in the file a list of YAML, elsewhere with commas.
+    #[must_use]
+    pub const fn is_list(self) -> bool {
+        matches!(self, Self::PkarrRelays | Self::Peers)
     }
 
     /// Tells whether the value must not be shown.

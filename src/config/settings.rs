@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::ConfigError;
 use super::PluginEntry;
 use crate::auth::Phrase;
+use crate::library::Ticket;
 use crate::limits;
 
 /// A text that is not shown.
@@ -49,6 +50,9 @@ pub enum Relay {
     At(String),
 }
 
+/// Public pkarr relays, as pkarr itself names them (`DEFAULT_RELAYS`).
+const PUBLIC_PKARR_RELAYS: [&str; 2] = ["https://pkarr.pubky.app", "https://pkarr.pubky.org"];
+
 /// What the configuration says, every key with its value. Relative paths are relative to the current directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -66,6 +70,12 @@ pub struct Settings {
     pub connect_ticket_file: Option<PathBuf>,
     /// Which relay is used.
     pub relay: Relay,
+    /// Where hosts meet that know nothing of each other but the secret; `None` for what goes with `relay`.
+    pub pkarr_relays: Option<Vec<String>>,
+    /// Whether hosts on the local network find each other.
+    pub mdns: bool,
+    /// Hosts to which a connection is kept.
+    pub peers: Vec<Ticket>,
     /// Address of the socket that peers talk to; `None` for every address and a port that is kept.
     pub bind_addr: Option<SocketAddr>,
     /// Time between two comparisons with a peer.
@@ -100,6 +110,9 @@ impl Default for Settings {
             ticket_file: None,
             connect_ticket_file: None,
             relay: Relay::Public,
+            pkarr_relays: None,
+            mdns: true,
+            peers: Vec::new(),
             bind_addr: None,
             poll_interval: Duration::from_secs(30),
             listen_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 3213)),
@@ -127,6 +140,17 @@ impl Settings {
             phrase.check_strength().map_err(ConfigError::WeakPhrase)?;
         }
         Ok(phrase)
+    }
+
+    /// Returns the pkarr relays at which hosts meet: those that are named, else public ones where public services are
+    /// used at all.
+    #[must_use]
+    pub fn rendezvous_relays(&self) -> Vec<String> {
+        match (&self.pkarr_relays, &self.relay) {
+            (Some(relays), _) => relays.clone(),
+            (None, Relay::Public) => PUBLIC_PKARR_RELAYS.map(str::to_owned).to_vec(),
+            (None, Relay::Off | Relay::At(_)) => Vec::new(),
+        }
     }
 
     /// Returns where the CAN Service is and the key of its sync API; `None` with the embedded store.

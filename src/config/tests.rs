@@ -17,6 +17,44 @@ fn variable(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
+/// A ticket as another host has written it.
+const TICKET: &str = concat!(
+    "cansync1agv2xk5lvov2xk5lvov2xk5lvov2xk5lvov2xk5lvov2xk5lvov2wgtior2ha4z2f4xxezlmmf4s4zlymfwxa3dffzxx",
+    "ezzpaicmaaaca4ivcbraaeg3qaaaaaaaaaaaaaaaaaabcfiutmduea"
+);
+
+#[test]
+fn a_list_is_a_list_or_a_text_with_commas_and_public_relays_go_with_the_public_relay() {
+    let two = ["https://a.example.org", "http://127.0.0.1:1"].map(str::to_owned).to_vec();
+    for text in [
+        "pkarr_relays: [https://a.example.org, http://127.0.0.1:1/]",
+        "pkarr_relays: https://a.example.org,http://127.0.0.1:1",
+    ] {
+        assert_eq!(parse(text).unwrap().rendezvous_relays(), two);
+    }
+    assert_eq!(parse(&format!("peers:\n  - {TICKET}\n  - {TICKET}\n")).unwrap().peers.len(), 2);
+    assert_eq!(parse("peers: []").unwrap().peers, []);
+    for (text, count) in [
+        ("", 2),
+        ("relay_url: off", 0),
+        ("relay_url: https://relay.example.org", 0),
+        ("pkarr_relays: off", 0),
+        ("relay_url: off\npkarr_relays: [http://127.0.0.1:1]", 1),
+    ] {
+        assert_eq!(parse(text).unwrap().rendezvous_relays().len(), count, "{text}");
+    }
+    for (text, told) in [
+        ("pkarr_relays: [ftp://a]", "http or https"),
+        ("pkarr_relays: [a, [b]]", "is a list of texts"),
+        ("pkarr_relays: {a: b}", "is a list of texts"),
+        ("peers: [abc]", "holds tickets"),
+        ("mdns: maybe", "`true` or `false`"),
+    ] {
+        let refused = parse(text).unwrap_err();
+        assert!(refused.contains(told) && refused.contains("c.yaml"), "{refused}");
+    }
+}
+
 #[test]
 fn the_template_is_complete_and_equals_the_defaults() {
     assert_eq!(parse(TEMPLATE).unwrap(), Settings::default());
@@ -51,6 +89,9 @@ fn every_key_changes_a_setting_and_is_shown() {
         (Key::TicketFile, "t"),
         (Key::ConnectTicketFile, "ct"),
         (Key::RelayUrl, "https://relay.example.org"),
+        (Key::PkarrRelays, "https://a.example.org, http://127.0.0.1:1"),
+        (Key::Mdns, "false"),
+        (Key::Peers, TICKET),
         (Key::BindAddr, "127.0.0.1:0"),
         (Key::PollIntervalSecs, "5"),
         (Key::ListenAddr, "127.0.0.1:1"),

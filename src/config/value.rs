@@ -11,6 +11,8 @@ use super::Key;
 use super::Relay;
 use super::Settings;
 use crate::auth::Phrase;
+use crate::library::ParseTicketError;
+use crate::library::Ticket;
 use crate::limits;
 
 /// Seconds of a day, the longest interval that is given in seconds.
@@ -34,6 +36,9 @@ pub(super) fn apply(settings: &mut Settings, key: Key, text: &str) -> Result<(),
         Key::TicketFile => settings.ticket_file = Some(path(text)?),
         Key::ConnectTicketFile => settings.connect_ticket_file = Some(path(text)?),
         Key::RelayUrl => settings.relay = relay(text)?,
+        Key::PkarrRelays => settings.pkarr_relays = Some(pkarr_relays(text)?),
+        Key::Mdns => settings.mdns = flag(text)?,
+        Key::Peers => settings.peers = listed(text).map(ticket).collect::<Result<_, _>>()?,
         Key::BindAddr => settings.bind_addr = Some(address(text)?),
         Key::PollIntervalSecs => settings.poll_interval = seconds(text, 1..=DAY_SECS)?,
         Key::ListenAddr => settings.listen_addr = address(text)?,
@@ -66,6 +71,15 @@ pub(super) fn show(settings: &Settings, key: Key) -> Option<String> {
             Relay::Off => Some("off".to_owned()),
             Relay::At(url) => Some(url.clone()),
         },
+        Key::PkarrRelays => settings.pkarr_relays.as_ref().map(|relays| match &relays[..] {
+            [] => "off".to_owned(),
+            relays => relays.join(", "),
+        }),
+        Key::Mdns => Some(settings.mdns.to_string()),
+        Key::Peers => {
+            let tickets: Vec<String> = settings.peers.iter().map(ToString::to_string).collect();
+            (!tickets.is_empty()).then(|| tickets.join(", "))
+        }
         Key::BindAddr => settings.bind_addr.as_ref().map(SocketAddr::to_string),
         Key::PollIntervalSecs => Some(settings.poll_interval.as_secs().to_string()),
         Key::ListenAddr => Some(settings.listen_addr.to_string()),
@@ -139,4 +153,28 @@ fn relay(text: &str) -> Result<Relay, String> {
         "off" | "false" | "no" => Ok(Relay::Off),
         _ => url(text).map(Relay::At).map_err(|reason| format!("{reason}, or `off`")),
     }
+}
+
+/// Goes through the entries of a list that is written with commas.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|entry| !entry.is_empty())
+}
+
+fn pkarr_relays(text: &str) -> Result<Vec<String>, String> {
+    if matches!(text.to_ascii_lowercase().as_str(), "off" | "false" | "no") {
+        return Ok(Vec::new());
+    }
+    let relays: Vec<String> = listed(text)
+        .map(|relay| url(relay).map_err(|reason| format!("{reason}, or `off`")))
+        .collect::<Result<_, _>>()?;
+    let limit = limits::RENDEZVOUS_RELAYS;
+    match relays.len() {
+        0 => Err("names relays, or is `off`".to_owned()),
+        count if count > limit => Err(format!("names at most {limit} relays, and these are {count}")),
+        _ => Ok(relays),
+    }
+}
+
+fn ticket(text: &str) -> Result<Ticket, String> {
+    text.parse().map_err(|error: ParseTicketError| format!("holds tickets: {error}"))
 }

@@ -40,6 +40,9 @@ pub struct Mdns {
 }
 
 impl Mdns {
+    /// Its name, for people and for the configuration.
+    pub const NAME: &str = "local network";
+
     /// Prepares it; nothing is sent before it runs.
     #[must_use]
     pub const fn new() -> Self {
@@ -50,7 +53,7 @@ impl Mdns {
 #[async_trait]
 impl Source for Mdns {
     fn name(&self) -> &'static str {
-        "local network"
+        Self::NAME
     }
 
     async fn run(&self, surroundings: Surroundings, finder: &Finder) -> Result<(), SourceError> {

@@ -134,6 +134,9 @@ pub struct Rendezvous {
 }
 
 impl Rendezvous {
+    /// Its name, for people and for the configuration.
+    pub const NAME: &str = "rendezvous";
+
     /// Prepares it; nothing is sent before it runs.
     ///
     /// # Errors
@@ -269,7 +272,7 @@ impl Rendezvous {
 #[async_trait]
 impl Source for Rendezvous {
     fn name(&self) -> &'static str {
-        "rendezvous"
+        Self::NAME
     }
 
     async fn run(&self, surroundings: Surroundings, finder: &Finder) -> Result<(), SourceError> {

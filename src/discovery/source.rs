@@ -30,7 +30,6 @@ pub struct Surroundings {
 
 /// How something is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Condition {
     /// Switched off by the configuration.
     Off,

@@ -16,6 +16,7 @@
 
 mod apply;
 mod content;
+mod dial;
 mod explain;
 mod feed;
 mod fetch;

@@ -1,6 +1,7 @@
 //! Connections to peers: dialling, accepting, replacing, and pumping messages.
 //!
-//! One actor owns the table of connections. Tasks dial, greet, read and write; they tell the actor, which tells the hub.
+//! One actor owns the table of connections. Tasks dial (`dial`), greet, read and write; they tell the actor, which tells the
+//! hub.
 //! A newer connection to the same peer replaces the older; of two that were dialled towards each other at the same
 //! moment, the one of the lower id stays.
 
@@ -8,13 +9,16 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
 use super::apply;
+use super::dial;
+use super::dial::Why;
+use super::dial::Wish;
 use super::fetch;
 use super::fetch::Jobs;
 use super::hub::Connection;
@@ -37,15 +41,14 @@ use crate::state::Peer;
 use crate::sync::Input;
 use crate::sync::Message;
 use crate::sync::exception;
-use crate::task::Backoff;
 use crate::task::Group;
 use crate::task::now_ms;
 use crate::telemetry::causes;
 
 /// An order to the actor.
 pub(super) enum PeerOrder {
-    /// Keep a connection to this host.
-    Connect(Ticket),
+    /// Keep a connection to this host, or try to.
+    Dial(Wish),
     /// A control connection stands and is greeted.
     Greeted(Box<Control>),
     /// A connection has ended: of whom, which, and why.
@@ -68,8 +71,8 @@ struct Peers {
     shared: Arc<Shared>,
     group: Group,
     standing: BTreeMap<HostId, Standing>,
-    /// Hosts to which a connection is kept, and the tasks that do.
-    kept: BTreeMap<HostId, mpsc::Sender<Ticket>>,
+    /// Hosts to which a connection is kept or tried, and the tasks that do.
+    dialled: BTreeMap<HostId, mpsc::Sender<Wish>>,
     numbers: u64,
 }
 
@@ -80,11 +83,13 @@ struct Standing {
     since: Instant,
     ends: CancellationToken,
     line: Line,
+    /// Where the peer says that it can be reached.
+    ticket: Ticket,
 }
 
 pub(super) async fn run(shared: Arc<Shared>, group: Group, mut orders: mpsc::Receiver<PeerOrder>) {
     let token = group.token().clone();
-    let mut peers = Peers { shared, group, standing: BTreeMap::new(), kept: BTreeMap::new(), numbers: 0 };
+    let mut peers = Peers { shared, group, standing: BTreeMap::new(), dialled: BTreeMap::new(), numbers: 0 };
     loop {
         let order = tokio::select! {
             biased;
@@ -93,7 +98,7 @@ pub(super) async fn run(shared: Arc<Shared>, group: Group, mut orders: mpsc::Rec
         };
         match order {
             None => return,
-            Some(PeerOrder::Connect(ticket)) => peers.keep(ticket),
+            Some(PeerOrder::Dial(wish)) => peers.dial(wish),
             Some(PeerOrder::Greeted(control)) => peers.greeted(*control).await,
             Some(PeerOrder::Ended(peer, number, why)) => peers.ended(peer, number, &why).await,
         }
@@ -135,8 +140,15 @@ pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
     }
 }
 
+/// Returns where a peer says that it can be reached.
+fn ticket(peer: HostId, greeting: &Greeting) -> Ticket {
+    let mut addresses: Vec<SocketAddr> = greeting.addresses.iter().filter_map(|text| text.parse().ok()).collect();
+    addresses.truncate(limits::TICKET_ADDRESSES);
+    Ticket { host: peer, addresses, relay: greeting.relay.clone() }
+}
+
 /// Exchanges greetings and hands the connection to the actor.
-async fn greet(shared: &Shared, link: Link) {
+pub(super) async fn greet(shared: &Shared, link: Link) {
     let ticket = shared.net.ticket();
     let own = Greeting {
         name: shared.name.clone(),
@@ -161,18 +173,26 @@ async fn greet(shared: &Shared, link: Link) {
 }
 
 impl Peers {
-    /// Starts to keep a connection to a host, or tells the task that does of a newer ticket.
-    fn keep(&mut self, ticket: Ticket) {
-        let host = ticket.host;
-        if let Some(task) = self.kept.get(&host)
-            && task.try_send(ticket.clone()).is_ok()
-        {
+    /// Starts to dial a host, or tells the task that does of a newer ticket.
+    fn dial(&mut self, wish: Wish) {
+        let host = wish.ticket.host;
+        if let Some(task) = self.dialled.get(&host) {
+            match task.try_send(wish.clone()) {
+                Ok(()) => return,
+                // The next word about the host brings this one again.
+                Err(TrySendError::Full(wish)) if wish.why == Why::Found => return,
+                // It has given up, or does not listen; another takes its place.
+                Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {}
+            }
+        }
+        self.dialled.retain(|_, task| !task.is_closed());
+        if wish.why == Why::Found && self.dialled.len() >= limits::HOSTS_DIALLED {
+            tracing::debug!(peer = %host.fmt_short(), "too many hosts are dialled already");
             return;
         }
-        let (tickets, newer) = mpsc::channel(4);
-        self.kept.insert(host, tickets);
-        let shared = Arc::clone(&self.shared);
-        self.group.spawn_until_cancelled("dial", keep_connected(shared, ticket, newer));
+        let (wishes, newer) = mpsc::channel(limits::DIAL_WISHES_QUEUED);
+        self.dialled.insert(host, wishes);
+        self.group.spawn_until_cancelled("dial", dial::keep_connected(Arc::clone(&self.shared), wish, newer));
     }
 
     async fn greeted(&mut self, control: Control) {
@@ -194,8 +214,11 @@ impl Peers {
         let (messages, outgoing) = mpsc::channel(limits::MESSAGES_QUEUED);
         let (jobs, queue) = mpsc::channel(2 * limits::WANTS_OPEN);
         let connected = Input::Connected { peer, dialled, exceptions: known };
-        let standing = Standing { number, dialled, since: Instant::now(), ends: ends.clone(), line: line.clone() };
+        let ticket = ticket(peer, &greeting);
+        let (ends_with, since) = (ends.clone(), Instant::now());
+        let standing = Standing { number, dialled, since, ends: ends_with, line: line.clone(), ticket: ticket.clone() };
         self.standing.insert(peer, standing);
+        self.show_members();
         let name = greeting.name.clone();
         let clock_ahead_ms = greeting.now_ms.cast_signed().saturating_sub(now_ms().cast_signed());
         self.shared.names.insert(peer, name.clone());
@@ -208,7 +231,7 @@ impl Peers {
             token.run_until_cancelled(apply::decide_again(&shared, peer)).await;
         });
         self.spawn_pumps(peer, number, &ends, writer, reader, outgoing);
-        self.spawn_bulk(peer, &greeting, &line, &ends, queue);
+        self.spawn_bulk(peer, ticket, &line, &ends, queue);
         self.note(peer, &greeting);
         tracing::info!(peer = %peer.fmt_short(), name = %greeting.name, dialled, "connected");
         self.shared.announce(Event::PeerConnected { peer });
@@ -239,14 +262,11 @@ impl Peers {
     fn spawn_bulk(
         &self,
         peer: HostId,
-        greeting: &Greeting,
+        address: Ticket,
         line: &Line,
         ends: &CancellationToken,
         jobs: mpsc::Receiver<Jobs>,
     ) {
-        let mut addresses: Vec<SocketAddr> = greeting.addresses.iter().filter_map(|text| text.parse().ok()).collect();
-        addresses.truncate(limits::TICKET_ADDRESSES);
-        let address = Ticket { host: peer, addresses, relay: greeting.relay.clone() };
         let (shared, group, token) = (Arc::clone(&self.shared), self.group.clone(), ends.clone());
         let fetching = fetch::run(shared, group.clone(), address, line.clone(), jobs);
         self.group.spawn("fetch", async move {
@@ -275,7 +295,13 @@ impl Peers {
             standing.ends.cancel();
             standing.line.close(why);
             self.shared.connected.remove_if(&peer, |_, connected| connected.number == standing.number);
+            self.show_members();
         }
+    }
+
+    /// Shows where the connected peers are, to whoever tells others of them.
+    fn show_members(&self) {
+        self.shared.members.send_replace(self.standing.values().map(|standing| standing.ticket.clone()).collect());
     }
 
     /// Returns the versions in the set towards a peer that differ from the common set.
@@ -346,54 +372,6 @@ async fn write(mut writer: ControlWriter, mut messages: mpsc::Receiver<Message>)
             writer.connection().close("sending failed");
             tracing::debug!(error = %causes(&error), "a message could not be sent");
             return;
-        }
-    }
-}
-
-/// Dials a host whenever no connection to it stands, with growing pauses.
-async fn keep_connected(shared: Arc<Shared>, mut ticket: Ticket, mut newer: mpsc::Receiver<Ticket>) {
-    let mut backoff = Backoff::new(limits::REDIAL_PAUSE, limits::REDIAL_PAUSE_MOST);
-    let mut told = false;
-    loop {
-        while let Ok(next) = newer.try_recv() {
-            ticket = next;
-        }
-        let line = shared.connected.get(&ticket.host).map(|connected| connected.line.clone());
-        if let Some(line) = line {
-            backoff.reset();
-            told = false;
-            line.closed().await;
-            // The actor takes it out of the table a moment later.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            continue;
-        }
-        match shared.net.dial(&ticket, Purpose::Control).await {
-            Ok(link) => {
-                greet(&shared, link).await;
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                if shared.connected.contains_key(&ticket.host) {
-                    continue;
-                }
-            }
-            Err(error) => {
-                let error = causes(&error);
-                if told {
-                    tracing::debug!(peer = %ticket.host.fmt_short(), error, "still cannot be reached");
-                } else {
-                    tracing::warn!(peer = %ticket.host.fmt_short(), error, "cannot be reached; trying again");
-                    told = true;
-                }
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(backoff.pause()) => {}
-            next = newer.recv() => match next {
-                Some(next) => {
-                    ticket = next;
-                    backoff.reset();
-                }
-                None => return,
-            }
         }
     }
 }

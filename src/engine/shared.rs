@@ -11,7 +11,10 @@ use std::time::Instant;
 use dashmap::DashMap;
 use tokio::sync::broadcast;
 use tokio::sync::mpsc;
+use tokio::sync::watch;
 
+use super::dial::Why;
+use super::dial::Wish;
 use super::feed;
 use super::fetch::Transfer;
 use super::hub;
@@ -128,6 +131,8 @@ pub(super) struct Shared {
     pub(super) traffic: DashMap<HostId, Arc<Traffic>>,
     /// Connected peers, for people.
     pub(super) connected: DashMap<HostId, peers::Connected>,
+    /// Where they can be reached, for those who tell others.
+    pub(super) members: watch::Sender<Vec<Ticket>>,
     began: Instant,
 }
 
@@ -174,6 +179,7 @@ impl Engine {
             transfers: DashMap::new(),
             traffic: DashMap::new(),
             connected: DashMap::new(),
+            members: watch::Sender::default(),
             began: Instant::now(),
         });
         let judged = Arrival(position.arrival);
@@ -198,10 +204,32 @@ impl Engine {
     /// Keeps a connection to a host, dialling it again whenever it is lost. A newer ticket of the host replaces the one
     /// before; the host itself is left alone.
     pub async fn connect(&self, ticket: Ticket) {
-        if self.shared.exchange && ticket.host != self.shared.host {
+        self.dial(Wish { ticket, why: Why::Named }).await;
+    }
+
+    /// Dials a host of which somebody says that it may be a member. Once it has proved that it is, a connection to it is
+    /// kept as to one that was named.
+    pub async fn found(&self, ticket: Ticket) {
+        self.dial(Wish { ticket, why: Why::Found }).await;
+    }
+
+    async fn dial(&self, wish: Wish) {
+        if self.shared.exchange && wish.ticket.host != self.shared.host {
             // The engine has stopped when there is nobody to take it.
-            let _ = self.shared.peers.send(PeerOrder::Connect(ticket)).await;
+            let _ = self.shared.peers.send(PeerOrder::Dial(wish)).await;
         }
+    }
+
+    /// Tells whether anything is exchanged with anybody.
+    #[must_use]
+    pub fn exchanges(&self) -> bool {
+        self.shared.exchange
+    }
+
+    /// Follows where the connected members can be reached.
+    #[must_use]
+    pub fn members(&self) -> watch::Receiver<Vec<Ticket>> {
+        self.shared.members.subscribe()
     }
 
     /// Compares sets with all peers now, without waiting for the poll interval.

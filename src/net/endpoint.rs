@@ -208,6 +208,12 @@ impl Net {
         sockets.iter().find(|socket| socket.is_ipv4()).or(sockets.first()).map(SocketAddr::port)
     }
 
+    /// Tells whether only this machine can reach the host directly.
+    #[must_use]
+    pub fn is_loopback_only(&self) -> bool {
+        self.endpoint.bound_sockets().iter().all(|socket| socket.ip().is_loopback())
+    }
+
     /// Returns where this host can be reached now.
     #[must_use]
     pub fn ticket(&self) -> Ticket {

@@ -4,6 +4,7 @@
 //! and `http`. `start` is the order of construction, `stop` the order of the end; both are meant to be read.
 
 mod data_folder;
+mod discovery;
 mod hand;
 mod plugins;
 mod start;
@@ -13,7 +14,8 @@ mod ticket_files;
 mod verify;
 
 pub use data_folder::{DataFolder, DataFolderError};
+pub use discovery::DiscoveryOptions;
 pub use plugins::PluginOptions;
 pub use start::{Node, Options, Service, StartError, StoreOptions};
-pub use status::{NodeStatus, StoreStatus};
+pub use status::{NodeStatus, SourceStatus, StoreStatus};
 pub use verify::{Verified, VerifyStep, Which};

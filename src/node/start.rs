@@ -12,6 +12,8 @@ use zeroize::Zeroizing;
 
 use super::data_folder::DataFolder;
 use super::data_folder::DataFolderError;
+use super::discovery::Discovery;
+use super::discovery::DiscoveryOptions;
 use super::plugins;
 use super::plugins::Begun;
 use super::plugins::PluginOptions;
@@ -21,6 +23,7 @@ use crate::asset::HostId;
 use crate::auth::Keys;
 use crate::auth::Phrase;
 use crate::database;
+use crate::discovery;
 use crate::engine;
 use crate::engine::Engine;
 use crate::event::Event;
@@ -33,6 +36,7 @@ use crate::net::Membership;
 use crate::net::Net;
 use crate::plugin;
 use crate::state::State;
+use crate::state::StateError;
 use crate::store::Store;
 use crate::store::can_service;
 use crate::store::can_service::CanService;
@@ -64,6 +68,8 @@ pub struct Options {
     pub ticket_file: Option<PathBuf>,
     /// Where the ticket of another host is read.
     pub connect_ticket_file: Option<PathBuf>,
+    /// How other hosts are found.
+    pub discovery: DiscoveryOptions,
     /// Where its plugins come from.
     pub plugins: PluginOptions,
 }
@@ -108,9 +114,15 @@ pub enum StartError {
     /// The endpoint cannot be bound.
     #[error(transparent)]
     Net(#[from] net::BindError),
+    /// Rendezvous cannot be done as it is configured.
+    #[error("`pkarr_relays` cannot be used")]
+    Rendezvous(#[from] discovery::BeginError),
     /// Plugins cannot be kept.
     #[error(transparent)]
     Plugins(#[from] plugin::StartError),
+    /// What is known of peers cannot be read.
+    #[error(transparent)]
+    Known(#[from] StateError),
     /// The engine cannot start.
     #[error(transparent)]
     Engine(#[from] engine::StartError),
@@ -123,6 +135,7 @@ pub struct Node {
     pub(super) store: Arc<dyn Store>,
     pub(super) state: State,
     pub(super) net: Net,
+    pub(super) discovery: Discovery,
     pub(super) engine: Engine,
     pub(super) plugins: Present,
     pub(super) judging: Group,
@@ -137,7 +150,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Builds a host, in this order: secret, store, state, plugins, endpoint, engine. Nothing is served and nobody
+    /// Builds a host, in this order: secret, store, state, plugins, endpoint, discovery, engine. Nothing is served and nobody
     /// is dialled before [`serve`](Self::serve).
     ///
     /// # Errors
@@ -174,8 +187,8 @@ impl Node {
         let judging = whole.child("plugins");
         let Begun { plugins, hooks, exchange } =
             plugins::begin(options.plugins, &folder, &store, host, &judging).await?;
-        let membership =
-            Membership { key: Keys::derive(&secret).proof, library: library.name.clone(), epoch: library.epoch };
+        let keys = Keys::derive(&secret);
+        let membership = Membership { key: keys.proof.clone(), library: library.name.clone(), epoch: library.epoch };
         let net = Net::bind(net::Options {
             key,
             bind_addr: options.bind_addr,
@@ -187,6 +200,7 @@ impl Node {
         if let Some(port) = net.port() {
             folder.keep_port(port)?;
         }
+        let discovery = Discovery::plan(options.discovery, state.peers().await?, &keys, &library, &net)?;
         let replication = whole.child("replication");
         let engine = Engine::start(
             engine::Options {
@@ -209,6 +223,7 @@ impl Node {
             store,
             state,
             net,
+            discovery,
             engine,
             plugins,
             judging,
@@ -223,7 +238,7 @@ impl Node {
         })
     }
 
-    /// Serves the faces, accepts peers, writes the ticket and reads that of the other host.
+    /// Serves the faces, accepts peers, writes the ticket, reads that of the other host and looks for others.
     pub fn serve(&self, faces: Vec<Service>) {
         for face in faces {
             let serving = face(self.faces.child("face"));
@@ -232,9 +247,10 @@ impl Node {
         let engine = self.engine.clone();
         self.replication.spawn("accept", async move { engine.accept().await });
         if let Some(path) = self.ticket_file.clone() {
-            let writing = ticket_files::write(self.net.clone(), path, Arc::clone(&self.ticket_trouble));
+            let writing = ticket_files::write(self.discovery.own(), path, Arc::clone(&self.ticket_trouble));
             self.background.spawn_until_cancelled("ticket", writing);
         }
+        self.discovery.begin(&self.net, &self.engine, &self.background);
         if let Some(path) = self.connect_ticket_file.clone() {
             let reading = ticket_files::read(self.engine.clone(), path);
             self.background.spawn_until_cancelled("connect ticket", reading);

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::start::Node;
 use crate::asset::HostId;
+use crate::discovery::Condition;
+use crate::discovery::Health;
 use crate::engine::PeerStatus;
 use crate::engine::Status;
 use crate::limits;
@@ -26,6 +28,8 @@ pub struct NodeStatus {
     pub notes: Vec<String>,
     /// Its store.
     pub store: StoreStatus,
+    /// How each source of other hosts is doing.
+    pub discovery: Vec<SourceStatus>,
     /// Replication.
     pub replication: Status,
 }
@@ -45,6 +49,33 @@ pub struct StoreStatus {
     pub bytes: u64,
     /// Assets whose content is missing or was moved aside.
     pub missing: u64,
+}
+
+/// How a source of other hosts is doing, or something it depends on.
+#[derive(Debug, Clone)]
+pub struct SourceStatus {
+    /// Its name.
+    pub name: String,
+    /// How it is, in one word: `off`, `starting`, `well`, `ailing` or `broken`.
+    pub condition: &'static str,
+    /// What is wrong with it, if something is.
+    pub trouble: Option<String>,
+    /// What it depends on, each relay for example.
+    pub parts: Vec<SourceStatus>,
+}
+
+impl SourceStatus {
+    fn new(name: &str, health: Health) -> Self {
+        let (condition, trouble) = match health.condition {
+            Condition::Off => ("off", None),
+            Condition::Starting => ("starting", None),
+            Condition::Well => ("well", None),
+            Condition::Ailing(why) => ("ailing", Some(why)),
+            Condition::Broken(why) => ("broken", Some(why)),
+        };
+        let parts = health.parts.into_iter().map(|(name, condition)| Self::new(&name, condition.into()));
+        Self { name: name.to_owned(), condition, trouble, parts: parts.collect() }
+    }
 }
 
 impl Node {
@@ -68,7 +99,7 @@ impl Node {
                 StoreStatus { kind, trouble, notes: Vec::new(), assets: 0, bytes: 0, missing: 0 }
             }
         };
-        let replication = self.engine.status().await?;
+        let (replication, health) = (self.engine.status().await?, self.discovery.health());
         let ticket = self.ticket_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let notes = ticket.into_iter().chain(replication.peers.iter().filter_map(clocks_apart)).collect();
         Ok(NodeStatus {
@@ -78,6 +109,7 @@ impl Node {
             uptime: self.began.elapsed(),
             notes,
             store,
+            discovery: health.into_iter().map(|(name, health)| SourceStatus::new(name, health)).collect(),
             replication,
         })
     }

@@ -7,21 +7,23 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use tokio::sync::watch;
+
 use crate::engine::Engine;
 use crate::library::ParseTicketError;
 use crate::library::Ticket;
 use crate::limits;
-use crate::net::Net;
 use crate::telemetry::causes;
 
 /// Why the ticket cannot be written, if so; for people.
 pub(super) type Trouble = Arc<Mutex<Option<String>>>;
 
-/// Writes this host's ticket, and again whenever its addresses change.
-pub(super) async fn write(net: Net, path: PathBuf, trouble: Trouble) {
+/// Writes this host's ticket, and again whenever its addresses change, or when it could not be written.
+pub(super) async fn write(own: watch::Receiver<Ticket>, path: PathBuf, trouble: Trouble) {
     let mut file = TicketFile { path, written: None, trouble };
     loop {
-        file.hold(net.ticket()).await;
+        let ticket = own.borrow().clone();
+        file.hold(ticket).await;
         tokio::time::sleep(limits::TICKET_LOOKED_AT_EVERY).await;
     }
 }

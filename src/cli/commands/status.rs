@@ -29,7 +29,15 @@ struct Status {
     declined: Amount,
     refused: Amount,
     #[serde(default)]
+    discovery: Vec<Source>,
+    #[serde(default)]
     plugins: Vec<Plugin>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Source {
+    name: String,
+    trouble: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,6 +139,11 @@ fn show(printer: &Printer, status: &Status) -> anyhow::Result<()> {
     printer.line(&format!("store: {}, {assets}, {bytes}{health}", store.kind))?;
     for note in status.notes.iter().chain(&store.notes) {
         printer.line(&format!("note: {note}"))?;
+    }
+    for Source { name, trouble } in &status.discovery {
+        if let Some(trouble) = trouble {
+            printer.line(&format!("finding hosts by {name}: {trouble}"))?;
+        }
     }
     for trouble in status.plugins.iter().filter_map(trouble) {
         printer.line(&trouble)?;

@@ -12,6 +12,7 @@ use crate::engine;
 use crate::http::Failure;
 use crate::http::success;
 use crate::node::NodeStatus;
+use crate::node::SourceStatus;
 
 /// How the host is, in JSON.
 #[derive(Debug, Serialize)]
@@ -25,6 +26,8 @@ struct Status {
     store: Store,
     libraries: Vec<Library>,
     peers: Vec<Peer>,
+    /// How other hosts are found.
+    discovery: Vec<Source>,
     transfers: Vec<Transfer>,
     /// Assets that wait for a decision.
     held: u64,
@@ -89,6 +92,16 @@ struct Peer {
 }
 
 #[derive(Debug, Serialize)]
+struct Source {
+    name: String,
+    /// `off`, `starting`, `well`, `ailing` or `broken`.
+    condition: &'static str,
+    trouble: Option<String>,
+    /// What it depends on, each relay for example.
+    parts: Vec<Source>,
+}
+
+#[derive(Debug, Serialize)]
 struct Transfer {
     hash: String,
     peer: String,
@@ -104,7 +117,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Response, Failure> 
 
 impl From<NodeStatus> for Status {
     fn from(node: NodeStatus) -> Self {
-        let NodeStatus { id, name, version, uptime, notes, store, replication } = node;
+        let NodeStatus { id, name, version, uptime, notes, store, discovery, replication } = node;
         let engine::Status { library, peers, transfers, held, declined, refused, .. } = replication;
         let connected = peers.iter().filter(|peer| peer.connected).count() as u64;
         Self {
@@ -133,6 +146,7 @@ impl From<NodeStatus> for Status {
                 review: library.review.map(|review| Review { judged: review.judged, of: review.of }),
             }],
             peers: peers.into_iter().map(Peer::from).collect(),
+            discovery: discovery.into_iter().map(Source::from).collect(),
             transfers: transfers.into_iter().map(Transfer::from).collect(),
             held,
             declined,
@@ -158,6 +172,13 @@ impl From<engine::PeerStatus> for Peer {
             bytes_out: peer.bytes_out,
             last_seen_ms: peer.last_seen_ms,
         }
+    }
+}
+
+impl From<SourceStatus> for Source {
+    fn from(source: SourceStatus) -> Self {
+        let SourceStatus { name, condition, trouble, parts } = source;
+        Self { name, condition, trouble, parts: parts.into_iter().map(Self::from).collect() }
     }
 }
 

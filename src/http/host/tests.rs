@@ -24,6 +24,7 @@ use crate::http::can;
 use crate::limits;
 use crate::net::Relay;
 use crate::node::DataFolder;
+use crate::node::DiscoveryOptions;
 use crate::node::Node;
 use crate::node::Options;
 use crate::node::PluginOptions;
@@ -62,6 +63,7 @@ impl Face {
             poll_interval: Duration::from_hours(1),
             ticket_file: None,
             connect_ticket_file: None,
+            discovery: DiscoveryOptions::default(),
             plugins: PluginOptions {
                 folder: dir.join("plugins"),
                 settings: Arc::new(move |_, _| Ok(holding.clone())),

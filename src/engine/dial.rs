@@ -1,0 +1,161 @@
+//! Dialling: one task for each host that a person named, or that somebody says may be a member.
+//!
+//! A host that is named is dialled for as long as this one runs. One that was found is dialled the same way once it has
+//! proved that it is a member. Before that it is tried for a while only, and left alone when it proves to be none:
+//! anyone can claim to be somewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::peers;
+use super::shared::Shared;
+use crate::library::Ticket;
+use crate::limits;
+use crate::net::DialError;
+use crate::net::ProofError;
+use crate::net::Purpose;
+use crate::task::Backoff;
+use crate::telemetry::causes;
+
+/// Time the actor has to take a connection out of the table, or to put one into it.
+const TABLE_PAUSE: Duration = Duration::from_millis(20);
+
+/// A host to be dialled.
+#[derive(Debug, Clone)]
+pub(super) struct Wish {
+    /// Where it may be.
+    pub(super) ticket: Ticket,
+    pub(super) why: Why,
+}
+
+/// Why a host is dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// A person says so.
+    Named,
+    /// Somebody says that it may be a member.
+    Found,
+}
+
+/// Dials a host whenever no connection to it stands, with growing pauses. Ends when a host that was only found is none
+/// of the members, or cannot be reached for long.
+pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: mpsc::Receiver<Wish>) {
+    let mut dialled = Dialled::new(first);
+    loop {
+        while let Ok(wish) = newer.try_recv() {
+            dialled.hear(wish);
+        }
+        let line = shared.connected.get(&dialled.ticket.host).map(|connected| connected.line.clone());
+        if let Some(line) = line {
+            dialled.is_member();
+            line.closed().await;
+            tokio::time::sleep(TABLE_PAUSE).await;
+            continue;
+        }
+        match shared.net.dial(&dialled.ticket, Purpose::Control).await {
+            Ok(link) => {
+                dialled.is_member();
+                peers::greet(&shared, link).await;
+                tokio::time::sleep(TABLE_PAUSE).await;
+                if shared.connected.contains_key(&dialled.ticket.host) {
+                    continue;
+                }
+            }
+            Err(error) if dialled.is_left_alone_after(&error) => {
+                tracing::info!(peer = %dialled.ticket.host.fmt_short(), error = causes(&error), "a host that was found is left alone");
+                return;
+            }
+            Err(error) => dialled.tell(&error),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(dialled.backoff.pause()) => {}
+            wish = newer.recv() => match wish {
+                Some(wish) => dialled.hear(wish),
+                None => return,
+            }
+        }
+    }
+}
+
+/// A host, and how dialling it goes.
+struct Dialled {
+    ticket: Ticket,
+    /// When a host was found of which it is not known whether it is a member.
+    on_trial_since: Option<Instant>,
+    backoff: Backoff,
+    told: bool,
+}
+
+impl Dialled {
+    fn new(Wish { ticket, why }: Wish) -> Self {
+        let backoff = Backoff::new(limits::REDIAL_PAUSE, limits::REDIAL_PAUSE_MOST);
+        Self { ticket, on_trial_since: (why == Why::Found).then(Instant::now), backoff, told: false }
+    }
+
+    /// Takes in a newer word about the host.
+    fn hear(&mut self, Wish { ticket, why }: Wish) {
+        self.ticket = ticket;
+        self.backoff.reset();
+        self.on_trial_since = self.on_trial_since.filter(|_| why == Why::Found).map(|_| Instant::now());
+    }
+
+    /// Remembers that it has proved to be a member.
+    fn is_member(&mut self) {
+        self.on_trial_since = None;
+        self.backoff.reset();
+        self.told = false;
+    }
+
+    fn is_left_alone_after(&self, error: &DialError) -> bool {
+        let stranger = matches!(error, DialError::Id(_) | DialError::Proof(ProofError::Wrong));
+        self.on_trial_since.is_some_and(|since| stranger || since.elapsed() > limits::FOUND_TRIED_FOR)
+    }
+
+    /// Says once that it cannot be reached.
+    fn tell(&mut self, error: &DialError) {
+        let (peer, error) = (self.ticket.host.fmt_short(), causes(error));
+        match (self.told, self.on_trial_since) {
+            (true, _) => tracing::debug!(%peer, error, "still cannot be reached"),
+            (false, Some(_)) => tracing::info!(%peer, error, "a host that was found cannot be reached; trying again"),
+            (false, None) => tracing::warn!(%peer, error, "cannot be reached; trying again"),
+        }
+        self.told = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asset::HostId;
+
+    fn wish(why: Why, port: u16) -> Wish {
+        let addresses = vec![([192, 0, 2, 1], port).into()];
+        Wish { ticket: Ticket { host: HostId::from_bytes([1; 32]), addresses, relay: None }, why }
+    }
+
+    #[test]
+    fn only_who_was_found_and_never_proved_anything_is_left_alone() {
+        let (stranger, away) = (DialError::Proof(ProofError::Wrong), DialError::Timeout);
+        let mut found = Dialled::new(wish(Why::Found, 1));
+        assert!(found.is_left_alone_after(&stranger) && !found.is_left_alone_after(&away));
+        found.on_trial_since = Instant::now().checked_sub(limits::FOUND_TRIED_FOR + Duration::from_secs(1));
+        assert!(found.is_left_alone_after(&away));
+        // It is somewhere else: another chance.
+        found.hear(wish(Why::Found, 2));
+        assert!(!found.is_left_alone_after(&away) && found.is_left_alone_after(&stranger));
+        assert_eq!(found.ticket, wish(Why::Found, 2).ticket);
+        found.is_member();
+        assert!(!found.is_left_alone_after(&stranger));
+        // A later word does not put it on trial again.
+        found.hear(wish(Why::Found, 1));
+        assert!(!found.is_left_alone_after(&stranger));
+
+        assert!(!Dialled::new(wish(Why::Named, 1)).is_left_alone_after(&stranger));
+        let mut found = Dialled::new(wish(Why::Found, 1));
+        found.hear(wish(Why::Named, 1));
+        assert!(!found.is_left_alone_after(&stranger));
+    }
+}

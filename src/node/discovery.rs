@@ -1,0 +1,256 @@
+//! Finding other hosts: which sources run, and what becomes of what they find.
+
+use std::sync::Mutex;
+use std::sync::OnceLock;
+use std::sync::PoisonError;
+
+use tokio::sync::watch;
+
+use crate::auth::Keys;
+use crate::discovery::BeginError;
+use crate::discovery::Health;
+use crate::discovery::Known;
+use crate::discovery::Mdns;
+use crate::discovery::Meeting;
+use crate::discovery::Options;
+use crate::discovery::Planned;
+use crate::discovery::Rendezvous;
+use crate::discovery::Search;
+use crate::discovery::Surroundings;
+use crate::engine::Engine;
+use crate::library::Library;
+use crate::library::Ticket;
+use crate::limits;
+use crate::net::Net;
+use crate::state::Peer;
+use crate::task::Group;
+
+/// How other hosts are found.
+#[derive(Debug, Clone, Default)]
+pub struct DiscoveryOptions {
+    /// Hosts that the configuration names.
+    pub peers: Vec<Ticket>,
+    /// Whether hosts on the local network are looked for, and may find this one.
+    pub mdns: bool,
+    /// Addresses of pkarr relays; without one there is no rendezvous.
+    pub pkarr_relays: Vec<String>,
+}
+
+/// The sources of a host: planned, and running from [`begin`](Self::begin) on.
+pub(super) struct Discovery {
+    planned: Mutex<Option<Vec<Planned>>>,
+    search: OnceLock<Search>,
+    own: watch::Sender<Ticket>,
+}
+
+impl Discovery {
+    /// Plans the sources. What is known already comes first, so that it is dialled first: two hosts meet again with
+    /// every service down.
+    ///
+    /// # Errors
+    /// [`BeginError`] when rendezvous cannot be done at the relays that are configured.
+    pub(super) fn plan(
+        options: DiscoveryOptions,
+        known: Vec<Peer>,
+        keys: &Keys,
+        library: &Library,
+        net: &Net,
+    ) -> Result<Self, BeginError> {
+        let remembered = known.into_iter().filter_map(|peer| Some((last_ticket(&peer)?, peer.last_seen_ms)));
+        let mut planned: Vec<Planned> = vec![Planned::On(Box::new(Known::remembered(remembered.collect())))];
+        planned.push(Planned::On(Box::new(Known::configured(options.peers))));
+        // Nobody else could reach an address that only this machine has.
+        planned.push(if options.mdns && !net.is_loopback_only() {
+            Planned::On(Box::new(Mdns::new()))
+        } else {
+            Planned::Off(Mdns::NAME)
+        });
+        planned.push(if options.pkarr_relays.is_empty() {
+            Planned::Off(Rendezvous::NAME)
+        } else {
+            let meeting = Meeting {
+                slots: keys.rendezvous.clone(),
+                envelope: keys.envelope.clone(),
+                library: library.name.clone(),
+                epoch: library.epoch,
+                writes: true,
+            };
+            Planned::On(Box::new(Rendezvous::new(Options::new(options.pkarr_relays, meeting))?))
+        });
+        let own = watch::Sender::new(net.ticket());
+        Ok(Self { planned: Mutex::new(Some(planned)), search: OnceLock::new(), own })
+    }
+
+    /// Follows where this host can be reached.
+    pub(super) fn own(&self) -> watch::Receiver<Ticket> {
+        self.own.subscribe()
+    }
+
+    /// Starts the sources, unless nothing is exchanged, and has what they find dialled. A second time does nothing.
+    pub(super) fn begin(&self, net: &Net, engine: &Engine, group: &Group) {
+        let Some(planned) = self.planned.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        group.spawn_until_cancelled("addresses", follow_addresses(net.clone(), self.own.clone()));
+        if !engine.exchanges() {
+            return;
+        }
+        let surroundings = Surroundings { own: self.own(), connected: engine.members() };
+        let (search, mut finds) = Search::start(planned, surroundings, group);
+        let _ = self.search.set(search);
+        let engine = engine.clone();
+        group.spawn_until_cancelled("finds", async move {
+            while let Some(find) = finds.recv().await {
+                let peer = find.ticket.host.fmt_short();
+                tracing::info!(%peer, source = find.source, "a host was found");
+                engine.found(find.ticket).await;
+            }
+        });
+    }
+
+    /// Returns how each source is doing.
+    pub(super) fn health(&self) -> Vec<(&'static str, Health)> {
+        self.search.get().map(Search::health).unwrap_or_default()
+    }
+}
+
+/// Returns where a peer was last; `None` when nothing is known of that.
+fn last_ticket(peer: &Peer) -> Option<Ticket> {
+    let mut addresses: Vec<_> = peer.addresses.iter().filter_map(|address| address.parse().ok()).collect();
+    addresses.truncate(limits::TICKET_ADDRESSES);
+    let known = !addresses.is_empty() || peer.relay.is_some();
+    known.then(|| Ticket { host: peer.id, addresses, relay: peer.relay.clone() })
+}
+
+/// Says where this host can be reached, whenever that changes.
+async fn follow_addresses(net: Net, own: watch::Sender<Ticket>) {
+    loop {
+        let now = net.ticket();
+        own.send_if_modified(|before| {
+            let changed = *before != now;
+            *before = now;
+            changed
+        });
+        tokio::time::sleep(limits::TICKET_LOOKED_AT_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::future::Future;
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::auth::Phrase;
+    use crate::discovery::Condition;
+    use crate::discovery::LoopbackRelay;
+    use crate::discovery::Manner;
+    use crate::net::Relay;
+    use crate::node::DataFolder;
+    use crate::node::Node;
+    use crate::node::Options;
+    use crate::node::PluginOptions;
+    use crate::node::StoreOptions;
+    use crate::plugin::Settings;
+
+    /// Waits for something that must come; two minutes mean that it does not.
+    async fn within<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_mins(2), future).await.expect("it did not happen within two minutes")
+    }
+
+    async fn host(dir: &Path, phrase: &str, discovery: DiscoveryOptions) -> Node {
+        let options = Options {
+            folder: DataFolder::open(&dir.join("data")).unwrap(),
+            store: StoreOptions::Embedded { storage_root: dir.join("store"), verify_interval: Duration::from_hours(1) },
+            phrase: Phrase::parse(phrase).unwrap(),
+            name: "test".to_owned(),
+            bind_addr: Some("127.0.0.1:0".parse().unwrap()),
+            relay: Relay::Off,
+            poll_interval: Duration::from_hours(1),
+            ticket_file: None,
+            connect_ticket_file: None,
+            discovery,
+            plugins: PluginOptions {
+                folder: dir.join("plugins"),
+                settings: Arc::new(|_, _| Ok(Settings::default())),
+                named: BTreeSet::new(),
+                safe_mode: false,
+            },
+        };
+        let node = Node::start(options).await.unwrap();
+        node.serve(Vec::new());
+        node
+    }
+
+    fn at(relay: &LoopbackRelay) -> DiscoveryOptions {
+        DiscoveryOptions { pkarr_relays: vec![relay.url()], mdns: true, peers: Vec::new() }
+    }
+
+    async fn connected(node: &Node) -> usize {
+        node.status().await.unwrap().replication.peers.iter().filter(|peer| peer.connected).count()
+    }
+
+    async fn meets(node: &Node) {
+        let meeting = within(async {
+            while connected(node).await == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        meeting.await;
+    }
+
+    fn condition(node: &Node, source: &str) -> Condition {
+        let health = node.discovery.health();
+        health.into_iter().find(|(name, _)| *name == source).unwrap().1.condition
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn hosts_that_know_only_the_secret_meet_and_find_each_other_again_without_any_service() {
+        let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let relay = LoopbackRelay::start().await.unwrap();
+        let a = host(dirs[0].path(), "a phrase of a test", at(&relay)).await;
+        let b = host(dirs[1].path(), "a phrase of a test", at(&relay)).await;
+        let stranger = host(dirs[2].path(), "another phrase of a test", at(&relay)).await;
+        meets(&a).await;
+        meets(&b).await;
+        assert_eq!(condition(&a, Rendezvous::NAME), Condition::Well);
+        assert_eq!(condition(&a, Mdns::NAME), Condition::Off, "it is bound to loopback");
+        // The stranger was there before B comes a second time, and has met nobody.
+        b.stop().await;
+        drop(b);
+        relay.behave(Manner::Refuses(500, 0));
+        relay.forget();
+        let b = host(dirs[1].path(), "a phrase of a test", at(&relay)).await;
+        meets(&b).await;
+        meets(&a).await;
+        assert_eq!(connected(&stranger).await, 0);
+        for node in [a, b, stranger] {
+            node.stop().await;
+        }
+        relay.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_host_that_was_found_and_is_no_member_is_left_alone_and_one_that_is_named_is_dialled() {
+        let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let a = host(dirs[0].path(), "a phrase of a test", DiscoveryOptions::default()).await;
+        let stranger = host(dirs[1].path(), "another phrase of a test", DiscoveryOptions::default()).await;
+        a.engine.found(stranger.ticket()).await;
+        let named = DiscoveryOptions { peers: vec![a.ticket()], ..DiscoveryOptions::default() };
+        let b = host(dirs[2].path(), "a phrase of a test", named).await;
+        meets(&b).await;
+        let refused = within(async {
+            while stranger.status().await.unwrap().replication.refused == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        refused.await;
+        // It was dialled once; with pauses of a quarter of a second it would have been three times by now.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(stranger.status().await.unwrap().replication.refused, 1);
+        for node in [a, b, stranger] {
+            node.stop().await;
+        }
+    }
+}
