@@ -17,6 +17,16 @@ use std::path::PathBuf;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+/// The layout of a file: the code, the SHA-256 of the component, and the tag over both. Another one has another name.
+const LAYOUT: u8 = 2;
+
+/// Code that can run, and the SHA-256 of the component that it was made from; hashing a large one takes longer than
+/// loading its code.
+pub(super) struct Compiled {
+    pub(super) component: Component,
+    pub(super) sha256: [u8; 32],
+}
+
 /// Where compiled code is kept.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -45,25 +55,32 @@ impl Cache {
         Ok(Self { folder: folder.to_owned(), key })
     }
 
-    /// Returns the code of a component: what was kept, or else what is compiled and kept now. Blocks for as long as
-    /// compiling takes.
-    ///
-    /// # Errors
-    /// What wasmtime says about the component.
-    pub(super) fn load(&self, engine: &Engine, bytes: &[u8], digest: &[u8; 32]) -> wasmtime::Result<Component> {
+    /// Finds the code of the component with a BLAKE3, if it was kept. Blocks.
+    pub(super) fn find(&self, engine: &Engine, digest: &[u8; 32]) -> Option<Compiled> {
         let path = self.path(engine, digest);
         match self.read(engine, &path) {
-            Ok(component) => return Ok(component),
+            Ok(compiled) => return Some(compiled),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "compiled code cannot be used, compiling again");
             }
         }
-        let component = Component::from_binary(engine, bytes)?;
-        if let Err(error) = self.keep(&path, &component.serialize()?) {
+        None
+    }
+
+    /// Keeps the code of the component with a BLAKE3. Blocks.
+    ///
+    /// # Errors
+    /// What wasmtime says about the component; that it cannot be written is told to the log alone.
+    pub(super) fn keep(&self, engine: &Engine, digest: &[u8; 32], compiled: &Compiled) -> wasmtime::Result<()> {
+        let path = self.path(engine, digest);
+        let code = compiled.component.serialize()?;
+        // The rest stands at the end, so that the code begins at the beginning, where it can be mapped.
+        let tag = blake3::Hasher::new_keyed(&self.key).update(&code).update(&compiled.sha256).finalize();
+        if let Err(error) = write(&path, &[&code, &compiled.sha256, tag.as_bytes()]) {
             tracing::warn!(path = %path.display(), %error, "compiled code cannot be kept");
         }
-        Ok(component)
+        Ok(())
     }
 
     /// Removes what no component of these digests needs under an engine of this version.
@@ -80,28 +97,24 @@ impl Cache {
     fn path(&self, engine: &Engine, digest: &[u8; 32]) -> PathBuf {
         let mut version = Version(blake3::Hasher::new());
         engine.precompile_compatibility_hash().hash(&mut version);
-        let name = version.0.update(digest).finalize();
+        let name = version.0.update(digest).update(&[LAYOUT]).finalize();
         self.folder.join(format!("{}.cwasm", &name.to_hex()[..32]))
     }
 
-    fn keep(&self, path: &Path, code: &[u8]) -> io::Result<()> {
-        // The tag stands at the end, so that the code begins at the beginning, where it can be mapped.
-        let tag = blake3::keyed_hash(&self.key, code);
-        write(path, &[code, tag.as_bytes()])
-    }
-
-    fn read(&self, engine: &Engine, path: &Path) -> io::Result<Component> {
+    fn read(&self, engine: &Engine, path: &Path) -> io::Result<Compiled> {
         let mut file = fs::File::open(path)?;
-        let length = file.metadata()?.len().checked_sub(blake3::OUT_LEN as u64).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let (mut sha256, mut tag) = ([0; 32], [0; blake3::OUT_LEN]);
+        let behind = (sha256.len() + tag.len()) as u64;
+        let length = file.metadata()?.len().checked_sub(behind).ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update_reader((&mut file).take(length))?;
-        let mut tag = [0; blake3::OUT_LEN];
+        file.read_exact(&mut sha256)?;
         file.read_exact(&mut tag)?;
         // Compares in constant time.
-        if hasher.finalize() != tag {
+        if hasher.update(&sha256).finalize() != tag {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not what this host has written"));
         }
-        deserialize(engine, path)
+        Ok(Compiled { component: deserialize(engine, path)?, sha256 })
     }
 }
 

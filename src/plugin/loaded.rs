@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use tokio::sync::Semaphore;
+use wasmtime::component::Component;
 use wasmtime::component::Linker;
 
 use super::compiled::Cache;
+use super::compiled::Compiled;
 use super::contract_0_1;
 use super::contract_0_1::Exports;
 use super::figures::Log;
@@ -190,19 +192,13 @@ impl Plugin {
     pub(super) async fn make(source: Source<'_>) -> Result<Self, LoadError> {
         let Source { name, bytes, settings, state, sandbox, cache } = source;
         inspect::kind(&bytes)?;
-        let sha256 = sha256(&bytes);
-        if let Some(wanted) = settings.sha256.filter(|wanted| *wanted != sha256) {
-            return Err(LoadError::Pin { found: HEXLOWER.encode(&sha256), wanted: HEXLOWER.encode(&wanted) });
-        }
         let digest = *blake3::hash(&bytes).as_bytes();
         let invalid = |error: wasmtime::Error| LoadError::Invalid(one_line(&error));
         let engine = sandbox.engine(settings.limits.stack_bytes).map_err(invalid)?;
-        let compiling = tokio::task::spawn_blocking(move || match cache {
-            Some(cache) => cache.load(&engine, &bytes, &digest),
-            None => wasmtime::component::Component::from_binary(&engine, &bytes),
-        });
+        let pin = settings.sha256;
+        let compiling = tokio::task::spawn_blocking(move || compile(&engine, &bytes, &digest, cache.as_ref(), pin));
         let compiled = compiling.await.map_err(|_| LoadError::Invalid("compiling it failed".to_owned()))?;
-        let component = compiled.map_err(invalid)?;
+        let Compiled { component, sha256 } = compiled?;
         let inspection = inspect::of(&component);
         inspection.check(&settings)?;
         let mut linker = Linker::new(component.engine());
@@ -328,6 +324,32 @@ impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Plugin").field("name", &self.about.name).finish_non_exhaustive()
     }
+}
+
+/// Returns the code of a component: what was kept, or else what is compiled and kept now; with a pin, only that of the
+/// component it names. Blocks for as long as compiling takes.
+fn compile(
+    engine: &wasmtime::Engine,
+    bytes: &[u8],
+    digest: &[u8; 32],
+    cache: Option<&Cache>,
+    pin: Option<[u8; 32]>,
+) -> Result<Compiled, LoadError> {
+    let invalid = |error: wasmtime::Error| LoadError::Invalid(one_line(&error));
+    let kept = cache.and_then(|cache| cache.find(engine, digest));
+    let sha256 = kept.as_ref().map_or_else(|| sha256(bytes), |kept| kept.sha256);
+    if let Some(wanted) = pin.filter(|wanted| *wanted != sha256) {
+        return Err(LoadError::Pin { found: HEXLOWER.encode(&sha256), wanted: HEXLOWER.encode(&wanted) });
+    }
+    if let Some(kept) = kept {
+        return Ok(kept);
+    }
+    let component = Component::from_binary(engine, bytes).map_err(invalid)?;
+    let compiled = Compiled { component, sha256 };
+    if let Some(cache) = cache {
+        cache.keep(engine, digest, &compiled).map_err(invalid)?;
+    }
+    Ok(compiled)
 }
 
 /// Reads a file that is not larger than allowed. Blocks.

@@ -27,6 +27,7 @@ mod bindings {
         world: "full",
         imports: { "can-sync:plugin/content.read": async },
         exports: { default: async },
+        ownership: Borrowing { duplicate_if_necessary: false },
     });
 }
 
@@ -118,18 +119,22 @@ impl Calls {
         asked: &Asked,
         metadata: &Metadata,
     ) -> Result<Result<Verdict, Failure>> {
-        let (asset, context) = (words::asset(&asked.key, metadata), words::context(asked));
+        // What is shown is lent, not copied: a call takes a few microseconds, and copies would be a good part of it.
+        let (id, tags) = (asked.key.id.to_string(), metadata.tags.iter().map(String::as_str).collect::<Vec<_>>());
+        let peer = asked.peer.as_ref().map(|peer| peer.id.to_string());
+        let asset = words::asset(&id, &asked.key, metadata, &tags);
+        let context = words::context(asked, peer.as_deref());
         let verdict = match asked.point {
             Point::BeforePush => match &self.before_push {
-                Some(guest) => guest.call_before_push(store, &asset, &context).await?,
+                Some(guest) => guest.call_before_push(store, asset, context).await?,
                 None => return Ok(Ok(Verdict::Pass)),
             },
             Point::BeforePull => match &self.before_pull {
-                Some(guest) => guest.call_before_pull(store, &asset, &context).await?,
+                Some(guest) => guest.call_before_pull(store, asset, context).await?,
                 None => return Ok(Ok(Verdict::Pass)),
             },
             Point::AfterReceive => match &self.after_receive {
-                Some(guest) => guest.call_after_receive(store, &asset, &context).await?,
+                Some(guest) => guest.call_after_receive(store, asset, context).await?,
                 None => return Ok(Ok(Verdict::Pass)),
             },
         };

@@ -13,25 +13,27 @@ use crate::hook::Point;
 use crate::hook::Verdict;
 use crate::limits;
 
-pub(super) fn asset(key: &AssetKey, metadata: &Metadata) -> types::Asset {
+/// Puts together what a plugin is shown of an asset; `id` and `tags` are those of its key and metadata.
+pub(super) fn asset<'a>(id: &'a str, key: &AssetKey, metadata: &'a Metadata, tags: &'a [&'a str]) -> types::Asset<'a> {
     types::Asset {
-        id: key.id.to_string(),
+        id,
         timestamp: key.timestamp.as_millis(),
         size: key.size,
-        mime_type: metadata.mime_type.clone(),
-        file_name: metadata.file_name.clone(),
-        path: metadata.path.clone(),
-        application: metadata.application.clone(),
-        user: metadata.user.clone(),
-        description: metadata.description.clone(),
-        tags: metadata.tags.iter().cloned().collect(),
+        mime_type: metadata.mime_type.as_deref(),
+        file_name: metadata.file_name.as_deref(),
+        path: metadata.path.as_deref(),
+        application: metadata.application.as_deref(),
+        user: metadata.user.as_deref(),
+        description: metadata.description.as_deref(),
+        tags,
         trashed: metadata.trashed,
     }
 }
 
-pub(super) fn context(asked: &Asked) -> types::Context {
+/// Puts together what a plugin is shown of the occasion; `peer` is the id of the peer, where there is one.
+pub(super) fn context<'a>(asked: &'a Asked, peer: Option<&'a str>) -> types::Context<'a> {
     types::Context {
-        library: asked.library.to_string(),
+        library: &asked.library,
         direction: match asked.point {
             Point::BeforePush => types::Direction::Push,
             Point::BeforePull | Point::AfterReceive => types::Direction::Pull,
@@ -40,7 +42,7 @@ pub(super) fn context(asked: &Asked) -> types::Context {
             Occasion::Live => types::Occasion::Live,
             Occasion::CatchUp => types::Occasion::CatchUp,
         },
-        peer: asked.peer.as_ref().map(|peer| types::Peer { id: peer.id.to_string(), name: peer.name.clone() }),
+        peer: peer.zip(asked.peer.as_ref()).map(|(id, peer)| types::Peer { id, name: &peer.name }),
     }
 }
 
