@@ -13,6 +13,7 @@ use crate::hook::Chain;
 use crate::hook::Occasion;
 use crate::hook::Point;
 use crate::hook::Verdict;
+use crate::state::VerdictKey;
 
 /// The memory of verdicts, as a judge uses it before it asks anybody.
 #[derive(Debug)]
@@ -31,16 +32,18 @@ impl Default for VerdictMemory {
 impl VerdictMemory {
     /// Keeps that a version of an asset passes.
     pub fn keep(&self, key: AssetKey, document: &Document) {
-        self.verdicts.put(self.key(key, document), &Verdict::Pass, "");
+        self.verdicts.put(self.name(key, document), &Verdict::Pass, "");
     }
 
-    /// Looks for a verdict about a version of an asset: names what would be shown, and looks that name up.
+    /// Looks for a verdict.
     #[must_use]
-    pub fn has(&self, key: AssetKey, document: &Document) -> bool {
-        self.verdicts.get(&self.key(key, document)).is_some()
+    pub fn has(&self, name: &VerdictKey) -> bool {
+        self.verdicts.get(name).is_some()
     }
 
-    fn key(&self, key: AssetKey, document: &Document) -> crate::state::VerdictKey {
+    /// Names what would be shown about a version of an asset.
+    #[must_use]
+    pub fn name(&self, key: AssetKey, document: &Document) -> VerdictKey {
         let question = Question {
             point: Point::BeforePush,
             key,
