@@ -34,8 +34,8 @@ impl Args {
             format!("  can-sync run {file}"),
             "On every further machine:".to_owned(),
             format!("  1. copy {file} there by a way you trust: the line `sync_passphrase` must be the same"),
-            "  2. set `ticket_file` here, and `connect_ticket_file` there to a copy of that file".to_owned(),
-            format!("  3. can-sync run {file}"),
+            format!("  2. can-sync run {file}"),
+            "They find each other.".to_owned(),
         ] {
             printer.say(&line);
         }
