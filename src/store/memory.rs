@@ -1,6 +1,7 @@
 //! A store in maps, for tests: forgets everything, keeps the whole contract until then.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -51,6 +52,8 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Inner {
     assets: BTreeMap<AssetId, Asset>,
+    /// The assets in the order in which they arrived last.
+    arrived: BTreeMap<Arrival, AssetId>,
     last: u64,
     closed: bool,
 }
@@ -114,9 +117,17 @@ impl Inner {
     fn arrive(&mut self, id: &AssetId, latest: &watch::Sender<Arrival>) -> Option<Record> {
         let asset = self.assets.get_mut(id)?;
         self.last += 1;
+        self.arrived.remove(&asset.record.arrival);
+        self.arrived.insert(Arrival(self.last), *id);
         asset.record.arrival = Arrival(self.last);
         latest.send_replace(asset.record.arrival);
         Some(asset.record.clone())
+    }
+
+    /// Goes through the assets behind an arrival.
+    fn behind(&self, after: Arrival) -> impl Iterator<Item = &Record> {
+        let behind = self.arrived.range((Bound::Excluded(after), Bound::Unbounded));
+        behind.filter_map(|(_, id)| self.assets.get(id)).map(|asset| &asset.record)
     }
 }
 
@@ -168,28 +179,18 @@ impl Store for MemoryStore {
     }
 
     async fn arrivals(&self, after: Arrival, limit: usize) -> Result<Vec<Record>, ReadError> {
-        let inner = self.read()?;
-        let mut records: Vec<Record> =
-            inner.assets.values().map(|asset| asset.record.clone()).filter(|record| record.arrival > after).collect();
-        records.sort_by_key(|record| record.arrival);
-        records.truncate(limit.clamp(1, limits::PAGE_ROWS));
-        Ok(records)
+        Ok(self.read()?.behind(after).take(limit.clamp(1, limits::PAGE_ROWS)).cloned().collect())
     }
 
     async fn inventory(&self, after: Arrival, limit: usize) -> Result<Vec<Inventory>, ReadError> {
         let inner = self.read()?;
-        let rows = inner.assets.values().map(|asset| &asset.record).filter(|record| record.arrival > after);
-        let mut rows: Vec<Inventory> = rows
-            .map(|record| Inventory {
-                key: record.key,
-                document: record.document.shared().digest(),
-                presence: record.presence,
-                arrival: record.arrival,
-            })
-            .collect();
-        rows.sort_by_key(|row| row.arrival);
-        rows.truncate(limit);
-        Ok(rows)
+        let rows = inner.behind(after).take(limit).map(|record| Inventory {
+            key: record.key,
+            document: record.document.shared().digest(),
+            presence: record.presence,
+            arrival: record.arrival,
+        });
+        Ok(rows.collect())
     }
 
     fn latest(&self) -> watch::Receiver<Arrival> {
@@ -270,7 +271,10 @@ impl Store for MemoryStore {
     }
 
     async fn purge(&self, id: &AssetId) -> Result<bool, WriteError> {
-        Ok(self.write()?.assets.remove(id).is_some())
+        let mut inner = self.write()?;
+        let Some(asset) = inner.assets.remove(id) else { return Ok(false) };
+        inner.arrived.remove(&asset.record.arrival);
+        Ok(true)
     }
 
     async fn verify(&self, id: &AssetId) -> Result<Option<Verification>, ReadError> {
