@@ -79,7 +79,7 @@ impl Finds {
     }
 
     fn found(&mut self, find: Find, until_ms: Option<u64>, now_ms: u64) -> Option<Find> {
-        let Find { ticket, source, at_ms } = find;
+        let Find { ticket, source, at_ms, sure } = find;
         // By a clock that is ahead a host would go on being nowhere else.
         let at_ms = at_ms.min(now_ms);
         let host = ticket.host;
@@ -99,7 +99,7 @@ impl Finds {
         let mut said: Vec<&Said> = self.said.values().filter_map(|hosts| hosts.get(&host)).collect();
         said.sort_by_key(|said| Reverse(said.at_ms));
         let ticket = merged(said.into_iter().map(|said| &said.ticket))?;
-        self.is_new(&ticket).then_some(Find { ticket, source, at_ms })
+        self.is_new(&ticket).then_some(Find { ticket, source, at_ms, sure })
     }
 
     /// Tells whether a ticket says more than was handed on of its host, and remembers that it is now.
@@ -168,7 +168,7 @@ mod tests {
     }
 
     fn found(source: &'static str, ticket: Ticket, at_ms: u64) -> News {
-        News::Found { find: Find { ticket, source, at_ms }, until_ms: Some(at_ms + 1000) }
+        News::Found { find: Find { ticket, source, at_ms, sure: false }, until_ms: Some(at_ms + 1000) }
     }
 
     #[test]
@@ -236,10 +236,11 @@ mod tests {
     #[test]
     fn a_source_that_is_flooded_pushes_out_nothing_of_another() {
         let mut finds = Finds::new(host(0));
-        let known = News::Found { find: Find { ticket: ticket(1, &[1]), source: "known", at_ms: 0 }, until_ms: None };
+        let find = Find { ticket: ticket(1, &[1]), source: "known", at_ms: 0, sure: true };
+        let known = News::Found { find, until_ms: None };
         finds.take(known, NOW).unwrap();
         let flooded = |number, ports: &[u16]| {
-            let find = Find { ticket: ticket(number, ports), source: "flooded", at_ms: NOW + number };
+            let find = Find { ticket: ticket(number, ports), source: "flooded", at_ms: NOW + number, sure: false };
             News::Found { find, until_ms: None }
         };
         for number in 2..2 * limits::FINDS_PER_SOURCE as u64 {

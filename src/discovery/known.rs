@@ -8,6 +8,7 @@ use super::source::Source;
 use super::source::SourceError;
 use super::source::Surroundings;
 use crate::library::Ticket;
+use crate::limits;
 use crate::task::now_ms;
 
 /// A list of hosts and where they are. Put before the other sources, it is dialled first, so that hosts meet again with
@@ -26,10 +27,11 @@ impl Known {
     }
 
     /// Names where members were when they were last connected, and when that was, in Unix milliseconds. Those of the
-    /// latest time are named first.
+    /// latest time are named first, and no more than are [dialled](limits::HOSTS_DIALLED).
     #[must_use]
     pub fn remembered(mut peers: Vec<(Ticket, u64)>) -> Self {
         peers.sort_by_key(|(_, at_ms)| std::cmp::Reverse(*at_ms));
+        peers.truncate(limits::HOSTS_DIALLED);
         Self {
             name: "known addresses",
             hosts: peers.into_iter().map(|(ticket, at_ms)| (ticket, Some(at_ms))).collect(),
@@ -41,6 +43,10 @@ impl Known {
 impl Source for Known {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn is_sure(&self) -> bool {
+        true
     }
 
     async fn run(&self, _: Surroundings, finder: &Finder) -> Result<(), SourceError> {
@@ -76,7 +82,7 @@ mod tests {
         let (search, mut finds) = Search::start(planned, Surroundings { own, connected }, &group);
         for expected in [(ticket(2), 7), (ticket(1), 5)] {
             let find = tokio::time::timeout(Duration::from_secs(30), finds.recv()).await.unwrap().unwrap();
-            assert_eq!((find.ticket, find.at_ms), expected);
+            assert_eq!((find.ticket, find.at_ms, find.sure), (expected.0, expected.1, true));
         }
         assert_eq!(search.health(), [("known addresses", Condition::Well.into())]);
         group.shut_down().await;

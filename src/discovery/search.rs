@@ -57,7 +57,7 @@ impl Search {
             Planned::On(source) => {
                 let name = source.name();
                 let (health, seen) = watch::channel(Condition::Starting.into());
-                let finder = Finder::new(name, news.clone(), health.clone());
+                let finder = Finder::new(&*source, news.clone(), health.clone());
                 group.spawn_until_cancelled(name, keep_running(source, surroundings.clone(), finder, health));
                 (name, seen)
             }

@@ -17,6 +17,8 @@ pub struct Find {
     pub source: &'static str,
     /// When the host was last there by the word of that source, in Unix milliseconds.
     pub at_ms: u64,
+    /// Whether that source [is sure](Source::is_sure) of the host.
+    pub sure: bool,
 }
 
 /// What sources are told.
@@ -78,6 +80,12 @@ pub trait Source: Send + Sync {
     /// Returns its name, for people and for the configuration.
     fn name(&self) -> &'static str;
 
+    /// Tells whether the hosts it names belong to the library as far as is known here: a person says so, or they proved it
+    /// once. They are dialled as long as this host runs; others only until they prove to be none, or for a while.
+    fn is_sure(&self) -> bool {
+        false
+    }
+
     /// Reports what it learns, and how it is doing, until it is dropped. A source that has nothing more to say returns;
     /// what it said still counts.
     ///
@@ -93,18 +101,19 @@ pub trait Source: Send + Sync {
 #[derive(Debug)]
 pub struct Finder {
     source: &'static str,
+    sure: bool,
     news: mpsc::Sender<News>,
     health: watch::Sender<Health>,
 }
 
 impl Finder {
-    pub(super) const fn new(source: &'static str, news: mpsc::Sender<News>, health: watch::Sender<Health>) -> Self {
-        Self { source, news, health }
+    pub(super) fn new(source: &dyn Source, news: mpsc::Sender<News>, health: watch::Sender<Health>) -> Self {
+        Self { source: source.name(), sure: source.is_sure(), news, health }
     }
 
     /// Reports where a host was at `at_ms`, Unix milliseconds; after `until_ms` it is no longer believed.
     pub async fn found(&self, ticket: Ticket, at_ms: u64, until_ms: Option<u64>) {
-        let find = Find { ticket, source: self.source, at_ms };
+        let find = Find { ticket, source: self.source, at_ms, sure: self.sure };
         // The receiver has gone when the host stops.
         let _ = self.news.send(News::Found { find, until_ms }).await;
     }

@@ -1,7 +1,7 @@
 //! Connections to peers: dialling, accepting, replacing, and pumping messages.
 //!
-//! One actor owns the table of connections. Tasks dial (`dial`), greet, read and write; they tell the actor, which tells the
-//! hub.
+//! One actor owns the table of connections. Tasks dial (`dial`), greet, read and write; they tell the actor, which tells
+//! the hub.
 //! A newer connection to the same peer replaces the older; of two that were dialled towards each other at the same
 //! moment, the one of the lower id stays.
 

@@ -101,7 +101,7 @@ impl Discovery {
             while let Some(find) = finds.recv().await {
                 let peer = find.ticket.host.fmt_short();
                 tracing::info!(%peer, source = find.source, "a host was found");
-                engine.found(find.ticket).await;
+                if find.sure { engine.connect(find.ticket).await } else { engine.found(find.ticket).await }
             }
         });
     }
@@ -233,7 +233,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_host_that_was_found_and_is_no_member_is_left_alone_and_one_that_is_named_is_dialled() {
-        let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let dirs = [(); 4].map(|()| tempfile::tempdir().unwrap());
         let a = host(dirs[0].path(), "a phrase of a test", DiscoveryOptions::default()).await;
         let stranger = host(dirs[1].path(), "another phrase of a test", DiscoveryOptions::default()).await;
         a.engine.found(stranger.ticket()).await;
@@ -249,7 +249,16 @@ mod tests {
         // It was dialled once; with pauses of a quarter of a second it would have been three times by now.
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(stranger.status().await.unwrap().replication.refused, 1);
-        for node in [a, b, stranger] {
+        // One that a person names is dialled again and again, whatever it proves.
+        let named = DiscoveryOptions { peers: vec![stranger.ticket()], ..DiscoveryOptions::default() };
+        let c = host(dirs[3].path(), "a phrase of a test", named).await;
+        let dialled = within(async {
+            while stranger.status().await.unwrap().replication.refused < 4 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        dialled.await;
+        for node in [a, b, c, stranger] {
             node.stop().await;
         }
     }

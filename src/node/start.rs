@@ -150,8 +150,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Builds a host, in this order: secret, store, state, plugins, endpoint, discovery, engine. Nothing is served and nobody
-    /// is dialled before [`serve`](Self::serve).
+    /// Builds a host, in this order: secret, store, state, plugins, endpoint, discovery, engine. Nothing is served and
+    /// nobody is dialled before [`serve`](Self::serve).
     ///
     /// # Errors
     /// [`StartError`] names what cannot be used; what was built before is given back.
