@@ -1,6 +1,7 @@
 //! Engines over loopback, in one process, with stores in memory.
 
 mod clock;
+mod explained;
 mod host;
 mod liar;
 mod listener;

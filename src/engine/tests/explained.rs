@@ -1,0 +1,87 @@
+//! What people are told of one asset.
+
+use std::sync::Arc;
+
+use super::host::Host;
+use super::host::in_sync;
+use super::plugins::asked;
+use super::plugins::named;
+use super::plugins::stopped;
+use crate::asset::AssetId;
+use crate::asset::Changes;
+use crate::asset::names;
+use crate::engine::Difference;
+use crate::engine::ExplainError;
+use crate::hook::Asked;
+use crate::hook::Point;
+use crate::hook::Verdict;
+use crate::hook::scripted::Scripted;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_asset_is_explained_with_every_step_and_what_it_changed() {
+    let hooks = Arc::new(Scripted::new("editor", |asked: &Asked| match asked.point {
+        Point::AfterReceive => Verdict::Edit(Changes::new().set(names::PATH, "inbox").add_tag("auto")),
+        Point::BeforePush if named(asked, "held") => Verdict::Hold("wait".into()),
+        _ => Verdict::Pass,
+    }));
+    let (a, b) = (Host::start(181).await, Host::start_with_hooks(182, hooks.clone()).await);
+    let (id, held) = (a.ingest(100, "theirs").await, b.ingest(1, "held").await);
+    b.engine.connect(a.ticket()).await;
+    b.has(&id).await;
+    stopped(&b, 1, 0).await;
+    in_sync(&[(&a, &b)]).await;
+    let explained = b.engine.explain(id).await.unwrap();
+    let points: Vec<_> = explained.verdicts.iter().map(|verdict| verdict.point).collect();
+    assert_eq!(points, [Point::BeforePull, Point::AfterReceive, Point::BeforePush]);
+    let received = &explained.verdicts[1];
+    assert_eq!(received.peer, Some((a.net.id(), "host 181".to_owned())));
+    assert!(received.of_today && received.at_ms > 0);
+    let difference = |field: &str, before: Option<&str>, after: Option<&str>| Difference {
+        field: field.to_owned(),
+        before: before.map(str::to_owned),
+        after: after.map(str::to_owned),
+    };
+    let path = difference("path", Some("some/where"), Some("inbox"));
+    assert_eq!(received.steps[0].plugin, "editor");
+    assert_eq!(received.steps[0].changed, [path.clone(), difference("tag/auto", None, Some(""))]);
+    let stored = explained.stored.unwrap();
+    assert_eq!((stored.seen.path.as_deref(), stored.local.contains(&path)), (Some("inbox"), true));
+    assert!(explained.passes && explained.decisions.is_empty());
+    assert_eq!(explained.peers[0].version, Some(stored.version));
+
+    let explained = b.engine.explain(held).await.unwrap();
+    assert!(!explained.passes);
+    assert_eq!((explained.decisions[0].by.as_str(), explained.peers[0].version), ("editor", None));
+    assert!(matches!(b.engine.explain(AssetId::from_bytes([1; 32])).await, Err(ExplainError::Unknown(_))));
+}
+
+/// An edit that would be another one if it were made again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_before_a_push_is_made_once_and_explained_with_what_it_replaced() {
+    let hooks = Arc::new(Scripted::new("prefix", |asked: &Asked| match (asked.point, &asked.metadata.path) {
+        (Point::BeforePush, Some(path)) => Verdict::Edit(Changes::new().set(names::PATH, format!("a/{path}"))),
+        _ => Verdict::Pass,
+    }));
+    let (a, b) = (Host::start_with_hooks(185, hooks.clone()).await, Host::start(186).await);
+    let id = a.ingest(100, "file").await;
+    b.engine.connect(a.ticket()).await;
+    b.has(&id).await;
+    in_sync(&[(&a, &b)]).await;
+    let a = a.stop().await;
+    a.lose_position().await;
+    let a = a.again().await;
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    asked(&hooks, Point::BeforePush, 1).await;
+    assert_eq!(b.metadata(&id).await.path.as_deref(), Some("a/some/where"));
+    assert_eq!(a.metadata(&id).await.path.as_deref(), Some("some/where"), "here it is seen as it was");
+    let explained = a.engine.explain(id).await.unwrap();
+    let [verdict] = &explained.verdicts[..] else { panic!("{:?}", explained.verdicts) };
+    let path = |before: &str, after: &str| Difference {
+        field: "path".to_owned(),
+        before: Some(before.to_owned()),
+        after: Some(after.to_owned()),
+    };
+    assert_eq!(verdict.steps[0].changed, [path("some/where", "a/some/where")]);
+    assert_eq!(explained.stored.unwrap().local, [path("a/some/where", "some/where")]);
+}
