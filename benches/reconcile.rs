@@ -49,8 +49,8 @@ fn main() {
         let mut replicas = [Replica::new(of_a.clone(), 30_000), Replica::new(of_b.clone(), 30_000)];
         let began = Instant::now();
         (round_trips, sent) = (0, 0);
-        replicas[0].handle(0, [Input::Connected { peer: b, dialled: true, exceptions: Vec::new() }]);
-        replicas[1].handle(0, [Input::Connected { peer: a, dialled: false, exceptions: Vec::new() }]);
+        replicas[0].handle(0, [Input::Connected { peer: b, dialled: true, passes: true, exceptions: Vec::new() }]);
+        replicas[1].handle(0, [Input::Connected { peer: a, dialled: false, passes: true, exceptions: Vec::new() }]);
         let mut waiting: VecDeque<(usize, Message)> = VecDeque::new();
         let mut loads = 0;
         // The difference is known when both sides ask for the documents of what only they have.

@@ -47,6 +47,21 @@ pub enum Event {
         /// Whether they are equal now.
         in_sync: bool,
     },
+    /// A device was let into the library with the words of pairing.
+    DevicePaired {
+        /// Which device.
+        peer: HostId,
+    },
+    /// A host was removed from the library.
+    PeerRemoved {
+        /// Which host.
+        peer: HostId,
+    },
+    /// Somebody trashed too much; its changes are held from now on.
+    BrakeClosed {
+        /// Who: the author of the changes, or the peer they came from.
+        host: HostId,
+    },
     /// A connection attempt without proof of membership.
     Refused {
         /// The id the stranger's connection has proved.

@@ -399,6 +399,18 @@ pub const FOUND_TRIED_FOR: Duration = Duration::from_mins(10);
 /// one dialled by the lower id stays.
 pub const CROSSED_DIALS: Duration = Duration::from_secs(5);
 
+/// Free bytes of a disk below which people are told to make room.
+pub const DISK_SHORT_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// Time of a rate that a pause saves up: a content that begins then goes at once. More would be a burst.
+pub const PACE_SAVED: Duration = Duration::from_millis(100);
+
+/// Least rate that a peer can be limited to, in bytes a second. Below it a content stalls before it has come.
+pub const PACE_LEAST: u64 = 16 * 1024;
+
+/// Longest text that names a peer on the command line or in a path, in bytes; ids have 64.
+pub const PEER_NAMED_BYTES: usize = 255;
+
 /// Difference of two hosts' clocks from which on it is said, in milliseconds.
 pub const CLOCK_APART_MS: u64 = 60_000;
 

@@ -12,6 +12,14 @@ pub mod peer {
     }
 }
 
+/// What two devices say to each other while they pair.
+pub mod pairing {
+    /// Version 1.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/cansync.pairing.v1.rs"));
+    }
+}
+
 /// What members leave at rendezvous slots.
 pub mod rendezvous {
     /// Version 1.

@@ -99,6 +99,20 @@ impl HostApi {
         self.0.data(self.0.request(Method::POST, path, &[])).await
     }
 
+    /// Has something done that takes a JSON body.
+    pub(super) async fn post_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.0.data(with_json(self.0.request(Method::POST, path, &[]), body)).await
+    }
+
+    /// Takes something back.
+    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.0.data(self.0.request(Method::DELETE, path, &[])).await
+    }
+
     /// Sends a JSON body, and returns the JSON lines of the answer as they come.
     pub(super) async fn post_for_lines(&self, path: &str, body: &impl Serialize) -> Result<Lines, ClientError> {
         let request = with_json(self.0.request(Method::POST, path, &[]), body);

@@ -13,6 +13,7 @@ use crate::http::Listener;
 use crate::http::Secret;
 use crate::net;
 use crate::node;
+use crate::node::BrakeLimits;
 use crate::node::DataFolder;
 use crate::node::DiscoveryOptions;
 use crate::node::Node;
@@ -38,7 +39,7 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// Starts a host with its faces. First the data folder is locked, so that a second host on it is told what is the
 /// matter, then the listeners are bound: a port in use costs nothing then.
 pub(super) async fn start(settings: &Settings, safe_mode: bool) -> anyhow::Result<Running> {
-    let phrase = settings.secret()?.clone();
+    let phrase = settings.secret(DataFolder::has_members(&settings.data_dir))?.cloned();
     let store = store_options(settings)?;
     let data_dir = settings.data_dir.clone();
     let folder = tokio::task::spawn_blocking(move || DataFolder::open(&data_dir)).await??;
@@ -51,13 +52,11 @@ pub(super) async fn start(settings: &Settings, safe_mode: bool) -> anyhow::Resul
         folder,
         store,
         phrase,
+        role: settings.role,
+        brake: BrakeLimits { assets: settings.brake_assets, per_mille: settings.brake_per_mille },
         name: settings.device_name.clone(),
         bind_addr: settings.bind_addr,
-        relay: match &settings.relay {
-            config::Relay::Public => net::Relay::Public,
-            config::Relay::Off => net::Relay::Off,
-            config::Relay::At(url) => net::Relay::Own(url.clone()),
-        },
+        relay: relay(settings),
         poll_interval: settings.poll_interval,
         ticket_file: settings.ticket_file.clone(),
         connect_ticket_file: settings.connect_ticket_file.clone(),
@@ -81,6 +80,15 @@ pub(super) async fn start(settings: &Settings, safe_mode: bool) -> anyhow::Resul
     }
     node.serve(faces);
     Ok(Running { node, can_api, host_api })
+}
+
+/// Returns the relay that is to be used.
+pub(super) fn relay(settings: &Settings) -> net::Relay {
+    match &settings.relay {
+        config::Relay::Public => net::Relay::Public,
+        config::Relay::Off => net::Relay::Off,
+        config::Relay::At(url) => net::Relay::Own(url.clone()),
+    }
 }
 
 fn plugin_options(settings: &Settings, safe_mode: bool) -> PluginOptions {

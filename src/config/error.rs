@@ -88,7 +88,7 @@ pub enum ConfigError {
     /// There is no secret.
     #[error(
         "there is no `sync_passphrase`, the secret that the members share; `can-sync init` writes a configuration with a \
-         new one, and on a further machine it is copied from the first"
+         new one; a further machine takes the same, or is paired (`can-sync pair`) and needs none"
     )]
     MissingSecret,
     /// There is no key for the CAN Service.

@@ -10,6 +10,12 @@ pub enum Key {
     AllowWeakPassphrase,
     /// Name of this host for people.
     DeviceName,
+    /// What this host does in the library.
+    Role,
+    /// Assets that one author or peer may trash in an hour.
+    BrakeAssets,
+    /// Part of the library that one author or peer may trash in an hour.
+    BrakePercent,
     /// Folder in which this host keeps what it remembers.
     DataDir,
     /// Folder of the embedded store.
@@ -48,10 +54,13 @@ pub enum Key {
 
 impl Key {
     /// Every key, in the order of `config.yaml`.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::SyncPassphrase,
         Self::AllowWeakPassphrase,
         Self::DeviceName,
+        Self::Role,
+        Self::BrakeAssets,
+        Self::BrakePercent,
         Self::DataDir,
         Self::StorageRoot,
         Self::TicketFile,
@@ -78,6 +87,9 @@ impl Key {
             Self::SyncPassphrase => "sync_passphrase",
             Self::AllowWeakPassphrase => "allow_weak_passphrase",
             Self::DeviceName => "device_name",
+            Self::Role => "role",
+            Self::BrakeAssets => "brake_assets",
+            Self::BrakePercent => "brake_percent",
             Self::DataDir => "data_dir",
             Self::TicketFile => "ticket_file",
             Self::ConnectTicketFile => "connect_ticket_file",
@@ -117,6 +129,9 @@ impl Key {
             Self::SyncPassphrase | Self::SyncApiKey => None,
             Self::AllowWeakPassphrase => Some("--allow-weak-passphrase"),
             Self::DeviceName => Some("--device-name"),
+            Self::Role => Some("--role"),
+            Self::BrakeAssets => Some("--brake-assets"),
+            Self::BrakePercent => Some("--brake-percent"),
             Self::DataDir => Some("--data-dir"),
             Self::TicketFile => Some("--ticket-file"),
             Self::ConnectTicketFile => Some("--connect-ticket-file"),
@@ -143,6 +158,9 @@ impl Key {
             Self::SyncPassphrase => "Secret that all members share",
             Self::AllowWeakPassphrase => "Take a phrase that can be guessed",
             Self::DeviceName => "What this machine is called on the others",
+            Self::Role => "Whether this host sends, takes, or both: `mirror`, `send-only`, `receive-only`",
+            Self::BrakeAssets => "Assets that one author or peer may trash in an hour",
+            Self::BrakePercent => "Percent of the library that one author or peer may trash in an hour",
             Self::DataDir => "Folder of what this host remembers",
             Self::StorageRoot => "Folder of the embedded store",
             Self::TicketFile => "Where this host writes its ticket",

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::ConfigError;
 use super::PluginEntry;
 use crate::auth::Phrase;
+use crate::library::Role;
 use crate::library::Ticket;
 use crate::limits;
 
@@ -62,6 +63,12 @@ pub struct Settings {
     pub allow_weak_passphrase: bool,
     /// Name of this host for people; the host name by default.
     pub device_name: String,
+    /// What this host does in the library.
+    pub role: Role,
+    /// Assets that one author or peer may trash in an hour.
+    pub brake_assets: usize,
+    /// Part of the library that one author or peer may trash in an hour, in thousandths.
+    pub brake_per_mille: u32,
     /// Folder in which this host keeps what it remembers.
     pub data_dir: PathBuf,
     /// Where the ticket of this host is written.
@@ -106,6 +113,9 @@ impl Default for Settings {
             sync_passphrase: None,
             allow_weak_passphrase: false,
             device_name: host_name(),
+            role: Role::default(),
+            brake_assets: limits::membership::BRAKE_ASSETS,
+            brake_per_mille: limits::membership::BRAKE_PER_MILLE,
             data_dir: PathBuf::from("./can_sync_data"),
             ticket_file: None,
             connect_ticket_file: None,
@@ -129,17 +139,19 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Returns the phrase that a host needs to run.
+    /// Returns the phrase; a device that was paired needs none.
     ///
     /// # Errors
-    /// [`ConfigError::MissingSecret`] without a phrase, [`ConfigError::WeakPhrase`] when it can be guessed and that is
-    /// not allowed.
-    pub fn secret(&self) -> Result<&Phrase, ConfigError> {
-        let phrase = self.sync_passphrase.as_ref().ok_or(ConfigError::MissingSecret)?;
+    /// [`ConfigError::MissingSecret`] without a phrase where one is needed, [`ConfigError::WeakPhrase`] when it can be
+    /// guessed and that is not allowed.
+    pub fn secret(&self, is_paired: bool) -> Result<Option<&Phrase>, ConfigError> {
+        let Some(phrase) = &self.sync_passphrase else {
+            return if is_paired { Ok(None) } else { Err(ConfigError::MissingSecret) };
+        };
         if !self.allow_weak_passphrase {
             phrase.check_strength().map_err(ConfigError::WeakPhrase)?;
         }
-        Ok(phrase)
+        Ok(Some(phrase))
     }
 
     /// Returns the pkarr relays at which hosts meet: those that are named, else public ones where public services are

@@ -49,6 +49,11 @@ fn a_list_is_a_list_or_a_text_with_commas_and_public_relays_go_with_the_public_r
         ("pkarr_relays: {a: b}", "is a list of texts"),
         ("peers: [abc]", "holds tickets"),
         ("mdns: maybe", "`true` or `false`"),
+        ("role: boss", "`receive-only`"),
+        ("brake_assets: 1001", "from 0 to 1000"),
+        ("brake_percent: 101", "from 0 to 100"),
+        ("brake_percent: 0.25", "from 0 to 100"),
+        ("brake_percent: +1", "from 0 to 100"),
     ] {
         let refused = parse(text).unwrap_err();
         assert!(refused.contains(told) && refused.contains("c.yaml"), "{refused}");
@@ -224,12 +229,13 @@ fn can_port_is_the_port_of_the_can_api() {
 
 #[test]
 fn a_missing_secret_names_the_command_that_makes_one() {
-    let error = Settings::default().secret().unwrap_err().to_string();
-    assert!(error.contains("can-sync init"), "{error}");
+    let error = Settings::default().secret(false).unwrap_err().to_string();
+    assert!(error.contains("can-sync init") && error.contains("can-sync pair"), "{error}");
+    assert_eq!(Settings::default().secret(true).unwrap(), None, "a device that was paired needs none");
     let weak = parse("sync_passphrase: password\n").unwrap();
-    assert!(matches!(weak.secret(), Err(ConfigError::WeakPhrase(_))));
+    assert!(matches!(weak.secret(true), Err(ConfigError::WeakPhrase(_))));
     let allowed = parse("sync_passphrase: password\nallow_weak_passphrase: true\n").unwrap();
-    assert_eq!(allowed.secret().unwrap().expose(), "password");
+    assert_eq!(allowed.secret(false).unwrap().unwrap().expose(), "password");
 }
 
 #[test]
@@ -249,7 +255,7 @@ fn a_new_file_is_private_whole_and_replaces_nothing() {
     let file = read(&path).unwrap();
     assert!(!file.open_to_others);
     let settings = resolve(Some(&file), [], &[]).unwrap().settings;
-    assert_eq!(settings.secret().unwrap(), &phrase);
+    assert_eq!(settings.secret(false).unwrap(), Some(&phrase));
     assert_eq!(Settings { sync_passphrase: None, ..settings }, Settings::default());
     let error = write_new(&path, "other").unwrap_err();
     assert!(matches!(error, InitError::Exists { .. }), "{error}");

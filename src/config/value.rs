@@ -11,6 +11,7 @@ use super::Key;
 use super::Relay;
 use super::Settings;
 use crate::auth::Phrase;
+use crate::library::ParseRoleError;
 use crate::library::ParseTicketError;
 use crate::library::Ticket;
 use crate::limits;
@@ -32,6 +33,12 @@ pub(super) fn apply(settings: &mut Settings, key: Key, text: &str) -> Result<(),
         }
         Key::AllowWeakPassphrase => settings.allow_weak_passphrase = flag(text)?,
         Key::DeviceName => settings.device_name = device_name(text)?,
+        Key::Role => settings.role = text.parse().map_err(|error: ParseRoleError| format!("is wrong: {error}"))?,
+        Key::BrakeAssets => {
+            let assets = number(text, "assets", 0..=limits::membership::BRAKE_ASSETS_MOST as u64)?;
+            settings.brake_assets = usize::try_from(assets).unwrap_or(usize::MAX);
+        }
+        Key::BrakePercent => settings.brake_per_mille = per_mille(text)?,
         Key::DataDir => settings.data_dir = path(text)?,
         Key::TicketFile => settings.ticket_file = Some(path(text)?),
         Key::ConnectTicketFile => settings.connect_ticket_file = Some(path(text)?),
@@ -63,6 +70,9 @@ pub(super) fn show(settings: &Settings, key: Key) -> Option<String> {
         Key::SyncPassphrase => secret(settings.sync_passphrase.is_some()),
         Key::AllowWeakPassphrase => Some(settings.allow_weak_passphrase.to_string()),
         Key::DeviceName => Some(settings.device_name.clone()),
+        Key::Role => Some(settings.role.to_string()),
+        Key::BrakeAssets => Some(settings.brake_assets.to_string()),
+        Key::BrakePercent => Some((f64::from(settings.brake_per_mille) / 10.0).to_string()),
         Key::DataDir => Some(path(&settings.data_dir)),
         Key::TicketFile => settings.ticket_file.as_ref().map(path),
         Key::ConnectTicketFile => settings.connect_ticket_file.as_ref().map(path),
@@ -105,6 +115,15 @@ fn number(text: &str, unit: &str, range: RangeInclusive<u64>) -> Result<u64, Str
     let (least, most) = (range.start(), range.end());
     let wrong = || format!("is a whole number of {unit} from {least} to {most}, not `{text}`");
     text.parse().ok().filter(|number| range.contains(number)).ok_or_else(wrong)
+}
+
+/// Reads a percentage with at most one decimal as thousandths.
+fn per_mille(text: &str) -> Result<u32, String> {
+    let (whole, tenth) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u32>().ok())?;
+    let read = digits(whole).zip(digits(tenth).filter(|_| tenth.len() == 1));
+    let per_mille = read.map(|(whole, tenth)| whole.saturating_mul(10) + tenth);
+    per_mille.filter(|per_mille| *per_mille <= 1000).ok_or_else(|| format!("is a number from 0 to 100, not `{text}`"))
 }
 
 fn seconds(text: &str, range: RangeInclusive<u64>) -> Result<Duration, String> {

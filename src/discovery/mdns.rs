@@ -22,6 +22,7 @@ use super::source::Source;
 use super::source::SourceError;
 use super::source::Surroundings;
 use crate::asset::HostId;
+use crate::auth::pairing::MeetingPlace;
 use crate::library::Ticket;
 use crate::limits;
 use crate::task::now_ms;
@@ -33,10 +34,9 @@ const SERVICE: &str = "can-sync";
 const GROUP: (Ipv4Addr, u16) = (Ipv4Addr::new(224, 0, 0, 251), 5353);
 
 /// Announces this host on the local network and finds others there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Mdns {
-    /// Nothing is set but its being made by [`new`](Self::new).
-    _private: (),
+    service: String,
 }
 
 impl Mdns {
@@ -45,8 +45,20 @@ impl Mdns {
 
     /// Prepares it; nothing is sent before it runs.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { _private: () }
+    pub fn new() -> Self {
+        Self { service: SERVICE.to_owned() }
+    }
+
+    /// Prepares to meet one device that pairs; others on the network can see at which place, and that somebody pairs.
+    #[must_use]
+    pub fn at(place: MeetingPlace) -> Self {
+        Self { service: format!("{SERVICE}-{}", place.label()) }
+    }
+}
+
+impl Default for Mdns {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -60,7 +72,8 @@ impl Source for Mdns {
         let mut own = surroundings.own;
         let unavailable = |source| SourceError::Unavailable { what: "multicast DNS cannot start", source };
         let id = EndpointId::from_bytes(own.borrow().host.as_bytes()).map_err(|error| unavailable(error.into()))?;
-        let lookup = MdnsAddressLookup::builder().service_name(SERVICE).discovery_cadence(limits::MDNS_ASKED_EVERY);
+        let lookup =
+            MdnsAddressLookup::builder().service_name(&self.service).discovery_cadence(limits::MDNS_ASKED_EVERY);
         // It is not made a look-up of the endpoint: what a dial looks up there, it does not tell its subscribers.
         let lookup = lookup.build(id).map_err(|error| unavailable(error.into()))?;
         let mut events = lookup.subscribe().await;

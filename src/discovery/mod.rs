@@ -8,6 +8,9 @@
 //! - [`Rendezvous`]: slots on pkarr relays whose keys are derived from the library's secret;
 //! - [`Mdns`]: the local network.
 //!
+//! Two devices that pair meet the same way, at a place that the first word of their code names: [`Mdns::at`] and
+//! [`MeetingSlot`].
+//!
 //! Called by `node`, which plans the sources, and `engine`, which dials what they find.
 
 mod finds;
@@ -24,6 +27,6 @@ pub use known::Known;
 #[cfg(any(test, feature = "testing"))]
 pub use loopback_relay::{LoopbackRelay, Manner};
 pub use mdns::Mdns;
-pub use rendezvous::{BeginError, Meeting, Options, Rendezvous};
+pub use rendezvous::{BeginError, Meeting, MeetingSlot, Options, Rendezvous};
 pub use search::{Planned, Search};
 pub use source::{Condition, Find, Finder, Health, Source, SourceError, Surroundings};

@@ -3,6 +3,7 @@
 //! A relay learns which addresses use the same slots, and when; never which library that is or what a record says. A
 //! record lists its writer and the members it is connected to, so more hosts meet than there are slots.
 
+mod meeting;
 mod record;
 mod relay;
 mod slots;
@@ -25,6 +26,8 @@ use pkarr::dns::Name;
 use pkarr::dns::rdata::RData;
 use pkarr::dns::rdata::TXT;
 use tokio::time::Instant;
+
+pub use self::meeting::MeetingSlot;
 
 use self::record::Member;
 use self::record::Place;
@@ -137,27 +140,15 @@ impl Rendezvous {
     /// Its name, for people and for the configuration.
     pub const NAME: &str = "rendezvous";
 
+    /// The name of one that only reads the slots of an earlier secret.
+    pub const NAME_OF_OLDER: &str = "rendezvous of before";
+
     /// Prepares it; nothing is sent before it runs.
     ///
     /// # Errors
     /// [`BeginError`] names what is wrong with the relays.
     pub fn new(options: Options) -> Result<Self, BeginError> {
-        match options.relays.len() {
-            0 => return Err(BeginError::NoRelay),
-            relays if relays > limits::RENDEZVOUS_RELAYS => return Err(BeginError::TooManyRelays(relays)),
-            _ => {}
-        }
-        for relay in &options.relays {
-            let url = reqwest::Url::parse(relay).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
-            url.ok_or_else(|| BeginError::Address(relay.clone()))?;
-        }
-        // Another part of the program may have installed it before, which is as good.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        // A redirect or a proxy of the environment would be a server that nobody has configured here.
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
-        let http = http.build().map_err(BeginError::Client)?;
-        let relay = |url: &String| Relay::new(url, http.clone(), options.call_time, options.pauses);
-        let relays = options.relays.iter().map(relay).collect();
+        let relays = relays(&options.relays, options.call_time, options.pauses)?;
         let keys = std::array::from_fn(|slot| keypair(&options.meeting, slot).public_key());
         Ok(Self { options, relays, keys })
     }
@@ -272,7 +263,7 @@ impl Rendezvous {
 #[async_trait]
 impl Source for Rendezvous {
     fn name(&self) -> &'static str {
-        Self::NAME
+        if self.options.meeting.writes { Self::NAME } else { Self::NAME_OF_OLDER }
     }
 
     async fn run(&self, surroundings: Surroundings, finder: &Finder) -> Result<(), SourceError> {
@@ -323,6 +314,25 @@ impl Source for Rendezvous {
             }
         }
     }
+}
+
+/// Prepares the relays at these addresses.
+fn relays(urls: &[String], call_time: Duration, pauses: (Duration, Duration)) -> Result<Vec<Relay>, BeginError> {
+    match urls.len() {
+        0 => return Err(BeginError::NoRelay),
+        relays if relays > limits::RENDEZVOUS_RELAYS => return Err(BeginError::TooManyRelays(relays)),
+        _ => {}
+    }
+    for relay in urls {
+        let url = reqwest::Url::parse(relay).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
+        url.ok_or_else(|| BeginError::Address(relay.clone()))?;
+    }
+    // Another part of the program may have installed it before, which is as good.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    // A redirect or a proxy of the environment would be a server that nobody has configured here.
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+    let http = http.build().map_err(BeginError::Client)?;
+    Ok(urls.iter().map(|url| Relay::new(url, http.clone(), call_time, pauses)).collect())
 }
 
 /// What a slot holds.

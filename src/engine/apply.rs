@@ -6,6 +6,8 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use super::brakes;
+use super::brakes::BRAKE;
 use super::hub::Told;
 use super::judge;
 use super::judge::Judged;
@@ -71,7 +73,8 @@ pub(super) async fn load(shared: &Shared, peer: HostId, asked: Vec<AssetId>) {
         tracing::warn!(peer = %peer.fmt_short(), error = %causes(&error), "documents could not be read");
         Vec::new()
     });
-    let offers = records.into_iter().filter_map(|record| memory::offered(shared, record)).collect();
+    let sends = shared.flow(peer).send;
+    let offers = records.into_iter().filter(|_| sends).filter_map(|record| memory::offered(shared, record)).collect();
     shared.tell(Input::Loaded { peer, asked, offers }).await;
 }
 
@@ -93,7 +96,9 @@ impl Case<'_> {
     fn standing(&self, shared: &Shared) -> Option<&Decided> {
         let before = self.before?;
         let waits = self.again && before.standing == Standing::Absent;
-        let same = || before.decider == shared.decider(before.point) && before.version == *self.offer.version();
+        let braked = before.decider == BRAKE;
+        let same =
+            || (braked || before.decider == shared.decider(before.point)) && before.version == *self.offer.version();
         (before.decider == HAND || (!waits && same())).then_some(before)
     }
 }
@@ -167,6 +172,13 @@ pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>
 /// Decides about one offer; `None` when its content is wanted.
 async fn decide_one(shared: &Shared, case: Case<'_>, known: Option<&Record>) -> Result<Option<Fate>, ApplyError> {
     let offer = case.offer;
+    if !shared.flow(case.peer).take {
+        // It is remembered that the peer has it, so that the sets become equal; it is asked for when the roles change.
+        return Ok(Some((
+            Answer::Declined("nothing is taken from this peer: its role".to_owned()),
+            Arrival::default(),
+        )));
+    }
     if let Err(invalid) = validate_received(&offer.document) {
         return Ok(Some((Answer::Refused(invalid.to_string()), Arrival::default())));
     }
@@ -208,6 +220,12 @@ async fn merge(shared: &Shared, case: Case<'_>, record: &Record) -> Result<Fate,
     let released = standing.is_some_and(|before| before.decision == crate::state::Decision::Pass);
     if let Some(before) = standing.filter(|_| !released) {
         return Ok((answer_of(before), Arrival::default()));
+    }
+    if !released && let Some(held) = brakes::check(shared, record, taken, *peer, *case.offer.version()).await? {
+        shared.announce(Event::AssetHeld { id: record.key.id, reason: held.reason.clone() });
+        let answer = answer_of(&held);
+        shared.state.decide(held, false).await?;
+        return Ok((answer, Arrival::default()));
     }
     let mut merged = record.document.clone();
     merged.merge(taken);
@@ -252,6 +270,9 @@ pub(super) async fn take_early(shared: &Shared) {
 }
 
 async fn take_early_of(shared: &Shared, peer: HostId) -> Result<(), ApplyError> {
+    if !shared.flow(peer).take {
+        return Ok(());
+    }
     for known in shared.state.known_of_peer(peer).await? {
         if memory::passed(shared, known.key).await.is_none() {
             continue;
@@ -270,6 +291,9 @@ async fn take_early_of(shared: &Shared, peer: HostId) -> Result<(), ApplyError> 
 /// Decides again about what a connected peer is known to have and this host did not take, where whoever decided is
 /// another now, was absent, or is overruled by a person. The peer has had its answer, so nothing is offered again.
 pub(super) async fn decide_again(shared: &Shared, peer: HostId) {
+    if !shared.flow(peer).take {
+        return;
+    }
     let generation = shared.hooks.generation();
     let known = match shared.state.known_of_peer(peer).await {
         Ok(known) => known,
@@ -304,7 +328,8 @@ pub(super) async fn decide_these_again(shared: &Shared, peer: HostId, offers: Ve
         let before = known.decisions.get(&(offer.key.id, Way::Pull));
         let stands = |before: &Decided| {
             let same = || before.decider == shared.decider(before.point) && before.standing != Standing::Absent;
-            before.decider == HAND || (before.decision != crate::state::Decision::Pass && same())
+            let stops = before.decision != crate::state::Decision::Pass;
+            before.decider == HAND || (stops && (before.decider == BRAKE || same()))
         };
         if before.is_some_and(stands) {
             continue;

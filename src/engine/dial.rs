@@ -10,18 +10,24 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::peers;
+use super::greet;
+use super::members;
 use super::shared::Shared;
+use crate::asset::HostId;
 use crate::library::Ticket;
 use crate::limits;
 use crate::net::DialError;
 use crate::net::ProofError;
 use crate::net::Purpose;
 use crate::task::Backoff;
+use crate::task::now_ms;
 use crate::telemetry::causes;
 
 /// Time the actor has to take a connection out of the table, or to put one into it.
 const TABLE_PAUSE: Duration = Duration::from_millis(20);
+
+/// Longest sleep while a host is paused; a machine that was suspended notices by it that the time has come.
+const PAUSE_LOOKED_AT_MS: u64 = 60_000;
 
 /// A host to be dialled.
 #[derive(Debug, Clone)]
@@ -44,9 +50,20 @@ pub(super) enum Why {
 /// of the members, or cannot be reached for long.
 pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: mpsc::Receiver<Wish>) {
     let mut dialled = Dialled::new(first);
+    let host = dialled.ticket.host;
+    let _shown = Shown::new(&shared, &dialled);
+    let mut settings = shared.registry.changes();
     loop {
         while let Ok(wish) = newer.try_recv() {
             dialled.hear(wish);
+        }
+        settings.mark_unchanged();
+        if let Some(until_ms) = shared.registry.settings(host).paused_until_ms.filter(|until| *until > now_ms()) {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis((until_ms - now_ms().min(until_ms)).min(PAUSE_LOOKED_AT_MS))) => {}
+                _ = settings.changed() => {}
+            }
+            continue;
         }
         let line = shared.connected.get(&dialled.ticket.host).map(|connected| connected.line.clone());
         if let Some(line) = line {
@@ -57,18 +74,32 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
         }
         match shared.net.dial(&dialled.ticket, Purpose::Control).await {
             Ok(link) => {
-                dialled.is_member();
-                peers::greet(&shared, link).await;
+                shared.unreached.remove(&host);
+                greet::greet(&shared, link).await;
                 tokio::time::sleep(TABLE_PAUSE).await;
+                // One that waits to be accepted, or has paused this host, is dialled with growing pauses.
                 if shared.connected.contains_key(&dialled.ticket.host) {
+                    dialled.is_member();
                     continue;
                 }
+            }
+            Err(DialError::Proof(ProofError::Moved(moved))) => {
+                if members::hear(&shared, moved.peer, moved.succession).await {
+                    continue;
+                }
+            }
+            Err(error @ DialError::Proof(ProofError::Removed)) => {
+                tracing::info!(peer = %host.fmt_short(), error = causes(&error), "no longer dialled");
+                return;
             }
             Err(error) if dialled.is_left_alone_after(&error) => {
                 tracing::info!(peer = %dialled.ticket.host.fmt_short(), error = causes(&error), "a host that was found is left alone");
                 return;
             }
-            Err(error) => dialled.tell(&error),
+            Err(error) => {
+                shared.unreached.insert(host, causes(&error));
+                dialled.tell(&error);
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(dialled.backoff.pause()) => {}
@@ -76,6 +107,27 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
                 Some(wish) => dialled.hear(wish),
                 None => return,
             }
+        }
+    }
+}
+
+/// Shows a host that was found as long as it is tried.
+struct Shown<'a>(&'a Shared, HostId);
+
+impl<'a> Shown<'a> {
+    fn new(shared: &'a Shared, dialled: &Dialled) -> Self {
+        if dialled.on_trial_since.is_some() && shared.registry.get(dialled.ticket.host).is_none() {
+            shared.found.insert(dialled.ticket.host, dialled.ticket.clone());
+        }
+        Self(shared, dialled.ticket.host)
+    }
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        self.0.found.remove(&self.1);
+        if self.0.registry.get(self.1).is_none() {
+            self.0.unreached.remove(&self.1);
         }
     }
 }
@@ -129,7 +181,6 @@ impl Dialled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::asset::HostId;
 
     fn wish(why: Why, port: u16) -> Wish {
         let addresses = vec![([192, 0, 2, 1], port).into()];

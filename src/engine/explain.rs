@@ -179,7 +179,7 @@ impl Engine {
 
     fn verdicted(&self, kept: Kept) -> Verdicted {
         let shared = &self.shared;
-        let name = |peer| shared.names.get(&peer).map_or_else(String::new, |name| name.value().clone());
+        let name = |peer| shared.registry.name(peer);
         let steps = kept.answered.steps.into_iter().zip(kept.answered.before).map(|(step, before)| {
             let changed = match &step.verdict {
                 Verdict::Edit(changes) => changes

@@ -281,6 +281,7 @@ impl Lane {
         let piece = in_time(reader.piece()).await?;
         if let Piece::Bytes(bytes) = &piece {
             self.traffic.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.traffic.receiving.take(bytes.len()).await;
         }
         Ok(piece)
     }

@@ -19,6 +19,7 @@ use crate::state::Known;
 use crate::state::StateError;
 use crate::state::Way;
 use crate::store::ReadError;
+use crate::store::WriteError;
 use crate::sync::Offer;
 use crate::task::now_ms;
 
@@ -41,6 +42,9 @@ pub enum HandError {
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] ReadError),
+    /// The store could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// The state could not be read or written.
     #[error(transparent)]
     State(#[from] StateError),

@@ -193,7 +193,7 @@ fn asked(shared: &Shared, question: &Question<'_>) -> Asked {
             content
         }),
     };
-    let name = |peer| shared.names.get(&peer).map_or_else(String::new, |name| name.value().clone());
+    let name = |peer| shared.registry.name(peer);
     Asked {
         point: question.point,
         library: shared.library.name.as_str().into(),

@@ -73,7 +73,8 @@ async fn remember(
     document: Arc<Document>,
     replaces: bool,
 ) -> Result<Option<Digest>, StateError> {
-    let passes = passed(shared, key).await;
+    // Where nothing is passed on to the peer, its set holds only what it has itself.
+    let passes = if shared.flow(peer).send { passed(shared, key).await } else { None };
     let keeps = passes.clone();
     let keep = move |known: &Document| exception(keeps.as_deref(), Some(known)).is_some();
     shared.state.remember(peer, key, document, replaces, keep).await?;

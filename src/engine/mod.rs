@@ -12,22 +12,30 @@
 //!   fetch, apply ── results ─────┘  (owns the replica)    └──► fetch ──► bulk connection of a peer
 //!   bulk connection of a peer ──► serve ──► store
 //!   feed, apply ── questions ──► judge ──► hooks, verdicts
+//!   peers, dial ── news of members ──► members ──► peers (tell, let go), net (whom to let in)
 //! ```
 
 mod apply;
+mod brakes;
 mod content;
+mod devices;
 mod dial;
 mod explain;
 mod feed;
 mod fetch;
+mod greet;
 mod hand;
 mod hub;
 mod judge;
+mod members;
 mod memory;
+mod pace;
+mod pairing;
 mod peers;
 #[cfg(feature = "testing")]
 pub mod probe;
 mod push;
+mod registry;
 mod review;
 mod serve;
 mod shared;
@@ -37,9 +45,17 @@ mod verdicts;
 #[cfg(test)]
 mod tests;
 
-pub use crate::state::{Decided, Decision, DecisionMark, Way};
+pub use crate::auth::members::Membership;
+pub use crate::auth::pairing::{PairingCode, PairingFailure};
+pub use crate::library::{Flow, ParseRoleError, Role, Ticket};
+pub use crate::state::{Decided, Decision, DecisionMark, PeerSettings, Way};
+pub use crate::sync::Culprit;
+pub use brakes::Stopped;
+pub use devices::{Condition, DeviceError, NamedError, Trust};
 pub use explain::{Difference, ExplainError, ExplainedPeer, ExplainedStep, Explanation, Stored, Verdicted};
 pub use hand::HandError;
+pub use members::{Keep, MembersError, MembersStatus};
+pub use pairing::PairingStatus;
 pub use review::ReviewStatus;
 pub use shared::{Engine, Options, StartError};
 pub use status::{LibraryStatus, PeerStatus, Status, TransferStatus};

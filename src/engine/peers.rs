@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,23 +20,29 @@ use super::dial::Why;
 use super::dial::Wish;
 use super::fetch;
 use super::fetch::Jobs;
-use super::hub::Connection;
+use super::greet;
+use super::greet::WAITS;
+use super::hub;
 use super::hub::Told;
+use super::members;
+use super::pairing;
 use super::serve;
 use super::shared::Shared;
 use crate::asset::HostId;
+use crate::auth::members::Standing;
 use crate::event::Event;
+use crate::library::Flow;
+use crate::library::Role;
 use crate::library::Ticket;
 use crate::limits;
 use crate::net::Accepted;
 use crate::net::Control;
 use crate::net::ControlReader;
 use crate::net::ControlWriter;
-use crate::net::Greeting;
+use crate::net::Heard;
 use crate::net::Line;
-use crate::net::Link;
+use crate::net::Moved;
 use crate::net::Purpose;
-use crate::state::Peer;
 use crate::sync::Input;
 use crate::sync::Message;
 use crate::sync::exception;
@@ -53,36 +58,47 @@ pub(super) enum PeerOrder {
     Greeted(Box<Control>),
     /// A connection has ended: of whom, which, and why.
     Ended(HostId, u64, String),
+    /// What is set for a peer has changed: its connection is made anew, or ends for now.
+    Renew(HostId),
+    /// Others are members now, or there is another secret.
+    MembersChanged,
 }
 
 /// A connected peer, as people see it.
 #[derive(Debug, Clone)]
 pub(super) struct Connected {
-    pub(super) name: String,
     pub(super) line: Line,
     /// How far its clock was ahead of this host's when it greeted, in milliseconds.
     pub(super) clock_ahead_ms: i64,
     /// Whether the sets were equal since it connected: what it offers from then on has just happened.
     pub(super) settled: bool,
+    /// What may go between the hosts, by what both say.
+    pub(super) flow: Flow,
+    /// What the peer says it does in the library.
+    pub(super) role: Role,
+    /// Whether this host made the connection.
+    pub(super) dialled: bool,
     number: u64,
 }
 
 struct Peers {
     shared: Arc<Shared>,
     group: Group,
-    standing: BTreeMap<HostId, Standing>,
+    standing: BTreeMap<HostId, Connection>,
     /// Hosts to which a connection is kept or tried, and the tasks that do.
     dialled: BTreeMap<HostId, mpsc::Sender<Wish>>,
     numbers: u64,
 }
 
 /// A connection that stands.
-struct Standing {
+struct Connection {
     number: u64,
     dialled: bool,
     since: Instant,
     ends: CancellationToken,
     line: Line,
+    /// Has the peer told of the members.
+    telling: mpsc::Sender<()>,
     /// Where the peer says that it can be reached.
     ticket: Ticket,
 }
@@ -101,6 +117,8 @@ pub(super) async fn run(shared: Arc<Shared>, group: Group, mut orders: mpsc::Rec
             Some(PeerOrder::Dial(wish)) => peers.dial(wish),
             Some(PeerOrder::Greeted(control)) => peers.greeted(*control).await,
             Some(PeerOrder::Ended(peer, number, why)) => peers.ended(peer, number, &why).await,
+            Some(PeerOrder::Renew(peer)) => peers.end(peer, "its settings have changed").await,
+            Some(PeerOrder::MembersChanged) => peers.members_changed().await,
         }
     }
 }
@@ -115,13 +133,21 @@ pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
     });
     let handing_on = async {
         let mut bulk: BTreeMap<HostId, Line> = BTreeMap::new();
-        while let Some(Accepted { purpose, link }) = links.recv().await {
+        while let Some(accepted) = links.recv().await {
             let (shared, group) = (Arc::clone(shared), group.clone());
-            match purpose {
-                Purpose::Control => {
-                    group.clone().spawn_until_cancelled("greet", async move { greet(&shared, link).await });
+            match accepted {
+                Accepted::Member { purpose: Purpose::Control, link } => {
+                    group.clone().spawn_until_cancelled("greet", async move { greet::greet(&shared, link).await });
                 }
-                Purpose::Bulk => {
+                Accepted::Moved(Moved { peer, succession }) => {
+                    group.clone().spawn_until_cancelled("members", async move {
+                        members::hear(&shared, peer, succession).await;
+                    });
+                }
+                Accepted::Pairing(stream) => {
+                    group.clone().spawn_until_cancelled("pair", async move { pairing::run(&shared, stream).await });
+                }
+                Accepted::Member { purpose: Purpose::Bulk, link } => {
                     let peer = link.peer;
                     // One at a time, so that what a peer can pin stays bounded.
                     if let Some(older) = bulk.insert(peer, link.line()) {
@@ -137,38 +163,6 @@ pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
         () = token.cancelled() => {}
         () = accepting => {}
         () = handing_on => {}
-    }
-}
-
-/// Returns where a peer says that it can be reached.
-fn ticket(peer: HostId, greeting: &Greeting) -> Ticket {
-    let mut addresses: Vec<SocketAddr> = greeting.addresses.iter().filter_map(|text| text.parse().ok()).collect();
-    addresses.truncate(limits::TICKET_ADDRESSES);
-    Ticket { host: peer, addresses, relay: greeting.relay.clone() }
-}
-
-/// Exchanges greetings and hands the connection to the actor.
-pub(super) async fn greet(shared: &Shared, link: Link) {
-    let ticket = shared.net.ticket();
-    let own = Greeting {
-        name: shared.name.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        addresses: ticket.addresses.iter().map(ToString::to_string).collect(),
-        relay: ticket.relay,
-        now_ms: now_ms(),
-    };
-    let peer = link.peer;
-    let greeted = tokio::time::timeout(limits::PROOF_TIME, Control::greet(link, &own));
-    match greeted.await {
-        Ok(Ok(control)) => {
-            let apart = control.greeting.now_ms.abs_diff(now_ms());
-            if apart > limits::CLOCK_APART_MS {
-                tracing::warn!(peer = %peer.fmt_short(), apart_secs = apart / 1000, "the clocks of the hosts differ");
-            }
-            let _ = shared.peers.send(PeerOrder::Greeted(Box::new(control))).await;
-        }
-        Ok(Err(error)) => tracing::info!(peer = %peer.fmt_short(), error = %causes(&error), "no greeting"),
-        Err(_) => tracing::info!(peer = %peer.fmt_short(), "no greeting in time"),
     }
 }
 
@@ -196,8 +190,14 @@ impl Peers {
     }
 
     async fn greeted(&mut self, control: Control) {
-        let Control { peer, dialled, greeting, writer, reader } = control;
+        let Control { peer, dialled, greeting, writer, reader, .. } = control;
         let line = writer.connection();
+        let settings = self.shared.registry.settings(peer);
+        // It may have been paused or removed while it greeted.
+        if settings.is_paused(now_ms()) || !matches!(self.shared.members.standing(peer), Standing::Member { .. }) {
+            line.close("it is paused here");
+            return;
+        }
         if let Some(standing) = self.standing.get(&peer) {
             let crossed = standing.dialled != dialled && standing.since.elapsed() < limits::CROSSED_DIALS;
             let lower_dialled = (self.shared.host < peer) == standing.dialled;
@@ -210,29 +210,44 @@ impl Peers {
         self.numbers += 1;
         let number = self.numbers;
         let ends = self.group.token().child_token();
-        let known = self.exceptions(peer).await;
+        let flow = Flow::between(self.shared.role, settings.role).and(Flow::between(greeting.your_role, greeting.role));
+        let known = self.exceptions(peer, flow.send).await;
+        let (telling, told) = mpsc::channel(1);
+        if greeting.members != self.shared.members.circle().fingerprint() {
+            let _ = telling.try_send(());
+        }
         let (messages, outgoing) = mpsc::channel(limits::MESSAGES_QUEUED);
         let (jobs, queue) = mpsc::channel(2 * limits::WANTS_OPEN);
-        let connected = Input::Connected { peer, dialled, exceptions: known };
-        let ticket = ticket(peer, &greeting);
+        let connected = Input::Connected { peer, dialled, passes: flow.send, exceptions: known };
+        let ticket = greet::ticket(peer, &greeting);
         let (ends_with, since) = (ends.clone(), Instant::now());
-        let standing = Standing { number, dialled, since, ends: ends_with, line: line.clone(), ticket: ticket.clone() };
+        let (standing_line, standing_ticket) = (line.clone(), ticket.clone());
+        let standing = Connection {
+            number,
+            dialled,
+            since,
+            ends: ends_with,
+            line: standing_line,
+            telling,
+            ticket: standing_ticket,
+        };
         self.standing.insert(peer, standing);
         self.show_members();
-        let name = greeting.name.clone();
         let clock_ahead_ms = greeting.now_ms.cast_signed().saturating_sub(now_ms().cast_signed());
-        self.shared.names.insert(peer, name.clone());
-        let connected_peer = Connected { name, line: line.clone(), clock_ahead_ms, settled: false, number };
+        let role = greeting.role;
+        let connected_peer =
+            Connected { line: line.clone(), clock_ahead_ms, settled: false, flow, role, dialled, number };
+        greet::note(&self.shared, peer, &greeting).await;
+        self.shared.found.remove(&peer);
         self.shared.connected.insert(peer, connected_peer);
-        let connection = Connection { peer, number, line: line.clone(), messages, jobs, connected };
+        let connection = hub::Connection { peer, number, line: line.clone(), messages, jobs, connected };
         self.shared.tell(Told::Connected(Box::new(connection))).await;
         let (shared, token) = (Arc::clone(&self.shared), ends.clone());
         self.group.spawn("review", async move {
             token.run_until_cancelled(apply::decide_again(&shared, peer)).await;
         });
-        self.spawn_pumps(peer, number, &ends, writer, reader, outgoing);
+        self.spawn_pumps(peer, number, &ends, (writer, outgoing, told), reader);
         self.spawn_bulk(peer, ticket, &line, &ends, queue);
-        self.note(peer, &greeting);
         tracing::info!(peer = %peer.fmt_short(), name = %greeting.name, dialled, "connected");
         self.shared.announce(Event::PeerConnected { peer });
     }
@@ -242,9 +257,8 @@ impl Peers {
         peer: HostId,
         number: u64,
         ends: &CancellationToken,
-        writer: ControlWriter,
+        (writer, outgoing, told): (ControlWriter, mpsc::Receiver<Message>, mpsc::Receiver<()>),
         reader: ControlReader,
-        outgoing: mpsc::Receiver<Message>,
     ) {
         let (shared, token) = (Arc::clone(&self.shared), ends.clone());
         self.group.spawn("read", async move {
@@ -253,9 +267,9 @@ impl Peers {
                 let _ = shared.peers.send(PeerOrder::Ended(peer, number, why)).await;
             }
         });
-        let token = ends.clone();
+        let (shared, token) = (Arc::clone(&self.shared), ends.clone());
         self.group.spawn("write", async move {
-            token.run_until_cancelled(write(writer, outgoing)).await;
+            token.run_until_cancelled(write(&shared, peer, writer, outgoing, told)).await;
         });
     }
 
@@ -280,13 +294,41 @@ impl Peers {
     }
 
     async fn ended(&mut self, peer: HostId, number: u64, why: &str) {
-        if self.standing.get(&peer).is_none_or(|standing| standing.number != number) {
-            return;
+        if self.standing.get(&peer).is_some_and(|standing| standing.number == number) {
+            self.end(peer, why).await;
         }
+    }
+
+    /// Ends the connection of a peer, if one stands.
+    async fn end(&mut self, peer: HostId, why: &str) {
+        let Some(number) = self.standing.get(&peer).map(|standing| standing.number) else { return };
         self.let_go(peer, why);
         self.shared.tell(Told::Disconnected(peer, number)).await;
+        let at_ms = now_ms();
+        let noted = self.shared.registry.change(peer, |known| {
+            known.ended = Some((why.to_owned(), at_ms));
+            known.last_seen_ms = at_ms;
+        });
+        if let Err(error) = noted.await {
+            tracing::warn!(error = %causes(&error), "a peer could not be remembered");
+        }
         tracing::info!(peer = %peer.fmt_short(), why, "disconnected");
         self.shared.announce(Event::PeerDisconnected { peer, reason: why.to_owned() });
+    }
+
+    /// Lets go who is no member any more, and has all others told.
+    async fn members_changed(&mut self) {
+        let peers: Vec<HostId> = self.standing.keys().copied().collect();
+        for peer in peers {
+            match self.shared.members.standing(peer) {
+                Standing::Member { .. } => {
+                    // A peer that is about to be told will be told what is known then.
+                    let _ = self.standing[&peer].telling.try_send(());
+                }
+                Standing::Pending => self.end(peer, WAITS).await,
+                Standing::Removed => self.end(peer, "not a member").await,
+            }
+        }
     }
 
     /// Ends what belongs to the standing connection of a peer.
@@ -301,13 +343,14 @@ impl Peers {
 
     /// Shows where the connected peers are, to whoever tells others of them.
     fn show_members(&self) {
-        self.shared.members.send_replace(self.standing.values().map(|standing| standing.ticket.clone()).collect());
+        self.shared.reachable.send_replace(self.standing.values().map(|standing| standing.ticket.clone()).collect());
     }
 
-    /// Returns the versions in the set towards a peer that differ from the common set.
+    /// Returns the versions in the set towards a peer that differ from what is passed on to it.
     async fn exceptions(
         &self,
         peer: HostId,
+        passes: bool,
     ) -> Vec<(crate::asset::Timestamp, crate::asset::AssetId, crate::asset::Digest)> {
         let known = match self.shared.state.known_of_peer(peer).await {
             Ok(known) => known,
@@ -318,7 +361,7 @@ impl Peers {
         };
         let mut exceptions = Vec::new();
         for known in known.chunks(limits::PAGE_ROWS) {
-            let ids: Vec<_> = known.iter().map(|known| known.key.id).collect();
+            let ids: Vec<_> = known.iter().filter(|_| passes).map(|known| known.key.id).collect();
             let records = self.shared.store.records(&ids).await.unwrap_or_else(|error| {
                 // The sets differ then, and reconciliation shows where.
                 tracing::error!(peer = %peer.fmt_short(), error = %causes(&error), "documents could not be read");
@@ -333,42 +376,42 @@ impl Peers {
         }
         exceptions
     }
-
-    /// Remembers who the peer is.
-    fn note(&self, peer: HostId, greeting: &Greeting) {
-        let now = now_ms();
-        let peer = Peer {
-            id: peer,
-            name: greeting.name.clone(),
-            version: greeting.version.clone(),
-            addresses: greeting.addresses.clone(),
-            relay: greeting.relay.clone(),
-            first_seen_ms: now,
-            last_seen_ms: now,
-        };
-        let shared = Arc::clone(&self.shared);
-        self.group.spawn_until_cancelled("note", async move {
-            if let Err(error) = shared.state.saw_peer(peer).await {
-                tracing::warn!(error = %causes(&error), "a peer could not be remembered");
-            }
-        });
-    }
 }
 
 /// Hands messages of a connection to the hub until it ends; returns why it did.
 async fn read(shared: &Shared, peer: HostId, number: u64, mut reader: ControlReader) -> String {
     loop {
         match reader.receive().await {
-            Ok(message) => shared.tell(Told::Received(peer, number, message)).await,
+            Ok(Heard::Message(message)) => shared.tell(Told::Received(peer, number, message)).await,
+            Ok(Heard::Succession(told)) => {
+                members::hear(shared, peer, told).await;
+            }
             Err(error) => return causes(&error),
         }
     }
 }
 
-/// Sends the messages of the hub until the connection ends.
-async fn write(mut writer: ControlWriter, mut messages: mpsc::Receiver<Message>) {
-    while let Some(message) = messages.recv().await {
-        if let Err(error) = writer.send(message).await {
+/// Sends the messages of the hub until the connection ends, and tells of the members whenever that is called for.
+async fn write(
+    shared: &Shared,
+    peer: HostId,
+    mut writer: ControlWriter,
+    mut messages: mpsc::Receiver<Message>,
+    mut told: mpsc::Receiver<()>,
+) {
+    loop {
+        let sent = tokio::select! {
+            biased;
+            told = told.recv() => match told {
+                Some(()) => writer.tell(&shared.members.circle().succession_for(peer, members::random)).await,
+                None => return,
+            },
+            message = messages.recv() => match message {
+                Some(message) => writer.send(message).await,
+                None => return,
+            },
+        };
+        if let Err(error) = sent {
             writer.connection().close("sending failed");
             tracing::debug!(error = %causes(&error), "a message could not be sent");
             return;

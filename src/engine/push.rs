@@ -26,6 +26,7 @@ use crate::state::Decided;
 use crate::state::Decision;
 use crate::state::HAND;
 use crate::state::Kept;
+use crate::state::Known;
 use crate::state::Wanted;
 use crate::state::Way;
 use crate::store::Origin;
@@ -85,8 +86,11 @@ pub(super) async fn judge_all(
             let before = decisions.get(&(key.id, Way::Push));
             if let Outcome::Passes(passes) = judge(shared, record, before, how).await? {
                 let known = known.get(&key.id).map_or(&[][..], Vec::as_slice);
-                let exceptions: Vec<(HostId, Option<Digest>)> =
-                    known.iter().map(|known| (known.peer, exception(passes.as_ref(), Some(&known.document)))).collect();
+                let exceptional = |known: &Known| {
+                    let passes = passes.as_ref().filter(|_| shared.flow(known.peer).send);
+                    (known.peer, exception(passes, Some(&known.document)))
+                };
+                let exceptions: Vec<(HostId, Option<Digest>)> = known.iter().map(exceptional).collect();
                 inputs.push(Input::Passes { key, version: passes.as_ref().map(Document::digest), exceptions });
             }
         }

@@ -43,7 +43,7 @@ async fn serve(shared: &Arc<Shared>, peer: HostId, lane: ServedLane) -> Result<(
         next.ok().map(|want| (want, wants))
     });
     // What is asked for together is opened together, while what was opened before is sent.
-    let opened = wants.ready_chunks(limits::CONTENTS_OPENED_AHEAD).map(|wanted| open(shared, wanted)).buffered(2);
+    let opened = wants.ready_chunks(limits::CONTENTS_OPENED_AHEAD).map(|wanted| open(shared, peer, wanted)).buffered(2);
     let opened = opened.flat_map(stream::iter);
     let mut opened = std::pin::pin!(opened);
     let traffic = shared.traffic(peer);
@@ -65,7 +65,10 @@ async fn serve(shared: &Arc<Shared>, peer: HostId, lane: ServedLane) -> Result<(
 }
 
 /// Opens contents that may be served.
-async fn open(shared: &Shared, wanted: Vec<(AssetId, u64)>) -> Vec<(AssetId, Option<Content>)> {
+async fn open(shared: &Shared, peer: HostId, wanted: Vec<(AssetId, u64)>) -> Vec<(AssetId, Option<Content>)> {
+    if !shared.flow(peer).send {
+        return wanted.into_iter().map(|(id, _)| (id, None)).collect();
+    }
     let opened = shared.store.open_all(&wanted).await.unwrap_or_else(|error| {
         tracing::warn!(error = %causes(&error), "contents cannot be served");
         Vec::new()
@@ -91,6 +94,7 @@ async fn send(peer: HostId, traffic: &Traffic, records: &mut Records, mut conten
     while let Some(piece) = content.stream.next().await {
         match piece {
             Ok(piece) => {
+                traffic.sending.take(piece.len()).await;
                 traffic.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
                 records.piece(piece).await?;
             }

@@ -13,27 +13,39 @@ use tokio::sync::broadcast;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 
+use super::brakes::Brakes;
 use super::dial::Why;
 use super::dial::Wish;
 use super::feed;
 use super::fetch::Transfer;
 use super::hub;
 use super::hub::Told;
+use super::members::Keep;
+use super::members::Members;
 use super::memory;
+use super::pace::Pace;
+use super::pairing::Pairing;
 use super::peers;
 use super::peers::PeerOrder;
+use super::registry::Registry;
 use super::review::ReviewStatus;
 use super::verdicts;
 use super::verdicts::Verdicts;
 use crate::asset::AssetId;
 use crate::asset::HostId;
+use crate::auth::HostKey;
+use crate::auth::members::Circle;
+use crate::auth::members::Standing;
 use crate::event::Event;
 use crate::hook::Hooks;
 use crate::hook::Point;
+use crate::library::Flow;
 use crate::library::Library;
+use crate::library::Role;
 use crate::library::Ticket;
 use crate::limits;
 use crate::net::Net;
+use crate::state::PeerSettings;
 use crate::state::Position;
 use crate::state::State;
 use crate::state::StateError;
@@ -41,6 +53,7 @@ use crate::store::Arrival;
 use crate::store::ReadError;
 use crate::store::Spooled;
 use crate::store::Store;
+use crate::sync::BrakeLimits;
 use crate::sync::Replica;
 use crate::task::Group;
 
@@ -56,6 +69,16 @@ pub struct Options {
     pub hooks: Arc<dyn Hooks>,
     /// What is replicated.
     pub library: Library,
+    /// What this host does in the library.
+    pub role: Role,
+    /// Who the members are; the endpoint follows it.
+    pub circle: watch::Sender<Arc<Circle>>,
+    /// The key that statements about members are signed with.
+    pub key: HostKey,
+    /// Keeps what is known of the members.
+    pub keep: Keep,
+    /// How much one author or peer may trash.
+    pub brake: BrakeLimits,
     /// Name of this device, for people.
     pub name: String,
     /// How often sets are compared with peers when nothing happens.
@@ -85,11 +108,13 @@ fn decider(hooks: &dyn Hooks, point: Point, library: &str) -> String {
     hooks.chain(point, library).map_or_else(|| NOBODY.to_owned(), |chain| chain.to_string())
 }
 
-/// Bytes of content exchanged with one peer.
+/// Bytes of content exchanged with one peer, and how fast they may go.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     pub(super) received: AtomicU64,
     pub(super) sent: AtomicU64,
+    pub(super) receiving: Pace,
+    pub(super) sending: Pace,
 }
 
 /// A running engine. Cloning shares it.
@@ -106,6 +131,10 @@ pub(super) struct Shared {
     pub(super) net: Net,
     pub(super) hooks: Arc<dyn Hooks>,
     pub(super) library: Library,
+    pub(super) role: Role,
+    pub(super) members: Members,
+    pub(super) pairing: Pairing,
+    pub(super) brake: Brakes,
     pub(super) name: String,
     pub(super) host: HostId,
     pub(super) poll_interval: Duration,
@@ -118,8 +147,12 @@ pub(super) struct Shared {
     pub(super) feed: mpsc::Sender<feed::Order>,
     /// What plugins answered.
     pub(super) verdicts: Verdicts,
-    /// Names of all hosts that were ever peers.
-    pub(super) names: DashMap<HostId, String>,
+    /// All hosts that were ever peers.
+    pub(super) registry: Registry,
+    /// Hosts that were found and have not proved to be members yet.
+    pub(super) found: DashMap<HostId, Ticket>,
+    /// Why hosts were not reached when they were dialled last, for people.
+    pub(super) unreached: DashMap<HostId, String>,
     /// What is being judged again, for people.
     review: Mutex<Option<ReviewStatus>>,
     pub(super) exchange: bool,
@@ -132,8 +165,16 @@ pub(super) struct Shared {
     /// Connected peers, for people.
     pub(super) connected: DashMap<HostId, peers::Connected>,
     /// Where they can be reached, for those who tell others.
-    pub(super) members: watch::Sender<Vec<Ticket>>,
+    pub(super) reachable: watch::Sender<Vec<Ticket>>,
     began: Instant,
+}
+
+impl Traffic {
+    /// Keeps to the rates that are set for the peer.
+    pub(super) fn keep_to(&self, settings: &PeerSettings) {
+        self.receiving.set(settings.most_taken);
+        self.sending.set(settings.most_sent);
+    }
 }
 
 impl Engine {
@@ -149,7 +190,8 @@ impl Engine {
         } else {
             (Vec::new(), Position { arrival: 0, decider: push, receiver: receive })
         };
-        let names = options.state.peers().await?.into_iter().map(|peer| (peer.id, peer.name)).collect();
+        let registry = Registry::load(options.state.clone()).await?;
+        let brake = Brakes::load(options.brake, &options.state).await?;
         let poll_ms = u64::try_from(options.poll_interval.as_millis()).unwrap_or(u64::MAX);
         let (hub, told) = mpsc::channel(limits::INPUTS_QUEUED);
         let (peers, orders) = mpsc::channel(limits::PEER_ORDERS_QUEUED);
@@ -163,6 +205,10 @@ impl Engine {
             net: options.net,
             hooks: options.hooks,
             library: options.library,
+            role: options.role,
+            members: Members::new(options.circle, options.key, options.keep),
+            pairing: Pairing::default(),
+            brake,
             name: options.name,
             poll_interval: options.poll_interval,
             events: options.events,
@@ -172,14 +218,16 @@ impl Engine {
             memory,
             feed,
             verdicts: Verdicts::new(verdicts),
-            names,
+            registry,
+            found: DashMap::new(),
+            unreached: DashMap::new(),
             review: Mutex::new(None),
             exchange: options.exchange,
             arrived: DashMap::new(),
             transfers: DashMap::new(),
             traffic: DashMap::new(),
             connected: DashMap::new(),
-            members: watch::Sender::default(),
+            reachable: watch::Sender::default(),
             began: Instant::now(),
         });
         let judged = Arrival(position.arrival);
@@ -214,7 +262,8 @@ impl Engine {
     }
 
     async fn dial(&self, wish: Wish) {
-        if self.shared.exchange && wish.ticket.host != self.shared.host {
+        let removed = || self.shared.members.standing(wish.ticket.host) == Standing::Removed;
+        if self.shared.exchange && wish.ticket.host != self.shared.host && !removed() {
             // The engine has stopped when there is nobody to take it.
             let _ = self.shared.peers.send(PeerOrder::Dial(wish)).await;
         }
@@ -229,7 +278,7 @@ impl Engine {
     /// Follows where the connected members can be reached.
     #[must_use]
     pub fn members(&self) -> watch::Receiver<Vec<Ticket>> {
-        self.shared.members.subscribe()
+        self.shared.reachable.subscribe()
     }
 
     /// Compares sets with all peers now, without waiting for the poll interval.
@@ -252,9 +301,21 @@ impl Shared {
         self.replica.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the counters of what is exchanged with a peer.
+    /// Returns the counters and rates of what is exchanged with a peer.
     pub(super) fn traffic(&self, peer: HostId) -> Arc<Traffic> {
-        Arc::clone(&self.traffic.entry(peer).or_default())
+        let made = || {
+            let traffic = Traffic::default();
+            traffic.keep_to(&self.registry.settings(peer));
+            Arc::new(traffic)
+        };
+        Arc::clone(&self.traffic.entry(peer).or_insert_with(made))
+    }
+
+    /// Tells what may go between this host and a peer: by what both sides said when it connected, else by what is set
+    /// here.
+    pub(super) fn flow(&self, peer: HostId) -> Flow {
+        let connected = self.connected.get(&peer).map(|connected| connected.flow);
+        connected.unwrap_or_else(|| Flow::between(self.role, self.registry.settings(peer).role))
     }
 
     /// Milliseconds since the engine was made; never goes back.

@@ -4,11 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::brakes::Stopped;
+use super::devices::Condition;
+use super::devices::Trust;
+use super::members::MembersStatus;
 use super::review::ReviewStatus;
 use super::shared::Engine;
 use crate::asset::AssetKey;
 use crate::asset::HostId;
+use crate::library::Flow;
+use crate::library::Role;
 use crate::state::DecisionCounts;
+use crate::state::PeerSettings;
 use crate::state::StateError;
 use crate::sync::Summary;
 
@@ -17,7 +24,11 @@ use crate::sync::Summary;
 pub struct Status {
     /// The library.
     pub library: LibraryStatus,
-    /// Every peer that was ever connected.
+    /// Who belongs to it.
+    pub members: MembersStatus,
+    /// Whom the brake on trashing has stopped.
+    pub braked: Vec<Stopped>,
+    /// Every device that is known.
     pub peers: Vec<PeerStatus>,
     /// Large transfers under way.
     pub transfers: Vec<TransferStatus>,
@@ -48,15 +59,39 @@ pub struct LibraryStatus {
     pub exchange: bool,
 }
 
-/// How one peer stands.
+/// How one device stands.
 #[derive(Debug, Clone)]
 pub struct PeerStatus {
     /// Its id.
     pub id: HostId,
-    /// Its name.
+    /// Its name: the one that people gave it here, or else its own.
     pub name: String,
+    /// Kind of device; empty when it has not said.
+    pub kind: String,
+    /// Version of its program; empty when it was never connected.
+    pub version: String,
+    /// What it is to this host.
+    pub condition: Condition,
+    /// Why it is taken for a member.
+    pub trust: Trust,
+    /// What is set for it here.
+    pub settings: PeerSettings,
+    /// What it says it does in the library; `None` when it is not connected.
+    pub role: Option<Role>,
+    /// What may go between the hosts.
+    pub flow: Flow,
+    /// Where it was or can be reached.
+    pub addresses: Vec<String>,
+    /// Its relay.
+    pub relay: Option<String>,
+    /// When it was first seen, in Unix milliseconds; 0 when it was not.
+    pub first_seen_ms: u64,
     /// Whether it is connected.
     pub connected: bool,
+    /// Whether this host made the connection; `None` when it is not connected.
+    pub dialled: Option<bool>,
+    /// Why this host did not reach it when it tried last; `None` when it did, or has not tried.
+    pub unreached: Option<String>,
     /// Whether packets go straight to it; `None` when it is not connected.
     pub direct: Option<bool>,
     /// Round-trip time.
@@ -101,7 +136,7 @@ impl Engine {
     /// [`StateError`] when the state cannot be read.
     pub async fn status(&self) -> Result<Status, StateError> {
         let shared = &self.shared;
-        let known = shared.state.peers().await?;
+        let known = self.devices();
         let DecisionCounts { held, declined, held_by } = shared.state.count_decisions().await?;
         let mut peers = Vec::with_capacity(known.len());
         for peer in known {
@@ -110,10 +145,23 @@ impl Engine {
             let path = connected.as_ref().and_then(|connected| connected.line.path());
             let (control_in, control_out) = connected.as_ref().map_or((0, 0), |connected| connected.line.bytes());
             let traffic = shared.traffic(peer.id);
+            let (condition, trust) = self.condition(&peer);
             peers.push(PeerStatus {
                 id: peer.id,
-                name: connected.as_ref().map_or(peer.name, |connected| connected.name.clone()),
+                name: peer.shown_name().to_owned(),
+                kind: peer.kind,
+                version: peer.version,
+                condition,
+                trust,
+                role: connected.as_ref().map(|connected| connected.role),
+                flow: shared.flow(peer.id),
+                settings: peer.settings,
+                addresses: peer.addresses,
+                relay: peer.relay,
+                first_seen_ms: peer.first_seen_ms,
                 connected: connected.is_some(),
+                dialled: connected.as_ref().map(|connected| connected.dialled),
+                unreached: shared.unreached.get(&peer.id).map(|error| error.value().clone()),
                 direct: path.map(|path| path.direct),
                 rtt: path.map(|path| path.rtt),
                 clock_ahead_ms: connected.as_ref().map(|connected| connected.clock_ahead_ms),
@@ -142,6 +190,17 @@ impl Engine {
             TransferStatus { peer: transfer.peer, key: transfer.key, done: transfer.done.load(Ordering::Relaxed) }
         });
         let transfers = transfers.collect();
-        Ok(Status { library, peers, transfers, held, held_by, declined, refused: shared.net.refused() })
+        let (members, braked) = (self.members_status(), self.braked());
+        Ok(Status {
+            library,
+            members,
+            braked,
+            peers,
+            transfers,
+            held,
+            held_by,
+            declined,
+            refused: shared.net.refused(),
+        })
     }
 }

@@ -23,13 +23,11 @@ impl Filter {
     }
 }
 
-/// The unit of replication: its name, the epoch of its secret, and what belongs to it.
+/// The unit of replication: its name, and what belongs to it. Who its members are is `auth`'s.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Library {
     /// What it is called; part of what its secret is stretched with.
     pub name: String,
-    /// How many times its secret was replaced.
-    pub epoch: u64,
     /// What belongs to it.
     pub filter: Filter,
 }
@@ -38,7 +36,7 @@ impl Library {
     /// Returns the built-in library that mirrors everything.
     #[must_use]
     pub fn mirror() -> Self {
-        Self { name: MIRROR.to_owned(), epoch: 0, filter: Filter::Everything }
+        Self { name: MIRROR.to_owned(), filter: Filter::Everything }
     }
 }
 
@@ -49,7 +47,7 @@ mod tests {
     #[test]
     fn the_mirror_takes_everything_trash_too() {
         let mirror = Library::mirror();
-        assert_eq!((mirror.name.as_str(), mirror.epoch), ("mirror", 0));
+        assert_eq!(mirror.name, "mirror");
         assert!(mirror.filter.takes(|| Metadata { trashed: true, ..Metadata::default() }));
     }
 }

@@ -9,5 +9,5 @@ mod role;
 mod ticket;
 
 pub use definition::{Filter, Library, MIRROR};
-pub use role::{ParseRoleError, Role, Traffic};
+pub use role::{Flow, ParseRoleError, Role};
 pub use ticket::{ParseTicketError, Ticket};

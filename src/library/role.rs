@@ -17,7 +17,7 @@ pub enum Role {
 
 /// What may go between this host and a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Traffic {
+pub struct Flow {
     /// Whether anything may be offered and sent to the peer.
     pub send: bool,
     /// Whether anything may be taken from the peer.
@@ -56,12 +56,18 @@ impl Role {
     }
 }
 
-impl Traffic {
+impl Flow {
     /// Returns what may go when this host has one role and the peer the other. Each host enforces it by itself, so a
     /// peer that breaks its role, or was told another, gets and leaves nothing that it should not.
     #[must_use]
     pub const fn between(own: Role, peer: Role) -> Self {
         Self { send: own.sends() && peer.takes(), take: own.takes() && peer.sends() }
+    }
+
+    /// Returns what may go by both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self { send: self.send && other.send, take: self.take && other.take }
     }
 }
 
@@ -99,8 +105,8 @@ mod tests {
             (ReceiveOnly, SendOnly, false, true),
             (ReceiveOnly, ReceiveOnly, false, false),
         ] {
-            assert_eq!(Traffic::between(own, peer), Traffic { send, take }, "{own} and {peer}");
-            let there = Traffic::between(peer, own);
+            assert_eq!(Flow::between(own, peer), Flow { send, take }, "{own} and {peer}");
+            let there = Flow::between(peer, own);
             assert_eq!((there.take, there.send), (send, take), "both sides agree on {own} and {peer}");
         }
     }

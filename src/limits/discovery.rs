@@ -68,3 +68,12 @@ pub const MDNS_ASKED_EVERY: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether this machine can send to a local network at all.
 pub const MDNS_PROBED_EVERY: Duration = Duration::from_secs(60);
+
+/// How often the device that shows a pairing code leaves its ticket at the meeting place.
+pub const MEETING_WRITTEN_EVERY: Duration = Duration::from_secs(20);
+
+/// How often a device that wants to join looks at the meeting place.
+pub const MEETING_LOOKED_AT_EVERY: Duration = Duration::from_secs(3);
+
+/// How long a device that wants to join looks for the other one; then it gives up and says what it tried.
+pub const MEETING_TIME: Duration = Duration::from_secs(120);

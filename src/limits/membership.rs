@@ -21,6 +21,14 @@ pub const STATEMENT_FORERUNNERS: usize = 16;
 /// Largest encoded statement in bytes: all fixed parts and [`STATEMENT_FORERUNNERS`] ids. A longer one is refused.
 pub const STATEMENT_BYTES: usize = 768;
 
+/// Secrets of a library that one host hands another at a time, and by which it meets members that were away; the latest
+/// of them. Who has been away for more removals than that pairs again.
+pub const SECRETS_HANDED: usize = 8;
+
+/// Largest message that tells of members, in bytes: a whole history and [`SECRETS_HANDED`] secrets. A longer one ends
+/// the connection.
+pub const SUCCESSION_BYTES: usize = 1024 * 1024;
+
 // ── pairing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// How long a pairing code is good, in milliseconds. Then it is dead, and another must be made.

@@ -93,6 +93,8 @@ pub(super) fn decode(control: wire::Control) -> Result<Message, CodecError> {
             Message::Early { asset: AssetId::from_bytes(fixed(&early.id, "asset id")?), ahead_ms: early.ahead_ms }
         }
         Wire::Settled(settled) => Message::Settled { run: settled.run },
+        // It is no word of `sync`; whoever reads the connection has taken it out before.
+        Wire::Succession(_) => return Err(CodecError::Unknown),
     })
 }
 

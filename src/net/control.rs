@@ -7,18 +7,23 @@ use iroh::endpoint::VarInt;
 use tokio::io::BufReader;
 
 use super::codec;
+use super::codec::CodecError;
+use super::codec::fixed;
 use super::endpoint::Path;
 use super::endpoint::path;
 use super::frame;
 use super::frame::FrameError;
 use super::proof::Link;
+use super::succession;
 use crate::asset::HostId;
+use crate::auth::members::Succession;
+use crate::library::Role;
 use crate::limits;
 use crate::proto::peer::v1 as wire;
 use crate::sync::Message;
 
 /// What a host says of itself first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Greeting {
     /// Name of the device, for people.
     pub name: String,
@@ -30,6 +35,23 @@ pub struct Greeting {
     pub relay: Option<String>,
     /// Its clock, in Unix milliseconds.
     pub now_ms: u64,
+    /// What it does in the library.
+    pub role: Role,
+    /// What it lets the receiver do.
+    pub your_role: Role,
+    /// Digest of what it knows of the members; `None` when nothing was ever stated.
+    pub members: Option<[u8; 32]>,
+    /// Kind of device, for people.
+    pub kind: String,
+}
+
+/// What is heard on a control connection.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Heard {
+    /// Of the assets.
+    Message(Message),
+    /// Of the members.
+    Succession(Succession),
 }
 
 /// A control connection, greeted.
@@ -39,6 +61,8 @@ pub struct Control {
     pub peer: HostId,
     /// Whether this side dialled.
     pub dialled: bool,
+    /// Whether one side has yet to be accepted by the other.
+    pub pending: bool,
     /// What the other side says of itself.
     pub greeting: Greeting,
     /// Sends messages.
@@ -53,26 +77,13 @@ impl Control {
     /// # Errors
     /// [`FrameError`] when the connection breaks or the greeting is malformed.
     pub async fn greet(link: Link, own: &Greeting) -> Result<Self, FrameError> {
-        let Link { connection, peer, dialled, mut send, mut recv } = link;
-        let greeting = wire::Greeting {
-            name: own.name.clone(),
-            version: own.version.clone(),
-            addresses: own.addresses.clone(),
-            relay: own.relay.clone(),
-            now_ms: own.now_ms,
-        };
-        frame::write(&mut send, &greeting, limits::GREETING_FRAME_BYTES).await?;
+        let Link { connection, peer, dialled, pending, mut send, mut recv } = link;
+        frame::write(&mut send, &encode_greeting(own), limits::GREETING_FRAME_BYTES).await?;
         let theirs: wire::Greeting = frame::read(&mut recv, limits::GREETING_FRAME_BYTES).await?;
-        let greeting = Greeting {
-            name: theirs.name,
-            version: theirs.version,
-            addresses: theirs.addresses,
-            relay: theirs.relay,
-            now_ms: theirs.now_ms,
-        };
+        let greeting = decode_greeting(theirs)?;
         let writer = ControlWriter { connection: connection.clone(), send };
         let reader = ControlReader { recv: BufReader::with_capacity(limits::CONTROL_BUFFERED_BYTES, recv) };
-        Ok(Self { peer, dialled, greeting, writer, reader })
+        Ok(Self { peer, dialled, pending, greeting, writer, reader })
     }
 }
 
@@ -90,6 +101,15 @@ impl ControlWriter {
     /// [`FrameError`] when the connection breaks.
     pub async fn send(&mut self, message: Message) -> Result<(), FrameError> {
         frame::write(&mut self.send, &codec::encode(message), limits::CONTROL_FRAME_BYTES).await
+    }
+
+    /// Tells of the members.
+    ///
+    /// # Errors
+    /// [`FrameError`] when the connection breaks.
+    pub async fn tell(&mut self, succession: &Succession) -> Result<(), FrameError> {
+        let told = wire::control::Message::Succession(succession::encode(succession));
+        frame::write(&mut self.send, &wire::Control { message: Some(told) }, limits::CONTROL_FRAME_BYTES).await
     }
 
     /// Returns the connection, to look at its path, count its bytes, or close it.
@@ -110,9 +130,57 @@ impl ControlReader {
     ///
     /// # Errors
     /// [`FrameError`] when the connection breaks or the peer breaks the protocol.
-    pub async fn receive(&mut self) -> Result<Message, FrameError> {
-        let control = frame::read(&mut self.recv, limits::CONTROL_FRAME_BYTES).await?;
-        Ok(codec::decode(control)?)
+    pub async fn receive(&mut self) -> Result<Heard, FrameError> {
+        let control: wire::Control = frame::read(&mut self.recv, limits::CONTROL_FRAME_BYTES).await?;
+        Ok(match control.message {
+            Some(wire::control::Message::Succession(told)) => Heard::Succession(succession::decode(told)?),
+            message => Heard::Message(codec::decode(wire::Control { message })?),
+        })
+    }
+}
+
+fn encode_greeting(greeting: &Greeting) -> wire::Greeting {
+    wire::Greeting {
+        name: greeting.name.clone(),
+        version: greeting.version.clone(),
+        addresses: greeting.addresses.clone(),
+        relay: greeting.relay.clone(),
+        now_ms: greeting.now_ms,
+        role: encode_role(greeting.role).into(),
+        your_role: encode_role(greeting.your_role).into(),
+        members: greeting.members.map_or_else(bytes::Bytes::new, |digest| digest.to_vec().into()),
+        kind: greeting.kind.clone(),
+    }
+}
+
+fn decode_greeting(greeting: wire::Greeting) -> Result<Greeting, CodecError> {
+    let members = (!greeting.members.is_empty()).then(|| fixed(&greeting.members, "digest of the members"));
+    Ok(Greeting {
+        role: decode_role(greeting.role()),
+        your_role: decode_role(greeting.your_role()),
+        members: members.transpose()?,
+        name: greeting.name,
+        version: greeting.version,
+        addresses: greeting.addresses,
+        relay: greeting.relay,
+        now_ms: greeting.now_ms,
+        kind: greeting.kind,
+    })
+}
+
+const fn encode_role(role: Role) -> wire::Role {
+    match role {
+        Role::Mirror => wire::Role::Unspecified,
+        Role::SendOnly => wire::Role::SendOnly,
+        Role::ReceiveOnly => wire::Role::ReceiveOnly,
+    }
+}
+
+const fn decode_role(role: wire::Role) -> Role {
+    match role {
+        wire::Role::Unspecified => Role::Mirror,
+        wire::Role::SendOnly => Role::SendOnly,
+        wire::Role::ReceiveOnly => Role::ReceiveOnly,
     }
 }
 

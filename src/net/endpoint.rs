@@ -13,21 +13,27 @@ use iroh::EndpointId;
 use iroh::RelayMode;
 use iroh::RelayUrl;
 use iroh::SecretKey;
+use iroh::Watcher;
 use iroh::endpoint::Connection;
 use iroh::endpoint::Incoming;
 use iroh::endpoint::QuicTransportConfig;
+use iroh::endpoint::RelayStatus;
 use iroh::endpoint::VarInt;
 use iroh::endpoint::presets;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::control::Line;
+use super::pairing;
+use super::pairing::PairingStream;
 use super::proof;
 use super::proof::Link;
-use super::proof::Membership;
 use super::proof::ProofError;
+use super::succession::Moved;
 use crate::asset::HostId;
+use crate::auth::members::Circle;
 use crate::library::Ticket;
 use crate::limits;
 use crate::task::Group;
@@ -72,8 +78,8 @@ pub struct Options {
     pub last_port: Option<u16>,
     /// Relays.
     pub relay: Relay,
-    /// What members can prove.
-    pub membership: Membership,
+    /// Who the members are, and what they can prove.
+    pub circle: watch::Receiver<Arc<Circle>>,
 }
 
 /// Returns the id of the host that has this key.
@@ -118,13 +124,21 @@ pub enum DialError {
     Proof(#[from] ProofError),
 }
 
-/// A connection that came in and whose other side is a member.
+/// A connection that came in.
 #[derive(Debug)]
-pub struct Accepted {
-    /// What it is for.
-    pub purpose: Purpose,
-    /// The connection.
-    pub link: Link,
+#[non_exhaustive]
+pub enum Accepted {
+    /// Its other side is a member.
+    Member {
+        /// What it is for.
+        purpose: Purpose,
+        /// The connection.
+        link: Link,
+    },
+    /// Its other side uses another secret of the library, and told of the members; the connection has ended.
+    Moved(Moved),
+    /// A stranger that wants to pair.
+    Pairing(PairingStream),
 }
 
 /// How a connection's packets travel at present.
@@ -136,11 +150,30 @@ pub struct Path {
     pub rtt: Duration,
 }
 
+/// How this host may be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reachability {
+    /// The sockets it is bound to.
+    pub sockets: Vec<SocketAddr>,
+    /// The addresses it knows of itself, from its networks and as others see it.
+    pub addresses: Vec<SocketAddr>,
+    /// The relays it is or should be connected to; with the error where it is not.
+    pub relays: Vec<(String, Result<(), String>)>,
+}
+
+impl Reachability {
+    /// Returns the UDP port that others have to reach; 0 when none is bound.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.sockets.first().map_or(0, SocketAddr::port)
+    }
+}
+
 /// The endpoint of this host.
 #[derive(Debug, Clone)]
 pub struct Net {
     endpoint: Endpoint,
-    membership: Arc<Membership>,
+    circle: watch::Receiver<Arc<Circle>>,
     refused: Arc<AtomicU64>,
 }
 
@@ -166,7 +199,7 @@ impl Net {
             let builder = builder
                 .secret_key(SecretKey::from_bytes(&options.key))
                 .transport_config(transport())
-                .alpns(vec![Purpose::Control.alpn().to_vec(), Purpose::Bulk.alpn().to_vec()]);
+                .alpns([Purpose::Control.alpn(), Purpose::Bulk.alpn(), pairing::ALPN].map(<[u8]>::to_vec).to_vec());
             let refused = |source| BindError::Socket { addr, source: Box::new(source) };
             match addr {
                 None => Ok(builder),
@@ -192,7 +225,7 @@ impl Net {
                 .await
                 .map_err(|source| BindError::Socket { addr: options.bind_addr, source: Box::new(source) })?,
         };
-        Ok(Self { endpoint, membership: Arc::new(options.membership), refused: Arc::default() })
+        Ok(Self { endpoint, circle: options.circle, refused: Arc::default() })
     }
 
     /// Returns the id of this host.
@@ -227,6 +260,20 @@ impl Net {
         Ticket { host: self.id(), addresses, relay: addr.relay_urls().next().map(ToString::to_string) }
     }
 
+    /// Returns how this host may be reached.
+    #[must_use]
+    pub fn reachability(&self) -> Reachability {
+        let relay = |status: &RelayStatus| {
+            let failed = || status.last_error().map_or_else(|| "not connected yet".to_owned(), ToString::to_string);
+            (status.url().to_string(), if status.is_connected() { Ok(()) } else { Err(failed()) })
+        };
+        Reachability {
+            sockets: self.endpoint.bound_sockets(),
+            addresses: self.ticket().addresses,
+            relays: self.endpoint.home_relay_status().get().iter().map(relay).collect(),
+        }
+    }
+
     /// Returns how many connections came without a proof of membership.
     #[must_use]
     pub fn refused(&self) -> u64 {
@@ -238,14 +285,25 @@ impl Net {
     /// # Errors
     /// [`DialError`] when it does not answer, or is no member.
     pub async fn dial(&self, to: &Ticket, purpose: Purpose) -> Result<Link, DialError> {
-        let connection = self.reach(to, purpose).await?;
-        Ok(proof::prove(connection, self.id(), &self.membership).await?)
+        let connection = self.reach(to, purpose.alpn()).await?;
+        let circle = Arc::clone(&self.circle.borrow());
+        let link = proof::prove(connection, self.id(), &circle).await?;
+        link.fit_for(purpose).await.map_err(DialError::from)
+    }
+
+    /// Dials a host to pair with it; nothing is proved to it yet.
+    ///
+    /// # Errors
+    /// [`DialError`] when it does not answer.
+    pub async fn dial_to_pair(&self, to: &Ticket) -> Result<PairingStream, DialError> {
+        let connection = self.reach(to, pairing::ALPN).await?;
+        Ok(PairingStream::open(connection, self.id()).await.map_err(ProofError::from)?)
     }
 
     /// Dials a peer and proves nothing, as a stranger does.
     #[cfg(test)]
     pub(super) async fn connect_bare(&self, to: &Ticket, purpose: Purpose) -> Connection {
-        self.reach(to, purpose).await.unwrap()
+        self.reach(to, purpose.alpn()).await.unwrap()
     }
 
     /// Accepts no bulk connections, as behind a firewall that lets only one connection through.
@@ -254,7 +312,7 @@ impl Net {
         self.endpoint.set_alpns(vec![Purpose::Control.alpn().to_vec()]);
     }
 
-    async fn reach(&self, to: &Ticket, purpose: Purpose) -> Result<Connection, DialError> {
+    async fn reach(&self, to: &Ticket, alpn: &[u8]) -> Result<Connection, DialError> {
         let id = EndpointId::from_bytes(to.host.as_bytes()).map_err(|_| DialError::Id(to.host))?;
         let mut addr = EndpointAddr::new(id);
         for address in &to.addresses {
@@ -263,7 +321,7 @@ impl Net {
         if let Some(Ok(relay)) = to.relay.as_deref().map(str::parse::<RelayUrl>) {
             addr = addr.with_relay_url(relay);
         }
-        let connecting = self.endpoint.connect(addr, purpose.alpn());
+        let connecting = self.endpoint.connect(addr, alpn);
         tokio::time::timeout(limits::DIAL_TIME, connecting)
             .await
             .map_err(|_| DialError::Timeout)?
@@ -307,17 +365,26 @@ impl Net {
         self.endpoint.close().await;
     }
 
-    /// Lets a connection in when its other side is a member; else returns who it was, when that is known.
+    /// Lets a connection in when its other side is a member or wants to pair; else returns who it was, when that is known.
     async fn admit(&self, incoming: Incoming) -> Result<Accepted, Option<HostId>> {
         let handshake = async { incoming.accept().map_err(|_| None)?.await.map_err(|_| None) };
         let connection: Connection = tokio::time::timeout(limits::PROOF_TIME, handshake).await.map_err(|_| None)??;
         let stranger = HostId::from_bytes(*connection.remote_id().as_bytes());
         let purpose = match connection.alpn() {
+            alpn if alpn == pairing::ALPN => {
+                let stream = PairingStream::accept(connection, self.id()).await.map_err(|_| None)?;
+                return Ok(Accepted::Pairing(stream));
+            }
             alpn if alpn == Purpose::Control.alpn() => Purpose::Control,
             _ => Purpose::Bulk,
         };
-        match proof::check_and_prove(connection, self.id(), &self.membership).await {
-            Ok(link) => Ok(Accepted { purpose, link }),
+        let circle = Arc::clone(&self.circle.borrow());
+        match proof::check_and_prove(connection, self.id(), &circle).await {
+            Ok(link) => {
+                let link = link.fit_for(purpose).await.map_err(|_| Some(stranger))?;
+                Ok(Accepted::Member { purpose, link })
+            }
+            Err(ProofError::Moved(moved)) => Ok(Accepted::Moved(*moved)),
             Err(error) => {
                 tracing::debug!(peer = %stranger.fmt_short(), %error, "connection without proof refused");
                 Err(Some(stranger))
@@ -327,6 +394,19 @@ impl Net {
 }
 
 impl Link {
+    /// Closes a connection for content where one side has yet to accept the other; the side that dialled does, so that it
+    /// has read why.
+    async fn fit_for(self, purpose: Purpose) -> Result<Self, ProofError> {
+        if self.pending && purpose == Purpose::Bulk {
+            if !self.dialled {
+                let _ = tokio::time::timeout(limits::PROOF_TIME, self.connection.closed()).await;
+            }
+            self.line().close("not accepted yet");
+            return Err(ProofError::Pending);
+        }
+        Ok(self)
+    }
+
     /// Returns the connection, seen from outside its streams.
     #[must_use]
     pub fn line(&self) -> Line {

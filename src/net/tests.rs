@@ -7,25 +7,40 @@ use iroh::endpoint::RecvStream;
 use iroh::endpoint::SendStream;
 use iroh::endpoint::VarInt;
 use tokio::sync::mpsc;
+use tokio::sync::watch;
 
 use super::*;
 use crate::asset::HostId;
+use crate::auth::HostKey;
 use crate::auth::Keys;
 use crate::auth::LibrarySecret;
 use crate::auth::Proof;
 use crate::auth::Role;
+use crate::auth::members::Circle;
+use crate::auth::members::Succession;
 use crate::limits;
 use crate::proto::peer::v1 as wire;
 use crate::task::Group;
 
 async fn bind(seed: u8, secret: u8) -> Net {
-    let key = Keys::derive(&LibrarySecret::from_bytes([secret; 32])).proof;
+    bind_with(seed, circle(seed, secret)).await
+}
+
+fn host_key(seed: u8) -> HostKey {
+    HostKey::from_seed(&[seed; 32])
+}
+
+fn circle(seed: u8, secret: u8) -> Circle {
+    Circle::new(host_key(seed).id(), "mirror", LibrarySecret::from_bytes([secret; 32]))
+}
+
+async fn bind_with(seed: u8, circle: Circle) -> Net {
     let options = Options {
         key: [seed; 32].into(),
         bind_addr: Some("127.0.0.1:0".parse().unwrap()),
         last_port: None,
         relay: Relay::Off,
-        membership: Membership { key, library: "mirror".to_owned(), epoch: 0 },
+        circle: watch::Sender::new(Arc::new(circle)).subscribe(),
     };
     Net::bind(options).await.unwrap()
 }
@@ -39,7 +54,11 @@ struct Accepting {
 }
 
 async fn accepting(seed: u8) -> Accepting {
-    let net = bind(seed, 1).await;
+    accepting_with(seed, circle(seed, 1)).await
+}
+
+async fn accepting_with(seed: u8, circle: Circle) -> Accepting {
+    let net = bind_with(seed, circle).await;
     let group = Group::new("test", Arc::new(|_, _, message| panic!("{message}")));
     let (accepted, links) = mpsc::channel(8);
     let (tell, refused) = mpsc::channel(32);
@@ -67,7 +86,13 @@ async fn stranger(host: &Accepting, seed: u8, says: Says) -> (Option<VarInt>, Ve
         Says::Nothing => {}
         Says::Bytes(bytes) => send.write_all(&bytes).await.unwrap(),
         Says::Tag(tag) => {
-            frame::write(&mut send, &wire::Proof { tag: tag.into() }, limits::PROOF_FRAME_BYTES).await.unwrap();
+            frame::write(
+                &mut send,
+                &wire::Proof { tag: tag.into(), ..wire::Proof::default() },
+                limits::PROOF_FRAME_BYTES,
+            )
+            .await
+            .unwrap();
         }
     }
     let ended = tokio::time::timeout(Duration::from_secs(30), connection.closed()).await.unwrap();
@@ -117,7 +142,7 @@ async fn strangers_of_every_kind_get_the_same_answer() {
     let member = bind(30, 1).await;
     let link = member.dial(&host.net.ticket(), Purpose::Control).await.unwrap();
     assert_eq!(link.peer, acceptor);
-    assert_eq!(host.links.recv().await.unwrap().link.peer, member.id());
+    assert_eq!(accepted(&mut host).await.1.peer, member.id());
     host.group.shut_down().await;
 }
 
@@ -132,18 +157,25 @@ async fn another_secret_is_named_as_the_cause() {
     assert!(other.dial(&nobody, Purpose::Control).await.is_err());
 }
 
+async fn accepted(host: &mut Accepting) -> (Purpose, Link) {
+    match host.links.recv().await.unwrap() {
+        Accepted::Member { purpose, link } => (purpose, link),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Dials as a member, and hands the bare sending half to the test.
 async fn member(host: &mut Accepting, seed: u8, purpose: Purpose) -> ((Net, RecvStream), SendStream, Link) {
     let net = bind(seed, 1).await;
     let link = net.dial(&host.net.ticket(), purpose).await.unwrap();
-    let accepted = host.links.recv().await.unwrap();
-    assert_eq!(accepted.purpose, purpose);
+    let (its_purpose, accepted) = accepted(host).await;
+    assert_eq!(its_purpose, purpose);
     // A receiving half that is dropped would stop the other side's greeting.
-    ((net, link.recv), link.send, accepted.link)
+    ((net, link.recv), link.send, accepted)
 }
 
 fn greeting() -> Greeting {
-    Greeting { name: "n".into(), version: "v".into(), addresses: Vec::new(), relay: None, now_ms: 1 }
+    Greeting { name: "n".into(), version: "v".into(), now_ms: 1, ..Greeting::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -170,4 +202,94 @@ async fn malformed_and_oversized_frames_are_errors_before_anything_is_allocated(
     let mut lane = link.into_server().next_lane().await.unwrap();
     let error = lane.wants.next().await.unwrap_err().to_string();
     assert!(error.contains("longer than the limit of 128"), "{error}");
+}
+
+/// A library that was founded by the host of seed 1, and has a second secret since it removed the host of seed 9.
+struct Moved {
+    founder: Circle,
+    before: Circle,
+}
+
+fn moved(staying: &[u8]) -> Moved {
+    let staying: Vec<HostId> = staying.iter().map(|seed| host_key(*seed).id()).collect();
+    let before = circle(1, 1);
+    let mut founder = before.clone();
+    let secret = LibrarySecret::from_bytes([77; 32]);
+    founder.remove(&host_key(1), host_key(9).id(), &staying, [5; 16], secret).unwrap();
+    Moved { founder, before }
+}
+
+fn before(seed: u8, moved: &Moved) -> Circle {
+    Circle::new(host_key(seed).id(), "mirror", moved.before.secret().clone())
+}
+
+async fn moved_to(dialler: &Net, ticket: &crate::library::Ticket) -> super::Moved {
+    match dialler.dial(ticket, Purpose::Control).await.unwrap_err() {
+        DialError::Proof(ProofError::Moved(moved)) => *moved,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_was_away_is_handed_the_new_secret_whoever_dials() {
+    let moved = moved(&[2, 3]);
+    // The one that was away dials.
+    let mut host = accepting_with(1, moved.founder.clone()).await;
+    let mut away = before(2, &moved);
+    let net = bind_with(2, away.clone()).await;
+    let told = moved_to(&net, &host.net.ticket()).await;
+    assert_eq!(told.peer, host.net.id());
+    let taken = away.take(told.peer, told.succession, &host_key(2)).unwrap();
+    assert!(taken.secret && taken.members);
+    assert_eq!((away.epoch(), away.secret().expose()), (1, moved.founder.secret().expose()));
+    let Accepted::Moved(heard) = host.links.recv().await.unwrap() else { panic!("let in with an old secret") };
+    assert_eq!((heard.peer, heard.succession), (net.id(), Succession::default()));
+    // With the new secret it is let in.
+    let net = bind_with(2, away).await;
+    net.dial(&host.net.ticket(), Purpose::Control).await.unwrap();
+    assert_eq!(accepted(&mut host).await.1.peer, net.id());
+
+    // The one that was away is dialled.
+    let mut third = accepting_with(3, before(3, &moved)).await;
+    let ahead = bind_with(1, moved.founder.clone()).await;
+    assert_eq!(moved_to(&ahead, &third.net.ticket()).await.succession, Succession::default());
+    let Accepted::Moved(heard) = third.links.recv().await.unwrap() else { panic!("let in with an old secret") };
+    let mut away = before(3, &moved);
+    assert!(away.take(heard.peer, heard.succession, &host_key(3)).unwrap().secret);
+    assert_eq!(away.epoch(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_removed_gets_the_answer_of_a_stranger_and_an_id_nobody_accepted_no_statement() {
+    let moved = moved(&[2]);
+    let mut host = accepting_with(1, moved.founder.clone()).await;
+    let removed = bind_with(9, before(9, &moved)).await;
+    let error = removed.dial(&host.net.ticket(), Purpose::Control).await.unwrap_err();
+    assert!(matches!(error, DialError::Proof(ProofError::Wrong)), "{error}");
+    assert_eq!(host.refused.recv().await.unwrap(), removed.id());
+    // A second id that the removed device had made earlier is not among those that stay.
+    let second = bind_with(10, before(10, &moved)).await;
+    assert_eq!(moved_to(&second, &host.net.ticket()).await.succession, Succession::default());
+    assert!(matches!(host.links.recv().await.unwrap(), Accepted::Moved(_)));
+    // Nor does a member dial it.
+    let other = accepting_with(9, before(9, &moved)).await;
+    let founder = bind_with(1, moved.founder.clone()).await;
+    let error = founder.dial(&other.net.ticket(), Purpose::Control).await.unwrap_err();
+    assert!(matches!(error, DialError::Proof(ProofError::Removed)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_not_accepted_waits_and_only_greets() {
+    let mut listed = circle(1, 1);
+    listed.list(&host_key(1), &[host_key(2).id()], [5; 16]).unwrap();
+    let mut host = accepting_with(1, listed).await;
+    let (member, other) = (bind(2, 1).await, bind(3, 1).await);
+    assert!(!member.dial(&host.net.ticket(), Purpose::Control).await.unwrap().pending);
+    assert!(!accepted(&mut host).await.1.pending);
+    let waiting = other.dial(&host.net.ticket(), Purpose::Control).await.unwrap();
+    let (_, link) = accepted(&mut host).await;
+    assert!(waiting.pending && link.pending);
+    let error = other.dial(&host.net.ticket(), Purpose::Bulk).await.unwrap_err();
+    assert!(matches!(error, DialError::Proof(ProofError::Pending)), "{error}");
+    assert_eq!(host.refused.recv().await.unwrap(), other.id());
 }

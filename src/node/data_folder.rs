@@ -6,20 +6,29 @@ use std::io;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use rustix::fs::FlockOperation;
 use zeroize::Zeroizing;
 
+use crate::asset::HostId;
 use crate::auth::LibrarySecret;
 use crate::auth::Phrase;
 use crate::auth::PhraseCheck;
+use crate::auth::members::Circle;
+use crate::auth::members::DecodeCircleError;
+use crate::engine::Keep;
+use crate::telemetry::causes;
 
 /// The key by which this host is known.
 const HOST_KEY: &str = "host_key";
 
 /// The stretched secret of the library, with the check of its phrase.
 const LIBRARY_SECRET: &str = "library_secret";
+
+/// Who belongs to the library, and its secrets; there once anything was stated about members, or this device was paired.
+const MEMBERS: &str = "members";
 
 /// The token of the host API.
 const API_TOKEN: &str = "api_token";
@@ -52,6 +61,20 @@ pub enum DataFolderError {
         /// How long it should be.
         expected: usize,
     },
+    /// What is kept about the members does not read.
+    #[error("{path} is damaged ({reason}); restore it, or move it away and pair this device again")]
+    Members {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: DecodeCircleError,
+    },
+    /// There is no secret.
+    #[error(
+        "there is no `sync_passphrase`, and this device was not paired; `can-sync init` writes a configuration with a new \
+         one, and a further device is paired with `can-sync pair`"
+    )]
+    NoSecret,
     /// Others can read a private file.
     #[error("{path} can be read by others (mode {mode:o}); run `chmod 600 {path}`")]
     Exposed {
@@ -155,6 +178,65 @@ impl DataFolder {
         Ok(secret)
     }
 
+    /// Tells whether a data folder holds a library that pairing handed over, or of which anything was stated.
+    #[must_use]
+    pub fn has_members(path: &Path) -> bool {
+        path.join(MEMBERS).exists()
+    }
+
+    /// Returns who the members of the library are, as this host knows them, and its secrets: as they were kept, else
+    /// with the secret of the phrase and no statement. A phrase that is none of a library that was kept begins another
+    /// one, and what was kept is set aside; a library that pairing handed over stays.
+    ///
+    /// # Errors
+    /// [`DataFolderError`] when it cannot be read, or there is no secret.
+    pub fn circle(&self, own: HostId, phrase: Option<&Phrase>, library: &str) -> Result<Circle, DataFolderError> {
+        let path = self.file(MEMBERS);
+        let kept = match std::fs::read(&path) {
+            Ok(bytes) => {
+                check_mode(&path)?;
+                let bytes = Zeroizing::new(bytes);
+                let circle = Circle::decode(own, &bytes);
+                Some(circle.map_err(|reason| DataFolderError::Members { path: path.clone(), reason })?)
+            }
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(DataFolderError::File { path, source }),
+        };
+        let Some(phrase) = phrase else { return kept.ok_or(DataFolderError::NoSecret) };
+        let secret = self.library_secret(phrase, library)?;
+        match kept {
+            Some(circle) if circle.holds(&secret) => Ok(circle),
+            Some(circle) if circle.is_paired() => {
+                tracing::warn!(
+                    "this device was paired, so `sync_passphrase` is not used; take it out of the configuration"
+                );
+                Ok(circle)
+            }
+            Some(_) => {
+                let aside = path.with_extension("old");
+                tracing::warn!(aside = %aside.display(), "the phrase is of another library; what was known of the members is set aside");
+                std::fs::rename(&path, &aside).map_err(|source| DataFolderError::File { path, source })?;
+                Ok(Circle::new(own, library, secret))
+            }
+            None => Ok(Circle::new(own, library, secret)),
+        }
+    }
+
+    /// Keeps who the members are and the secrets of the library. Blocks.
+    ///
+    /// # Errors
+    /// [`DataFolderError`] when it cannot be written.
+    pub fn keep_circle(&self, circle: &Circle) -> Result<(), DataFolderError> {
+        keep_circle(&self.path, circle)
+    }
+
+    /// Returns what keeps who the members are, whenever that changes.
+    #[must_use]
+    pub fn keeper(&self) -> Keep {
+        let folder = self.path.clone();
+        Arc::new(move |circle| keep_circle(&folder, circle).map_err(|error| causes(&error)))
+    }
+
     /// Returns the port peers reached this host at last.
     #[must_use]
     pub fn last_port(&self) -> Option<u16> {
@@ -193,23 +275,31 @@ impl DataFolder {
         }
     }
 
-    /// Writes a private file (mode 0600): whole or not at all, and durable.
     fn save(&self, name: &str, bytes: &[u8]) -> Result<(), DataFolderError> {
-        let path = self.file(name);
-        let write = || {
-            let new = path.with_extension("new");
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let mut file = options.open(&new)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&new, &path)?;
-            File::open(&self.path)?.sync_all()
-        };
-        write().map_err(|source| DataFolderError::File { path: path.clone(), source })
+        save(&self.path, name, bytes)
     }
+}
+
+fn keep_circle(folder: &Path, circle: &Circle) -> Result<(), DataFolderError> {
+    save(folder, MEMBERS, &circle.encode())
+}
+
+/// Writes a private file (mode 0600): whole or not at all, and durable.
+fn save(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), DataFolderError> {
+    let path = folder.join(name);
+    let write = || {
+        let new = path.with_extension("new");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, &path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|source| DataFolderError::File { path: path.clone(), source })
 }
 
 #[cfg(unix)]

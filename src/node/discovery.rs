@@ -1,29 +1,35 @@
 //! Finding other hosts: which sources run, and what becomes of what they find.
 
+use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::OnceLock;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 
-use crate::auth::Keys;
+use crate::auth::members::Circle;
+use crate::auth::pairing::MeetingPlace;
 use crate::discovery::BeginError;
+use crate::discovery::Find;
 use crate::discovery::Health;
 use crate::discovery::Known;
 use crate::discovery::Mdns;
 use crate::discovery::Meeting;
+use crate::discovery::MeetingSlot;
 use crate::discovery::Options;
 use crate::discovery::Planned;
 use crate::discovery::Rendezvous;
 use crate::discovery::Search;
+use crate::discovery::Source;
 use crate::discovery::Surroundings;
 use crate::engine::Engine;
-use crate::library::Library;
 use crate::library::Ticket;
 use crate::limits;
 use crate::net::Net;
 use crate::state::Peer;
 use crate::task::Group;
+use crate::telemetry::causes;
 
 /// How other hosts are found.
 #[derive(Debug, Clone, Default)]
@@ -36,49 +42,64 @@ pub struct DiscoveryOptions {
     pub pkarr_relays: Vec<String>,
 }
 
-/// The sources of a host: planned, and running from [`begin`](Self::begin) on.
+/// The sources of a host, which run from [`begin`](Self::begin) on.
 pub(super) struct Discovery {
-    planned: Mutex<Option<Vec<Planned>>>,
-    search: OnceLock<Search>,
+    options: DiscoveryOptions,
+    known: Vec<(Ticket, u64)>,
+    /// Whether nobody else could reach an address that this host has.
+    loopback_only: bool,
+    search: Mutex<Option<Search>>,
+    begun: AtomicBool,
     own: watch::Sender<Ticket>,
 }
 
 impl Discovery {
-    /// Plans the sources. What is known already comes first, so that it is dialled first: two hosts meet again with
+    /// Prepares the sources. What is known already comes first, so that it is dialled first: two hosts meet again with
     /// every service down.
     ///
     /// # Errors
     /// [`BeginError`] when rendezvous cannot be done at the relays that are configured.
-    pub(super) fn plan(
+    pub(super) fn prepare(
         options: DiscoveryOptions,
         known: Vec<Peer>,
-        keys: &Keys,
-        library: &Library,
+        circle: &Circle,
         net: &Net,
     ) -> Result<Self, BeginError> {
-        let remembered = known.into_iter().filter_map(|peer| Some((last_ticket(&peer)?, peer.last_seen_ms)));
-        let mut planned: Vec<Planned> = vec![Planned::On(Box::new(Known::remembered(remembered.collect())))];
-        planned.push(Planned::On(Box::new(Known::configured(options.peers))));
-        // Nobody else could reach an address that only this machine has.
-        planned.push(if options.mdns && !net.is_loopback_only() {
-            Planned::On(Box::new(Mdns::new()))
-        } else {
-            Planned::Off(Mdns::NAME)
-        });
-        planned.push(if options.pkarr_relays.is_empty() {
-            Planned::Off(Rendezvous::NAME)
-        } else {
+        let known = known.into_iter().filter_map(|peer| Some((last_ticket(&peer)?, peer.last_seen_ms))).collect();
+        let (search, begun) = (Mutex::default(), AtomicBool::default());
+        let own = watch::Sender::new(net.ticket());
+        let discovery = Self { options, known, loopback_only: net.is_loopback_only(), search, begun, own };
+        discovery.plan(circle)?;
+        Ok(discovery)
+    }
+
+    /// Plans the sources for the secrets that are held: members are met by the current one, and those that were away by
+    /// the ones of before.
+    fn plan(&self, circle: &Circle) -> Result<Vec<Planned>, BeginError> {
+        let mut planned: Vec<Planned> = vec![Planned::On(Box::new(Known::remembered(self.known.clone())))];
+        planned.push(Planned::On(Box::new(Known::configured(self.options.peers.clone()))));
+        planned.push(if self.has_mdns() { Planned::On(Box::new(Mdns::new())) } else { Planned::Off(Mdns::NAME) });
+        if self.options.pkarr_relays.is_empty() {
+            planned.push(Planned::Off(Rendezvous::NAME));
+            return Ok(planned);
+        }
+        let current = (circle.epoch(), circle.keys());
+        for ((epoch, keys), writes) in std::iter::once((current, true)).chain(circle.older().map(|old| (old, false))) {
             let meeting = Meeting {
                 slots: keys.rendezvous.clone(),
                 envelope: keys.envelope.clone(),
-                library: library.name.clone(),
-                epoch: library.epoch,
-                writes: true,
+                library: circle.library().to_owned(),
+                epoch,
+                writes,
             };
-            Planned::On(Box::new(Rendezvous::new(Options::new(options.pkarr_relays, meeting))?))
-        });
-        let own = watch::Sender::new(net.ticket());
-        Ok(Self { planned: Mutex::new(Some(planned)), search: OnceLock::new(), own })
+            let options = Options::new(self.options.pkarr_relays.clone(), meeting);
+            planned.push(Planned::On(Box::new(Rendezvous::new(options)?)));
+        }
+        Ok(planned)
+    }
+
+    fn has_mdns(&self) -> bool {
+        self.options.mdns && !self.loopback_only
     }
 
     /// Follows where this host can be reached.
@@ -87,29 +108,107 @@ impl Discovery {
     }
 
     /// Starts the sources, unless nothing is exchanged, and has what they find dialled. A second time does nothing.
-    pub(super) fn begin(&self, net: &Net, engine: &Engine, group: &Group) {
-        let Some(planned) = self.planned.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    pub(super) fn begin(self: &Arc<Self>, net: &Net, engine: &Engine, group: &Group) {
+        if self.begun.swap(true, Ordering::SeqCst) {
+            return;
+        }
         group.spawn_until_cancelled("addresses", follow_addresses(net.clone(), self.own.clone()));
         if !engine.exchanges() {
             return;
         }
-        let surroundings = Surroundings { own: self.own(), connected: engine.members() };
-        let (search, mut finds) = Search::start(planned, surroundings, group);
-        let _ = self.search.set(search);
-        let engine = engine.clone();
-        group.spawn_until_cancelled("finds", async move {
-            while let Some(find) = finds.recv().await {
-                let peer = find.ticket.host.fmt_short();
-                tracing::info!(%peer, source = find.source, "a host was found");
-                if find.sure { engine.connect(find.ticket).await } else { engine.found(find.ticket).await }
+        let (discovery, searched, within) = (Arc::clone(self), engine.clone(), group.clone());
+        group.spawn_until_cancelled("finds", async move { discovery.search(&searched, &within).await });
+        let (discovery, engine, within) = (Arc::clone(self), engine.clone(), group.clone());
+        group.spawn_until_cancelled("meeting", async move { discovery.meet(&engine, &within).await });
+    }
+
+    /// Has what the sources find dialled; with other secrets, they begin anew.
+    async fn search(&self, engine: &Engine, group: &Group) {
+        let mut circles = engine.circle();
+        loop {
+            let circle = Arc::clone(&circles.borrow_and_update());
+            let planned = match self.plan(&circle) {
+                Ok(planned) => planned,
+                Err(error) => {
+                    tracing::error!(error = causes(&error), "hosts cannot be looked for");
+                    return;
+                }
+            };
+            let round = group.child("search");
+            let surroundings = Surroundings { own: self.own(), connected: engine.members() };
+            let (search, mut finds) = Search::start(planned, surroundings, &round);
+            *self.search.lock().unwrap_or_else(PoisonError::into_inner) = Some(search);
+            loop {
+                tokio::select! {
+                    find = finds.recv() => match find {
+                        Some(find) => dial(engine, find).await,
+                        None => return,
+                    },
+                    changed = circles.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                        if !circles.borrow().has_secrets_of(&circle) {
+                            break;
+                        }
+                    }
+                }
             }
-        });
+            round.shut_down().await;
+        }
+    }
+
+    /// Announces this host at the meeting place of a pairing code as long as one is open.
+    async fn meet(&self, engine: &Engine, group: &Group) {
+        let mut meeting = engine.meeting();
+        loop {
+            let place = *meeting.borrow_and_update();
+            let round = group.child("meeting");
+            if let Some(place) = place {
+                let surroundings = Surroundings { own: self.own(), connected: engine.members() };
+                let planned = meeting_sources(place, self.has_mdns(), &self.options.pkarr_relays, true);
+                match planned {
+                    // Whoever is found there comes by itself.
+                    Ok(planned) => drop(Search::start(planned, surroundings, &round)),
+                    Err(error) => tracing::error!(error = causes(&error), "no meeting place can be announced"),
+                }
+            }
+            let changed = meeting.changed().await;
+            round.shut_down().await;
+            if changed.is_err() {
+                return;
+            }
+        }
     }
 
     /// Returns how each source is doing.
     pub(super) fn health(&self) -> Vec<(&'static str, Health)> {
-        self.search.get().map(Search::health).unwrap_or_default()
+        let search = self.search.lock().unwrap_or_else(PoisonError::into_inner);
+        search.as_ref().map(Search::health).unwrap_or_default()
     }
+}
+
+async fn dial(engine: &Engine, find: Find) {
+    let peer = find.ticket.host.fmt_short();
+    tracing::info!(%peer, source = find.source, "a host was found");
+    if find.sure { engine.connect(find.ticket).await } else { engine.found(find.ticket).await }
+}
+
+/// Plans how two devices meet at the place of a pairing code; the one that shows it `writes`.
+pub(super) fn meeting_sources(
+    place: MeetingPlace,
+    mdns: bool,
+    relays: &[String],
+    writes: bool,
+) -> Result<Vec<Planned>, BeginError> {
+    let mut planned = Vec::new();
+    if mdns {
+        planned.push(Planned::On(Box::new(Mdns::at(place)) as Box<dyn Source>));
+    }
+    if !relays.is_empty() {
+        planned.push(Planned::On(Box::new(MeetingSlot::new(relays, place, writes)?)));
+    }
+    Ok(planned)
 }
 
 /// Returns where a peer was last; `None` when nothing is known of that.
@@ -146,7 +245,9 @@ mod tests {
     use crate::discovery::Condition;
     use crate::discovery::LoopbackRelay;
     use crate::discovery::Manner;
+    use crate::library::Role;
     use crate::net::Relay;
+    use crate::node::BrakeLimits;
     use crate::node::DataFolder;
     use crate::node::Node;
     use crate::node::Options;
@@ -163,7 +264,9 @@ mod tests {
         let options = Options {
             folder: DataFolder::open(&dir.join("data")).unwrap(),
             store: StoreOptions::Embedded { storage_root: dir.join("store"), verify_interval: Duration::from_hours(1) },
-            phrase: Phrase::parse(phrase).unwrap(),
+            phrase: Some(Phrase::parse(phrase).unwrap()),
+            role: Role::default(),
+            brake: BrakeLimits::default(),
             name: "test".to_owned(),
             bind_addr: Some("127.0.0.1:0".parse().unwrap()),
             relay: Relay::Off,

@@ -5,7 +5,10 @@
 
 mod data_folder;
 mod discovery;
+mod doctor;
 mod hand;
+mod join;
+mod members;
 mod plugins;
 mod start;
 mod status;
@@ -13,9 +16,20 @@ mod stop;
 mod ticket_files;
 mod verify;
 
+pub use crate::sync::BrakeLimits;
 pub use data_folder::{DataFolder, DataFolderError};
 pub use discovery::DiscoveryOptions;
+pub use doctor::{Finding, Verdict};
+pub use join::{JoinError, JoinOptions, Joined, join};
+pub use members::Invitation;
 pub use plugins::PluginOptions;
 pub use start::{Node, Options, Service, StartError, StoreOptions};
 pub use status::{NodeStatus, SourceStatus, StoreStatus};
 pub use verify::{Verified, VerifyStep, Which};
+
+/// Draws random bytes.
+fn random<const N: usize>() -> [u8; N] {
+    let mut random = [0; N];
+    getrandom::fill(&mut random).expect("the system gives random bytes");
+    random
+}

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::broadcast;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::data_folder::DataFolder;
@@ -20,7 +21,7 @@ use super::plugins::PluginOptions;
 use super::plugins::Present;
 use super::ticket_files;
 use crate::asset::HostId;
-use crate::auth::Keys;
+use crate::auth::HostKey;
 use crate::auth::Phrase;
 use crate::database;
 use crate::discovery;
@@ -29,10 +30,10 @@ use crate::engine::Engine;
 use crate::event::Event;
 use crate::hook::Peer;
 use crate::library::Library;
+use crate::library::Role;
 use crate::library::Ticket;
 use crate::limits;
 use crate::net;
-use crate::net::Membership;
 use crate::net::Net;
 use crate::plugin;
 use crate::state::State;
@@ -43,6 +44,7 @@ use crate::store::can_service::CanService;
 use crate::store::can_service::SyncKey;
 use crate::store::embedded;
 use crate::store::embedded::EmbeddedStore;
+use crate::sync::BrakeLimits;
 use crate::task::Group;
 
 /// A face that serves until its group is cancelled.
@@ -54,8 +56,12 @@ pub struct Options {
     pub folder: DataFolder,
     /// Where its assets lie.
     pub store: StoreOptions,
-    /// The phrase that all members share.
-    pub phrase: Phrase,
+    /// The phrase that all members share; a device that was paired needs none.
+    pub phrase: Option<Phrase>,
+    /// What this host does in the library.
+    pub role: Role,
+    /// How much one author or peer may trash.
+    pub brake: BrakeLimits,
     /// Its name, for people.
     pub name: String,
     /// Socket for peers; `None` for every interface and a port that is kept.
@@ -135,7 +141,7 @@ pub struct Node {
     pub(super) store: Arc<dyn Store>,
     pub(super) state: State,
     pub(super) net: Net,
-    pub(super) discovery: Discovery,
+    pub(super) discovery: Arc<Discovery>,
     pub(super) engine: Engine,
     pub(super) plugins: Present,
     pub(super) judging: Group,
@@ -143,6 +149,8 @@ pub struct Node {
     pub(super) faces: Group,
     pub(super) background: Group,
     pub(super) replication: Group,
+    /// The folder of the embedded store.
+    pub(super) storage_root: Option<PathBuf>,
     pub(super) ticket_file: Option<PathBuf>,
     pub(super) connect_ticket_file: Option<PathBuf>,
     pub(super) ticket_trouble: ticket_files::Trouble,
@@ -158,13 +166,13 @@ impl Node {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let began = Instant::now();
         let library = Library::mirror();
-        let (folder, key, secret) = {
+        let (folder, key, circle) = {
             let (folder, phrase, name) = (options.folder, options.phrase, library.name.clone());
             // Stretching a phrase takes 64 MiB and most of a second, before anything else large is made.
             blocking(move || {
                 let key = folder.host_key()?;
-                let secret = folder.library_secret(&phrase, &name)?;
-                Ok::<_, DataFolderError>((folder, key, secret))
+                let circle = folder.circle(net::host_id(&key), phrase.as_ref(), &name)?;
+                Ok::<_, DataFolderError>((folder, key, circle))
             })
             .await?
         };
@@ -177,6 +185,10 @@ impl Node {
             events: events.clone(),
             group: whole.child("store"),
         };
+        let storage_root = match &options.store {
+            StoreOptions::Embedded { storage_root, .. } => Some(storage_root.clone()),
+            StoreOptions::CanService { .. } => None,
+        };
         let store = open_store(options.store, place).await?;
         let state = {
             let (path, name) = (folder.file("state.db"), library.name.clone());
@@ -187,20 +199,20 @@ impl Node {
         let judging = whole.child("plugins");
         let Begun { plugins, hooks, exchange } =
             plugins::begin(options.plugins, &folder, &store, host, &judging).await?;
-        let keys = Keys::derive(&secret);
-        let membership = Membership { key: keys.proof.clone(), library: library.name.clone(), epoch: library.epoch };
+        let host_key = HostKey::from_seed(&key);
+        let circle = watch::Sender::new(Arc::new(circle));
         let net = Net::bind(net::Options {
             key,
             bind_addr: options.bind_addr,
             last_port: folder.last_port(),
             relay: options.relay,
-            membership,
+            circle: circle.subscribe(),
         });
         let net = net.await?;
         if let Some(port) = net.port() {
             folder.keep_port(port)?;
         }
-        let discovery = Discovery::plan(options.discovery, state.peers().await?, &keys, &library, &net)?;
+        let discovery = Discovery::prepare(options.discovery, state.peers().await?, &circle.borrow(), &net)?;
         let replication = whole.child("replication");
         let engine = Engine::start(
             engine::Options {
@@ -209,6 +221,11 @@ impl Node {
                 net: net.clone(),
                 hooks,
                 library,
+                role: options.role,
+                circle,
+                key: host_key,
+                keep: folder.keeper(),
+                brake: options.brake,
                 name: options.name.clone(),
                 poll_interval: options.poll_interval,
                 events: events.clone(),
@@ -223,7 +240,7 @@ impl Node {
             store,
             state,
             net,
-            discovery,
+            discovery: Arc::new(discovery),
             engine,
             plugins,
             judging,
@@ -231,6 +248,7 @@ impl Node {
             faces: whole.child("faces"),
             background: whole.child("background"),
             replication,
+            storage_root,
             ticket_file: options.ticket_file,
             connect_ticket_file: options.connect_ticket_file,
             ticket_trouble: ticket_files::Trouble::default(),

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use super::start::Node;
 use crate::asset::HostId;
-use crate::discovery::Condition;
+use crate::discovery;
 use crate::discovery::Health;
+use crate::engine::Condition;
+use crate::engine::Culprit;
 use crate::engine::PeerStatus;
 use crate::engine::Status;
+use crate::engine::Stopped;
 use crate::limits;
 use crate::state::StateError;
 use crate::telemetry::causes;
@@ -67,11 +70,11 @@ pub struct SourceStatus {
 impl SourceStatus {
     fn new(name: &str, health: Health) -> Self {
         let (condition, trouble) = match health.condition {
-            Condition::Off => ("off", None),
-            Condition::Starting => ("starting", None),
-            Condition::Well => ("well", None),
-            Condition::Ailing(why) => ("ailing", Some(why)),
-            Condition::Broken(why) => ("broken", Some(why)),
+            discovery::Condition::Off => ("off", None),
+            discovery::Condition::Starting => ("starting", None),
+            discovery::Condition::Well => ("well", None),
+            discovery::Condition::Ailing(why) => ("ailing", Some(why)),
+            discovery::Condition::Broken(why) => ("broken", Some(why)),
         };
         let parts = health.parts.into_iter().map(|(name, condition)| Self::new(&name, condition.into()));
         Self { name: name.to_owned(), condition, trouble, parts: parts.collect() }
@@ -101,7 +104,10 @@ impl Node {
         };
         let (replication, health) = (self.engine.status().await?, self.discovery.health());
         let ticket = self.ticket_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let notes = ticket.into_iter().chain(replication.peers.iter().filter_map(clocks_apart)).collect();
+        let mut notes: Vec<String> = ticket.into_iter().chain(replication.members.trouble.clone()).collect();
+        notes.extend(replication.braked.iter().map(braked));
+        notes.extend(replication.peers.iter().filter_map(waits));
+        notes.extend(replication.peers.iter().filter_map(clocks_apart));
         Ok(NodeStatus {
             id: self.id(),
             name: self.name.clone(),
@@ -113,6 +119,23 @@ impl Node {
             replication,
         })
     }
+}
+
+/// Says who was stopped by the brake on trashing.
+fn braked(stopped: &Stopped) -> String {
+    let (Culprit::Author(id) | Culprit::Peer(id)) = stopped.culprit;
+    let name = if stopped.name.is_empty() { id.fmt_short() } else { stopped.name.clone() };
+    format!(
+        "{name} trashed too much in too short a time, so its changes wait; `can-sync held drop --braked` undoes them \
+         everywhere, `can-sync held release --braked` makes them"
+    )
+}
+
+/// Says which device waits to be accepted.
+fn waits(peer: &PeerStatus) -> Option<String> {
+    let id = peer.id.fmt_short();
+    (peer.condition == Condition::Pending)
+        .then(|| format!("{} ({id}) waits to be accepted; if it is yours: `can-sync peers accept {id}`", peer.name))
 }
 
 /// Says whose clock is ahead, where that is so much that changes may have to wait.

@@ -94,4 +94,27 @@ pub(super) const MIGRATIONS: Migrations = &[
     -- by whom everything that came from peers was judged
     ALTER TABLE position ADD COLUMN receiver TEXT NOT NULL DEFAULT 'none';
 ",
+    "
+    -- kind of device, for people
+    ALTER TABLE peer ADD COLUMN kind TEXT NOT NULL DEFAULT '';
+    -- why its last connection ended, and when in Unix milliseconds
+    ALTER TABLE peer ADD COLUMN ended TEXT;
+    ALTER TABLE peer ADD COLUMN ended_at INTEGER;
+    -- what people set: a name, what it may do (library::Role), until when it is left alone (Unix milliseconds), and the
+    -- bytes of content a second that may go to it and come from it
+    ALTER TABLE peer ADD COLUMN given_name TEXT;
+    ALTER TABLE peer ADD COLUMN role TEXT NOT NULL DEFAULT 'mirror';
+    ALTER TABLE peer ADD COLUMN paused_until INTEGER;
+    ALTER TABLE peer ADD COLUMN most_sent INTEGER;
+    ALTER TABLE peer ADD COLUMN most_taken INTEGER;
+
+    -- Whose changes are held because it trashed too much (sync::Culprit).
+    CREATE TABLE braked (
+        library TEXT NOT NULL,
+        -- 'author' or 'peer'
+        kind TEXT NOT NULL,
+        host BLOB NOT NULL,
+        PRIMARY KEY (library, kind, host)
+    ) STRICT, WITHOUT ROWID;
+",
 ];

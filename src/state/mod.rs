@@ -5,6 +5,7 @@
 //! and reconciliation shows what peers have. Called by `engine` and `node`.
 
 mod answer;
+mod braked;
 mod decisions;
 mod known;
 mod layout;
@@ -29,7 +30,7 @@ use crate::database::OpenError;
 pub use answer::{Answered, DecodeAnswerError};
 pub use decisions::{Decided, Decision, DecisionCounts, DecisionMark, HAND, Way};
 pub use known::Known;
-pub use peers::Peer;
+pub use peers::{Peer, PeerSettings};
 pub use position::Position;
 pub use verdicts::{Kept, VerdictKey, Wanted};
 

@@ -19,6 +19,8 @@ use crate::hook::Point;
 use crate::hook::Standing;
 use crate::hook::Step;
 use crate::hook::Verdict;
+use crate::library::Role;
+use crate::sync::Culprit;
 
 fn key(n: u8) -> AssetKey {
     let timestamp = Timestamp::new(1_700_000_000_000).unwrap();
@@ -252,16 +254,37 @@ async fn position_and_peers_are_kept() {
     state.set_position(position(9)).await.unwrap();
     assert_eq!(state.position().await.unwrap(), Some(position(9)));
     let mut peer = Peer {
-        id: HostId::from_bytes([3; 32]),
         name: "laptop".into(),
         version: "0.1.0".into(),
         addresses: vec!["127.0.0.1:1".into(), "[::1]:2".into()],
-        relay: None,
-        first_seen_ms: 1,
-        last_seen_ms: 1,
+        ..Peer::unknown(HostId::from_bytes([3; 32]), 1)
     };
-    state.saw_peer(peer.clone()).await.unwrap();
+    state.keep_peer(peer.clone()).await.unwrap();
     peer.last_seen_ms = 5;
-    state.saw_peer(Peer { first_seen_ms: 5, ..peer.clone() }).await.unwrap();
+    peer.ended = Some(("timed out".into(), 5));
+    peer.settings = PeerSettings {
+        name: Some("mine".into()),
+        role: Role::ReceiveOnly,
+        paused_until_ms: Some(u64::MAX >> 1),
+        most_sent: Some(20_000),
+        most_taken: None,
+    };
+    state.keep_peer(Peer { first_seen_ms: 5, ..peer.clone() }).await.unwrap();
     assert_eq!(state.peers().await.unwrap(), [peer]);
+}
+
+#[tokio::test]
+async fn who_is_stopped_by_the_brake_stays_so_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || State::open(&dir.path().join("state.db"), "mirror").unwrap();
+    let (author, peer) = (Culprit::Author(HostId::from_bytes([1; 32])), Culprit::Peer(HostId::from_bytes([1; 32])));
+    let state = open();
+    for culprit in [author, peer, peer] {
+        state.set_braked(culprit, true).await.unwrap();
+    }
+    state.close().await;
+    let state = open();
+    assert_eq!(state.braked().await.unwrap(), [author, peer]);
+    state.set_braked(author, false).await.unwrap();
+    assert_eq!(state.braked().await.unwrap(), [peer]);
 }

@@ -18,6 +18,8 @@ pub enum Input {
         peer: HostId,
         /// Whether this host dialled.
         dialled: bool,
+        /// Whether anything is passed on to it; if not, the set towards it holds only what it is known to have.
+        passes: bool,
         /// The versions in the set towards it that differ from the common set.
         exceptions: Vec<(Timestamp, AssetId, Digest)>,
     },

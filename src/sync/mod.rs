@@ -8,6 +8,7 @@
 //! [`Brake`] beside it counts who trashes how much. Start with [`Input`] and [`Output`], then `session` (the protocol with one peer) and `transfer` (which content
 //! from whom).
 
+mod act;
 mod brake;
 mod input;
 mod message;

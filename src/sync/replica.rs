@@ -14,7 +14,7 @@ use super::Message;
 use super::Offer;
 use super::Output;
 use super::Summary;
-use super::session::Act;
+use super::act::Act;
 use super::session::Session;
 use super::transfer::AfterFailure;
 use super::transfer::Failure;
@@ -133,9 +133,10 @@ impl Replica {
 
     fn take_in(&mut self, now: u64, input: Input) {
         match input {
-            Input::Connected { peer, dialled, exceptions } => {
+            Input::Connected { peer, dialled, passes, exceptions } => {
                 self.disconnect(peer);
-                self.sessions.insert(peer, Session::new(dialled, &self.common, exceptions));
+                let common = if passes { self.common.clone() } else { ItemSet::default() };
+                self.sessions.insert(peer, Session::new(dialled, passes, common, exceptions));
                 self.in_sync.insert(peer, false);
             }
             Input::Disconnected { peer } => self.disconnect(peer),
@@ -268,7 +269,8 @@ impl Replica {
 
     /// Remembers a version that a peer has, unless it is the very one that is passed on: then the common set says it.
     fn remember(&mut self, peer: HostId, offer: Offer, replaces: bool) {
-        let stands = self.sessions.get(&peer).is_some_and(|session| session.has_exception(&offer.key.id));
+        let stands =
+            self.sessions.get(&peer).is_some_and(|session| !session.passes() || session.has_exception(&offer.key.id));
         if stands || !self.common.contains(&offer.item()) {
             if let Some(session) = self.sessions.get_mut(&peer) {
                 session.remember(offer.key.id);

@@ -16,6 +16,7 @@ use super::ItemSet;
 use super::Message;
 use super::Offer;
 use super::Summary;
+use super::act::Act;
 use super::reconcile;
 use super::reconcile::Initiator;
 use super::reconcile::Responder;
@@ -25,25 +26,6 @@ use crate::asset::Digest;
 use crate::asset::Document;
 use crate::asset::Timestamp;
 use crate::limits;
-
-/// What a session wants done.
-#[derive(Debug)]
-pub(super) enum Act {
-    /// Send a message to the peer.
-    Send(Message),
-    /// Read the shared documents of these assets, to offer them.
-    Load(Vec<AssetId>),
-    /// Decide about offered versions.
-    Decide(Vec<Offer>),
-    /// The peer has answered an offer that was open.
-    Answered(Offer, Answer),
-    /// The peer does not take some fields of an offered version yet: they are so far ahead of its clock.
-    Early(AssetId, u64),
-    /// The peer has shown that it has no version of these assets.
-    Forget(Vec<(Timestamp, AssetId)>),
-    /// The peer breaks the protocol.
-    Close(String),
-}
 
 /// Something to offer, in the order of sending.
 #[derive(Debug, Clone, Copy)]
@@ -60,9 +42,12 @@ enum Run {
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any of them go together")]
 pub(super) struct Session {
     /// Whether this side dialled, and so starts reconciliations.
     dialled: bool,
+    /// Whether anything is passed on to the peer.
+    passes: bool,
     /// The set towards this peer.
     set: ItemSet,
     /// The versions in it that differ from the common set.
@@ -97,13 +82,19 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(dialled: bool, common: &ItemSet, exceptions: Vec<(Timestamp, AssetId, Digest)>) -> Self {
-        let mut set = common.clone();
+    /// Begins with what is passed on to the peer, and what stands in the set towards it instead.
+    pub(super) fn new(
+        dialled: bool,
+        passes: bool,
+        mut set: ItemSet,
+        exceptions: Vec<(Timestamp, AssetId, Digest)>,
+    ) -> Self {
         for (timestamp, asset, version) in &exceptions {
             set.put(*timestamp, *asset, Some(Item::new(*timestamp, *asset, version)));
         }
         Self {
             dialled,
+            passes,
             set,
             exceptions: exceptions.into_iter().map(|(at, asset, version)| (asset, (at, version))).collect(),
             outgoing: VecDeque::new(),
@@ -131,6 +122,10 @@ impl Session {
 
     pub(super) fn in_sync(&self) -> bool {
         self.in_sync
+    }
+
+    pub(super) const fn passes(&self) -> bool {
+        self.passes
     }
 
     pub(super) fn summary(&self) -> Summary {
@@ -166,6 +161,7 @@ impl Session {
             None => self.exceptions.remove(&asset),
         };
         self.remembering.remove(&asset);
+        let common = common.filter(|_| self.passes);
         let item = exception.map(|version| Item::new(timestamp, asset, &version)).or(common);
         if self.set.put(timestamp, asset, item) {
             self.unsummarised = true;
@@ -184,7 +180,7 @@ impl Session {
     /// Offers a version to the peer, unless it is the one that the peer has just offered, or is being offered.
     pub(super) fn offer(&mut self, asset: AssetId, version: &Digest) {
         let open = self.open.get(&asset).is_some_and(|offer| offer.version() == version);
-        if !open && self.theirs.get(&asset) != Some(version) {
+        if self.passes && !open && self.theirs.get(&asset) != Some(version) {
             self.enqueue(asset);
         }
     }
@@ -480,7 +476,7 @@ impl Session {
         if !hashes.is_empty() {
             let items: Vec<Item> = self.set.iter().filter(|item| hashes.contains(&item.hash)).copied().collect();
             for item in items {
-                if common.item_of(item.timestamp, &item.asset).is_some() {
+                if self.passes && common.item_of(item.timestamp, &item.asset).is_some() {
                     self.enqueue(item.asset);
                 }
                 if self.exceptions.contains_key(&item.asset) {

@@ -42,6 +42,8 @@ pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     pub(crate) storage_root: PathBuf,
     pub(crate) connect_to: Option<PathBuf>,
+    /// The secret; a device that is to be paired has none.
+    pub(crate) phrase: Option<&'static str>,
     /// Lines of its configuration beside the usual ones.
     pub(crate) lines: Vec<String>,
 }
@@ -50,7 +52,12 @@ impl Place {
     pub(crate) fn new(dir: &Path, name: &str) -> Self {
         let dir = dir.join(name);
         std::fs::create_dir_all(&dir).unwrap();
-        Self { storage_root: dir.join("can_data"), dir, connect_to: None, lines: Vec::new() }
+        Self { storage_root: dir.join("can_data"), dir, connect_to: None, phrase: Some(PHRASE), lines: Vec::new() }
+    }
+
+    pub(crate) fn without_phrase(mut self) -> Self {
+        self.phrase = None;
+        self
     }
 
     pub(crate) fn connecting_to(mut self, other: &Self) -> Self {
@@ -70,8 +77,9 @@ impl Place {
     fn config(&self) -> PathBuf {
         let connect = self.connect_to.as_ref().map(|path| format!("connect_ticket_file: {}\n", path.display()));
         let text = format!(
-            "sync_passphrase: {PHRASE}\nrelay_url: off\nbind_addr: 127.0.0.1:0\nlisten_addr: 127.0.0.1:0\n\
+            "sync_passphrase: {}\nrelay_url: off\nbind_addr: 127.0.0.1:0\nlisten_addr: 127.0.0.1:0\n\
              can_listen_addr: 127.0.0.1:0\ndata_dir: {}\nplugins_dir: {}\nstorage_root: {}\nticket_file: {}\n{}{}",
+            self.phrase.unwrap_or("null"),
             self.dir.join("data").display(),
             self.dir.join("plugins").display(),
             self.storage_root.display(),
@@ -160,6 +168,25 @@ impl Place {
     pub(crate) fn refused(config: &Path) -> (Option<i32>, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_can-sync")).arg(config).stdin(Stdio::null()).output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Prepares a command that is given this host's configuration; while the host runs, it is told where that answers.
+    pub(crate) fn command(&self, running: Option<&Host>, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_can-sync"));
+        command.arg("--config").arg(self.config()).stdin(Stdio::null());
+        if let Some(host) = running {
+            command.args(["--listen-addr", host.api.trim_start_matches("http://")]);
+        }
+        command.args(arguments);
+        command
+    }
+
+    /// Runs a command that must do what it should, and returns what it printed.
+    pub(crate) fn does(&self, running: Option<&Host>, arguments: &[&str]) -> String {
+        let output = self.command(running, arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Writes a configuration with one line more, or with a key given another value.

@@ -14,6 +14,7 @@ mod disk_full;
 mod fixtures;
 mod flush;
 mod host;
+mod members;
 mod mirror;
 mod plugins;
 mod refusals;

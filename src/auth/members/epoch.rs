@@ -1,4 +1,4 @@
-//! Epochs: which secret of a library is the current one.
+//! How a secret is named where secrets are spoken of in the open.
 
 use std::fmt;
 
@@ -10,18 +10,6 @@ use super::super::LibrarySecret;
 /// of a weak phrase it is one more thing to test guesses on, so it stays among those who held that secret.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretHash([u8; 32]);
-
-/// What a peer that has proved a secret may reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// The current secret: everything that its id is entitled to.
-    Full,
-    /// A secret of before: only the answer that the library has moved on, and the new secret sealed to its id if that
-    /// is a member. Nothing is taken from it.
-    MovedOn,
-    /// A secret that the history does not know: nothing, as without proof.
-    Nothing,
-}
 
 impl SecretHash {
     /// Returns the hash of a secret.

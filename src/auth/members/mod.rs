@@ -1,8 +1,8 @@
 //! Members of a library: signed statements, what follows from them, and secrets sealed to ids.
 //!
-//! It is no registry of devices (names, addresses and roles are `state`'s), and it sends nothing. Called by `state`
-//! (which keeps the statements), `net` (which asks for standing and reach before anything else moves) and `node` (which
-//! signs for the faces).
+//! It is no registry of devices (names, addresses and roles are `state`'s), and it sends nothing. What one host knows is
+//! its [`Circle`]: statements and the secrets it holds. Called by `net` (which asks it before anything else moves),
+//! `engine` (which changes it) and `node` (which keeps it in a private file).
 //!
 //! # What is stated
 //!
@@ -54,6 +54,9 @@
 //! removals and new secrets. Only admins can use them up. Beyond that bound hosts may differ in which they hold; then a
 //! new library has to be made, and the one who signs is told so.
 
+mod circle;
+#[cfg(test)]
+mod circle_tests;
 mod epoch;
 mod history;
 mod roster;
@@ -62,7 +65,8 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-pub use epoch::{Reach, SecretHash};
+pub use circle::{ChangeError, Circle, DecodeCircleError, Succession, TakeError, Taken};
+pub use epoch::SecretHash;
 pub use roster::{Membership, Merged, NotTheBirth, Roster, SignError, Standing, TwoBirths};
 pub use sealed::{NoKey, OpenError, SEALED_SECRET_BYTES, SealedSecret};
 pub use statement::{Action, Statement, StatementError, StatementId};

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::super::HostKey;
 use super::super::LibrarySecret;
-use super::Reach;
 use super::SecretHash;
 use super::history::Denied;
 use super::history::History;
@@ -271,18 +270,6 @@ impl Roster {
     #[must_use]
     pub fn is_secret_of(&self, epoch: u64, secret: &LibrarySecret) -> bool {
         self.picture.secrets.get(&epoch).is_some_and(|secrets| secrets.contains(&SecretHash::of(secret)))
-    }
-
-    /// Returns what a peer may reach that has proved a secret of an epoch.
-    #[must_use]
-    pub fn reach(&self, epoch: u64, secret: &LibrarySecret) -> Reach {
-        if (epoch, SecretHash::of(secret)) == self.current() {
-            Reach::Full
-        } else if self.is_secret_of(epoch, secret) {
-            Reach::MovedOn
-        } else {
-            Reach::Nothing
-        }
     }
 
     /// Tells whether an admin must make a new secret: someone was removed whom the current one may have been handed to.

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::cli::context::Context;
 use crate::cli::printer::Align;
 use crate::config::Resolved;
+use crate::node::DataFolder;
 
 /// Show or check the configuration
 #[derive(Debug, clap::Args)]
@@ -35,7 +36,7 @@ impl Args {
             Action::Check { file } => {
                 let resolved = context.resolve(file.as_deref())?;
                 say_notes(context, &resolved);
-                resolved.settings.secret()?;
+                resolved.settings.secret(DataFolder::has_members(&resolved.settings.data_dir))?;
                 resolved.settings.can_service()?;
                 if context.printer().is_json() {
                     context.printer().json(&json!({ "notes": resolved.notes }))?;

@@ -35,14 +35,20 @@ enum Action {
     /// Let assets pass as they are now
     Release {
         /// Which assets: their whole hashes
-        #[arg(required = true)]
+        #[arg(required_unless_present = "braked", conflicts_with = "braked")]
         hashes: Vec<AssetId>,
+        /// All that the brake on trashing holds; whoever it has stopped goes on
+        #[arg(long)]
+        braked: bool,
     },
     /// Refuse assets for good; only `replay` asks about them again
     Drop {
         /// Which assets: their whole hashes
-        #[arg(required = true)]
+        #[arg(required_unless_present = "braked", conflicts_with = "braked")]
         hashes: Vec<AssetId>,
+        /// All that the brake on trashing holds: undo it, here and on every other host
+        #[arg(long)]
+        braked: bool,
     },
     /// Have plugins asked about assets again
     Replay {
@@ -89,9 +95,13 @@ impl Args {
         match self.action {
             Action::Ls { declined } => list(context, &api, if declined { "/declined" } else { "/held" }).await,
             Action::Show { hash } => explain::show(context, &api, &hash).await,
-            Action::Release { hashes } => each(context, &api, &hashes, "release", "released").await,
-            Action::Drop { hashes } => each(context, &api, &hashes, "drop", "dropped").await,
-            Action::Replay { all: true, .. } => replay_all(context, &api).await,
+            Action::Release { braked: true, .. } => all(context, &api, "/brake/release", "released", "released").await,
+            Action::Drop { braked: true, .. } => all(context, &api, "/brake/drop", "dropped", "undone").await,
+            Action::Release { hashes, .. } => each(context, &api, &hashes, "release", "released").await,
+            Action::Drop { hashes, .. } => each(context, &api, &hashes, "drop", "dropped").await,
+            Action::Replay { all: true, .. } => {
+                all(context, &api, "/held/replay", "replayed", "asked about again").await
+            }
             Action::Replay { hashes, .. } => each(context, &api, &hashes, "replay", "asked again").await,
         }
     }
@@ -156,14 +166,15 @@ async fn each(context: &Context, api: &HostApi, hashes: &[AssetId], what: &str, 
     Ok(())
 }
 
-async fn replay_all(context: &Context, api: &HostApi) -> anyhow::Result<()> {
-    let answer: Value = api.post("/held/replay").await?;
+/// Has the host do something with all of some assets, and says with how many it did.
+async fn all(context: &Context, api: &HostApi, path: &str, key: &str, done: &str) -> anyhow::Result<()> {
+    let answer: Value = api.post(path).await?;
     let printer = context.printer();
     if printer.is_json() {
         return Ok(printer.json(&answer)?);
     }
-    let count = answer.get("replayed").and_then(Value::as_u64).unwrap_or_default();
-    Ok(printer.line(&format!("{} asked about again", format::count(count, "asset")))?)
+    let count = answer.get(key).and_then(Value::as_u64).unwrap_or_default();
+    Ok(printer.line(&format!("{} {done}", format::count(count, "asset")))?)
 }
 
 #[cfg(test)]

@@ -32,10 +32,10 @@ impl Args {
             String::new(),
             "On this machine:".to_owned(),
             format!("  can-sync run {file}"),
-            "On every further machine:".to_owned(),
-            format!("  1. copy {file} there by a way you trust: the line `sync_passphrase` must be the same"),
-            format!("  2. can-sync run {file}"),
-            "They find each other.".to_owned(),
+            "For every further machine:".to_owned(),
+            "  1. here, while the host runs: can-sync pair".to_owned(),
+            "  2. there: can-sync pair with the four words, then can-sync run".to_owned(),
+            format!("Or copy {file} there by a way you trust; they find each other by `sync_passphrase`."),
         ] {
             printer.say(&line);
         }

@@ -6,11 +6,14 @@ mod add;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod explain;
 mod get;
 mod held;
 mod init;
 mod ls;
+mod pair;
+mod peers;
 mod plugin;
 mod restore;
 mod run;
@@ -38,6 +41,9 @@ pub(super) enum Command {
     Trash(trash::Args),
     Restore(restore::Args),
     Status(status::Args),
+    Doctor(doctor::Args),
+    Peers(peers::Args),
+    Pair(pair::Args),
     Verify(verify::Args),
     Held(held::Args),
     Explain(explain::Args),
@@ -61,6 +67,9 @@ impl Command {
             Self::Trash(args) => block_on(args.execute(context)),
             Self::Restore(args) => block_on(args.execute(context)),
             Self::Status(args) => block_on(args.execute(context)),
+            Self::Doctor(args) => block_on(args.execute(context)),
+            Self::Peers(args) => block_on(args.execute(context)),
+            Self::Pair(args) => args.execute(context),
             Self::Verify(args) => block_on(args.execute(context)),
             Self::Held(args) => block_on(args.execute(context)),
             Self::Explain(args) => block_on(args.execute(context)),

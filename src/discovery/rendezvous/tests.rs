@@ -67,7 +67,7 @@ fn start_as(ticket: Ticket, options: Options) -> Host {
 impl Host {
     async fn finds(&mut self) -> Ticket {
         let find = tokio::time::timeout(LONG, self.finds.recv()).await.expect("nobody was found").unwrap();
-        assert_eq!(find.source, "rendezvous");
+        assert!(find.source.starts_with("rendezvous"), "{find:?}");
         find.ticket
     }
 

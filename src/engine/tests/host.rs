@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use tokio::sync::broadcast;
+use tokio::sync::watch;
 
 use crate::asset::AssetId;
 use crate::asset::Changes;
@@ -14,18 +15,19 @@ use crate::asset::LocalDocument;
 use crate::asset::Metadata;
 use crate::asset::Timestamp;
 use crate::asset::names;
-use crate::auth::Keys;
+use crate::auth::HostKey;
 use crate::auth::LibrarySecret;
+use crate::auth::members::Circle;
 use crate::engine::Engine;
 use crate::engine::Options;
 use crate::event::Event;
 use crate::hook::Hooks;
 use crate::hook::NoHooks;
 use crate::library::Library;
+use crate::library::Role;
 use crate::library::Ticket;
 use crate::net;
 use crate::net::Head;
-use crate::net::Membership;
 use crate::net::Net;
 use crate::net::Purpose;
 use crate::net::Relay;
@@ -36,6 +38,7 @@ use crate::store::Origin;
 use crate::store::Query;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
+use crate::sync::BrakeLimits;
 use crate::task::Group;
 use crate::task::now_ms;
 
@@ -46,13 +49,21 @@ pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// Binds an endpoint of a host with this seed that knows the secret.
 pub(super) async fn bind(seed: u8, secret: [u8; 32]) -> Net {
-    let key = Keys::derive(&LibrarySecret::from_bytes(secret)).proof;
+    bind_with(seed, circle(seed, secret).subscribe()).await
+}
+
+fn circle(seed: u8, secret: [u8; 32]) -> watch::Sender<Arc<Circle>> {
+    let own = HostKey::from_seed(&[seed; 32]).id();
+    watch::Sender::new(Arc::new(Circle::new(own, "mirror", LibrarySecret::from_bytes(secret))))
+}
+
+async fn bind_with(seed: u8, circle: watch::Receiver<Arc<Circle>>) -> Net {
     let options = net::Options {
         key: [seed; 32].into(),
         bind_addr: Some("127.0.0.1:0".parse().unwrap()),
         last_port: None,
         relay: Relay::Off,
-        membership: Membership { key, library: "mirror".to_owned(), epoch: 0 },
+        circle,
     };
     Net::bind(options).await.unwrap()
 }
@@ -93,12 +104,31 @@ pub(super) struct Parts {
     secret: [u8; 32],
     data: tempfile::TempDir,
     exchange: bool,
+    role: Role,
+    brake: BrakeLimits,
 }
 
 impl Parts {
     pub(super) fn with_hooks(mut self, hooks: Arc<dyn Hooks>) -> Self {
         self.hooks = hooks;
         self
+    }
+
+    /// Does this in the library from then on.
+    pub(super) const fn with_role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+
+    /// Has what it knows of the members as it was kept, or begins anew.
+    fn kept_circle(&self) -> watch::Sender<Arc<Circle>> {
+        match std::fs::read(self.data.path().join("members")) {
+            Ok(bytes) => {
+                let own = HostKey::from_seed(&[self.seed; 32]).id();
+                watch::Sender::new(Arc::new(Circle::decode(own, &bytes).unwrap()))
+            }
+            Err(_) => circle(self.seed, self.secret),
+        }
     }
 
     /// Exchanges nothing from then on.
@@ -123,7 +153,9 @@ impl Parts {
     }
 
     pub(super) async fn again(self) -> Host {
-        let net = bind(self.seed, self.secret).await;
+        let circle = self.kept_circle();
+        let net = bind_with(self.seed, circle.subscribe()).await;
+        let kept = self.data.path().join("members");
         let state = State::open(&self.data.path().join("state.db"), "mirror").unwrap();
         let (events, _) = broadcast::channel(1000);
         let group = Group::new("test", Arc::new(|group, task, message| panic!("{group}/{task}: {message}")));
@@ -133,6 +165,11 @@ impl Parts {
             net: net.clone(),
             hooks: Arc::clone(&self.hooks),
             library: Library::mirror(),
+            role: self.role,
+            circle,
+            key: HostKey::from_seed(&[self.seed; 32]),
+            keep: Arc::new(move |circle| std::fs::write(&kept, circle.encode()).map_err(|error| error.to_string())),
+            brake: self.brake,
             name: format!("host {}", self.seed),
             poll_interval: Duration::from_secs(2),
             events: events.clone(),
@@ -160,7 +197,8 @@ impl Host {
 
     async fn make(seed: u8, secret: [u8; 32], hooks: Arc<dyn Hooks>) -> Self {
         let store = Arc::new(MemoryStore::new().unwrap());
-        Parts { store, hooks, seed, secret, data: tempfile::tempdir().unwrap(), exchange: true }.again().await
+        let (data, role, brake) = (tempfile::tempdir().unwrap(), Role::Mirror, BrakeLimits::default());
+        Parts { store, hooks, seed, secret, data, exchange: true, role, brake }.again().await
     }
 
     pub(super) async fn stop(self) -> Parts {

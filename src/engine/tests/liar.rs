@@ -12,6 +12,7 @@ use crate::asset::AssetKey;
 use crate::asset::Document;
 use crate::asset::Timestamp;
 use crate::asset::Verifier;
+use crate::net::Accepted;
 use crate::net::Head;
 use crate::net::Link;
 use crate::store::Store;
@@ -40,8 +41,8 @@ async fn lie(host: &Host, seed: u8, content: &'static [u8], lie: Lie) -> (AssetI
     let (_, none) = mpsc::channel(1);
     let mut links = std::mem::replace(&mut member.links, none);
     member.group.spawn_until_cancelled("serve", async move {
-        while let Some(bulk) = links.recv().await {
-            serve(bulk.link, content, lie).await;
+        while let Some(Accepted::Member { link, .. }) = links.recv().await {
+            serve(link, content, lie).await;
         }
     });
     let answered = member.hears(|message| match message {

@@ -30,7 +30,7 @@ impl Listener {
     async fn of(host: &Host, seed: u8) -> Self {
         let member = Member::of(host, seed, crate::task::now_ms()).await;
         let mut replica = Replica::new(Vec::new(), 30_000);
-        let connected = Input::Connected { peer: host.net.id(), dialled: false, exceptions: Vec::new() };
+        let connected = Input::Connected { peer: host.net.id(), dialled: false, passes: true, exceptions: Vec::new() };
         replica.handle(0, [connected]);
         let mut listener = Self { member, replica, offered: BTreeSet::new(), heard: Vec::new() };
         listener.answer().await;

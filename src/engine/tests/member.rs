@@ -10,6 +10,7 @@ use super::host::within;
 use crate::net::Accepted;
 use crate::net::Control;
 use crate::net::Greeting;
+use crate::net::Heard;
 use crate::net::Net;
 use crate::net::Purpose;
 use crate::sync::Message;
@@ -34,16 +35,16 @@ impl Member {
         group.spawn_until_cancelled("accept", async move { serving.accept(&within_group, accepted, |_| {}).await });
         host.engine.connect(net.ticket()).await;
         let first = within(links.recv()).await.unwrap();
-        assert_eq!(first.purpose, Purpose::Control);
+        let Accepted::Member { purpose: Purpose::Control, link } = first else { panic!("{first:?}") };
         let ticket = net.ticket();
         let greeting = Greeting {
             name: "member".to_owned(),
             version: String::new(),
             addresses: ticket.addresses.iter().map(ToString::to_string).collect(),
-            relay: None,
             now_ms,
+            ..Greeting::default()
         };
-        let control = Control::greet(first.link, &greeting).await.unwrap();
+        let control = Control::greet(link, &greeting).await.unwrap();
         Self { control, links, group, net }
     }
 
@@ -51,7 +52,9 @@ impl Member {
     pub(super) async fn hears<T>(&mut self, wanted: impl Fn(Message) -> Option<T>) -> T {
         let hearing = async {
             loop {
-                if let Some(found) = wanted(self.control.reader.receive().await.unwrap()) {
+                if let Heard::Message(message) = self.control.reader.receive().await.unwrap()
+                    && let Some(found) = wanted(message)
+                {
                     return found;
                 }
             }

@@ -6,5 +6,7 @@ mod host;
 mod liar;
 mod listener;
 mod member;
+mod members;
 mod mirror;
 mod plugins;
+mod roles;

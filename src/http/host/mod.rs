@@ -2,10 +2,13 @@
 //!
 //! Every path but `/health` wants the bearer token from the data folder. It calls `node` and nothing below it.
 
+mod doctor;
 mod explain;
 mod exposition;
 mod held;
 mod metrics;
+mod pair;
+mod peers;
 mod plugins;
 mod status;
 #[cfg(test)]
@@ -44,6 +47,7 @@ pub fn router(node: Arc<Node>, token: Secret) -> Router {
     let api = Api { node, token };
     Router::new()
         .route("/status", get(status::status))
+        .route("/doctor", get(doctor::doctor))
         .route("/metrics", get(metrics::metrics))
         .route("/verify", post(verify::verify))
         .route("/held", get(held::held))
@@ -53,6 +57,19 @@ pub fn router(node: Arc<Node>, token: Secret) -> Router {
         .route("/held/{hash}/drop", post(held::drop_held))
         .route("/held/{hash}/replay", post(held::replay))
         .route("/explain/{hash}", get(explain::explain))
+        .route("/peers", get(peers::peers))
+        .route("/peers/{peer}", get(peers::peer))
+        .route("/peers/{peer}/rename", post(peers::rename))
+        .route("/peers/{peer}/pause", post(peers::pause))
+        .route("/peers/{peer}/resume", post(peers::resume))
+        .route("/peers/{peer}/limit", post(peers::limit))
+        .route("/peers/{peer}/role", post(peers::role))
+        .route("/peers/{peer}/accept", post(peers::accept))
+        .route("/peers/{peer}/remove", post(peers::remove))
+        .route("/members/list", post(peers::list))
+        .route("/pair", get(pair::show).post(pair::open).delete(pair::close))
+        .route("/brake/release", post(peers::release_brake))
+        .route("/brake/drop", post(peers::drop_braked))
         .route("/plugins", get(plugins::plugins))
         .route("/plugins/{name}/enable", post(plugins::enable))
         .route("/plugins/{name}/disable", post(plugins::disable))

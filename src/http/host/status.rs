@@ -6,6 +6,9 @@ use data_encoding::HEXLOWER;
 use serde::Serialize;
 
 use super::Api;
+use super::peers::Braked;
+use super::peers::Members;
+use super::peers::Peer;
 use super::plugins;
 use super::plugins::Plugin;
 use crate::engine;
@@ -26,6 +29,10 @@ struct Status {
     store: Store,
     libraries: Vec<Library>,
     peers: Vec<Peer>,
+    /// Who belongs to the library.
+    members: Members,
+    /// Whom the brake on trashing has stopped.
+    braked: Vec<Braked>,
     /// How other hosts are found.
     discovery: Vec<Source>,
     transfers: Vec<Transfer>,
@@ -73,25 +80,6 @@ struct Review {
 }
 
 #[derive(Debug, Serialize)]
-struct Peer {
-    id: String,
-    name: String,
-    connected: bool,
-    /// `direct` or `relay`.
-    path: Option<&'static str>,
-    rtt_ms: Option<f64>,
-    /// How far its clock was ahead of this host's when it connected.
-    clock_ahead_ms: Option<i64>,
-    in_sync: bool,
-    /// Assets of `of` that the peer says it has stored.
-    kept: u64,
-    of: u64,
-    bytes_in: u64,
-    bytes_out: u64,
-    last_seen_ms: u64,
-}
-
-#[derive(Debug, Serialize)]
 struct Source {
     name: String,
     /// `off`, `starting`, `well`, `ailing` or `broken`.
@@ -118,7 +106,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Response, Failure> 
 impl From<NodeStatus> for Status {
     fn from(node: NodeStatus) -> Self {
         let NodeStatus { id, name, version, uptime, notes, store, discovery, replication } = node;
-        let engine::Status { library, peers, transfers, held, declined, refused, .. } = replication;
+        let engine::Status { library, members, braked, peers, transfers, held, declined, refused, .. } = replication;
         let connected = peers.iter().filter(|peer| peer.connected).count() as u64;
         Self {
             host_id: id.to_string(),
@@ -146,31 +134,14 @@ impl From<NodeStatus> for Status {
                 review: library.review.map(|review| Review { judged: review.judged, of: review.of }),
             }],
             peers: peers.into_iter().map(Peer::from).collect(),
+            members: Members::from(members),
+            braked: braked.into_iter().map(Braked::from).collect(),
             discovery: discovery.into_iter().map(Source::from).collect(),
             transfers: transfers.into_iter().map(Transfer::from).collect(),
             held,
             declined,
             refused,
             plugins: Vec::new(),
-        }
-    }
-}
-
-impl From<engine::PeerStatus> for Peer {
-    fn from(peer: engine::PeerStatus) -> Self {
-        Self {
-            id: peer.id.to_string(),
-            name: peer.name,
-            connected: peer.connected,
-            path: peer.direct.map(|direct| if direct { "direct" } else { "relay" }),
-            rtt_ms: peer.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
-            clock_ahead_ms: peer.clock_ahead_ms,
-            in_sync: peer.in_sync,
-            kept: peer.kept.0,
-            of: peer.kept.1,
-            bytes_in: peer.bytes_in,
-            bytes_out: peer.bytes_out,
-            last_seen_ms: peer.last_seen_ms,
         }
     }
 }

@@ -19,10 +19,12 @@ use serde_json::json;
 use tower::ServiceExt;
 
 use crate::auth::Phrase;
+use crate::engine::Role;
 use crate::http::Secret;
 use crate::http::can;
 use crate::limits;
 use crate::net::Relay;
+use crate::node::BrakeLimits;
 use crate::node::DataFolder;
 use crate::node::DiscoveryOptions;
 use crate::node::Node;
@@ -56,7 +58,9 @@ impl Face {
         let options = Options {
             folder: DataFolder::open(&dir.join("data")).unwrap(),
             store: StoreOptions::Embedded { storage_root: dir.join("store"), verify_interval: Duration::from_hours(1) },
-            phrase: Phrase::parse("a phrase of a test").unwrap(),
+            phrase: Some(Phrase::parse("a phrase of a test").unwrap()),
+            role: Role::default(),
+            brake: BrakeLimits::default(),
             name: "test".to_owned(),
             bind_addr: Some("127.0.0.1:0".parse().unwrap()),
             relay: Relay::Off,

@@ -343,7 +343,7 @@ impl World {
             let exceptions = known
                 .filter_map(|((_, asset), (key, _))| Some((key.timestamp, *asset, of.exception(id, asset)?)))
                 .collect();
-            self.input(host, Input::Connected { peer: id, dialled, exceptions });
+            self.input(host, Input::Connected { peer: id, dialled, passes: true, exceptions });
             if self.hosts[host].fault == Some(Fault::EchoAfterRestart) && self.hosts[host].life > 1 {
                 self.hosts[host].replica.offer_all_blindly(id);
                 self.input(host, Input::Tick);

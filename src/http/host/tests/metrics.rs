@@ -12,7 +12,12 @@ use super::Face;
 use super::TOKEN;
 use super::install;
 use crate::asset::HostId;
+use crate::engine::Condition;
+use crate::engine::Flow;
+use crate::engine::PeerSettings;
 use crate::engine::PeerStatus;
+use crate::engine::Role;
+use crate::engine::Trust;
 use crate::http::host::exposition::Exposition;
 use crate::http::host::metrics::peers;
 
@@ -147,7 +152,19 @@ fn a_peer_may_call_itself_anything() {
     let peer = |n: u8, name: &str, connected| PeerStatus {
         id: HostId::from_bytes([n; 32]),
         name: name.to_owned(),
+        kind: "linux".to_owned(),
+        version: "0.1.0".to_owned(),
+        condition: if connected { Condition::Connected } else { Condition::Disconnected { why: None } },
+        trust: Trust::Secret,
+        settings: PeerSettings::default(),
+        role: connected.then_some(Role::Mirror),
+        flow: Flow::between(Role::Mirror, Role::Mirror),
+        addresses: Vec::new(),
+        relay: None,
+        first_seen_ms: 1,
         connected,
+        dialled: connected.then_some(true),
+        unreached: None,
         direct: connected.then_some(true),
         rtt: connected.then_some(Duration::from_micros(250)),
         clock_ahead_ms: None,

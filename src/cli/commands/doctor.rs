@@ -1,0 +1,93 @@
+//! `can-sync doctor`: what is wrong, and what to do about it.
+
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::cli::client::HostApi;
+use crate::cli::context::Context;
+use crate::cli::printer::Printer;
+use crate::node::DataFolder;
+
+/// Look at the configuration, the running host, its network and every device, and say what to do
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {}
+
+/// What was found out about one thing.
+#[derive(Debug, Deserialize, Serialize)]
+struct Finding {
+    of: String,
+    /// `well`, `off`, `odd` or `ill`.
+    verdict: String,
+    seen: String,
+    advice: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Findings {
+    findings: Vec<Finding>,
+}
+
+/// Something does not work.
+#[derive(Debug, thiserror::Error)]
+#[error("{} does not work; see above", .0.join(", "))]
+struct Ill(Vec<String>);
+
+impl Finding {
+    fn new(of: &str, verdict: &str, seen: &str, advice: Option<&str>) -> Self {
+        let (of, verdict, seen) = (of.to_owned(), verdict.to_owned(), seen.to_owned());
+        Self { of, verdict, seen, advice: advice.map(str::to_owned) }
+    }
+}
+
+impl Args {
+    pub(in crate::cli) async fn execute(self, context: &Context) -> anyhow::Result<()> {
+        // What is wrong with the configuration is told as an error, with its place.
+        let resolved = context.resolve(None)?;
+        resolved.settings.secret(DataFolder::has_members(&resolved.settings.data_dir))?;
+        resolved.settings.can_service()?;
+        let mut findings = vec![Finding::new("configuration", "well", "it is right", None)];
+        findings.extend(resolved.notes.iter().map(|note| Finding::new("configuration", "odd", note, None)));
+        match host(context).await {
+            Ok(found) => {
+                findings.push(Finding::new("host", "well", "it runs and answers", None));
+                findings.extend(found);
+            }
+            Err(error) => {
+                findings.push(Finding::new("host", "ill", &format!("{error:#}"), Some("start it: `can-sync run`")));
+            }
+        }
+        let printer = context.printer();
+        if printer.is_json() {
+            printer.json(&json!({ "findings": findings }))?;
+        } else {
+            show(printer, &findings)?;
+        }
+        printer.flush()?;
+        let ill: Vec<String> =
+            findings.into_iter().filter(|finding| finding.verdict == "ill").map(|finding| finding.of).collect();
+        if ill.is_empty() { Ok(()) } else { Err(Ill(ill).into()) }
+    }
+}
+
+async fn host(context: &Context) -> anyhow::Result<Vec<Finding>> {
+    let api: HostApi = context.host_api()?;
+    Ok(api.get::<Findings>("/doctor").await?.findings)
+}
+
+fn show(printer: &Printer, findings: &[Finding]) -> anyhow::Result<()> {
+    let width = findings.iter().map(|finding| finding.of.chars().count()).max().unwrap_or_default().min(40);
+    for Finding { of, verdict, seen, advice } in findings {
+        let mark = match verdict.as_str() {
+            "well" => "ok",
+            "off" => "-",
+            "odd" => "!",
+            _ => "FAIL",
+        };
+        printer.line(&format!("{mark:<4}  {of:<width$}  {seen}"))?;
+        if let Some(advice) = advice {
+            printer.line(&format!("{:<4}  {:<width$}  -> {advice}", "", ""))?;
+        }
+    }
+    Ok(())
+}

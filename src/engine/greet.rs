@@ -1,0 +1,97 @@
+//! The first words on a control connection: who each side is, and whether it goes on.
+
+use std::net::SocketAddr;
+
+use super::peers::PeerOrder;
+use super::shared::Shared;
+use crate::asset::HostId;
+use crate::auth::members::Standing;
+use crate::library::Ticket;
+use crate::limits;
+use crate::net::Control;
+use crate::net::Greeting;
+use crate::net::Link;
+use crate::task::now_ms;
+use crate::telemetry::causes;
+
+/// Why a connection ends on which one side has yet to accept the other; for the other side and the log.
+pub(super) const WAITS: &str = "one of the hosts waits to be accepted by an admin";
+
+/// Returns where a peer says that it can be reached.
+pub(super) fn ticket(peer: HostId, greeting: &Greeting) -> Ticket {
+    let mut addresses: Vec<SocketAddr> = greeting.addresses.iter().filter_map(|text| text.parse().ok()).collect();
+    addresses.truncate(limits::TICKET_ADDRESSES);
+    Ticket { host: peer, addresses, relay: greeting.relay.clone() }
+}
+
+/// Exchanges greetings and hands the connection to the actor.
+pub(super) async fn greet(shared: &Shared, link: Link) {
+    let peer = link.peer;
+    let settings = shared.registry.settings(peer);
+    if settings.is_paused(now_ms()) {
+        link.line().close("it is paused here");
+        return;
+    }
+    let ticket = shared.net.ticket();
+    let shown = !link.pending;
+    let own = Greeting {
+        name: shared.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        // Who waits to be accepted is told no more than the name.
+        addresses: ticket.addresses.iter().filter(|_| shown).map(ToString::to_string).collect(),
+        relay: ticket.relay.filter(|_| shown),
+        now_ms: now_ms(),
+        role: shared.role,
+        your_role: settings.role,
+        members: shared.members.circle().fingerprint().filter(|_| shown),
+        kind: std::env::consts::OS.to_owned(),
+    };
+    let greeted = tokio::time::timeout(limits::PROOF_TIME, Control::greet(link, &own));
+    match greeted.await {
+        Ok(Ok(control)) if control.pending => pending(shared, &control).await,
+        Ok(Ok(control)) => {
+            let apart = control.greeting.now_ms.abs_diff(now_ms());
+            if apart > limits::CLOCK_APART_MS {
+                tracing::warn!(peer = %peer.fmt_short(), apart_secs = apart / 1000, "the clocks of the hosts differ");
+            }
+            let _ = shared.peers.send(PeerOrder::Greeted(Box::new(control))).await;
+        }
+        Ok(Err(error)) => tracing::info!(peer = %peer.fmt_short(), error = %causes(&error), "no greeting"),
+        Err(_) => tracing::info!(peer = %peer.fmt_short(), "no greeting in time"),
+    }
+}
+
+/// Ends a connection on which one side has yet to accept the other, and remembers who that is.
+async fn pending(shared: &Shared, control: &Control) {
+    let (peer, greeting) = (control.peer, &control.greeting);
+    if shared.members.standing(peer) == Standing::Pending {
+        tracing::info!(peer = %peer.fmt_short(), name = %greeting.name, "waits to be accepted as a member");
+        note(shared, peer, greeting).await;
+    } else {
+        tracing::info!(peer = %peer.fmt_short(), name = %greeting.name, "does not take this host for a member yet");
+    }
+    // The side that dialled has the last word, so that both have read the greeting.
+    if control.dialled {
+        control.writer.connection().close(WAITS);
+    } else {
+        let _ = tokio::time::timeout(limits::PROOF_TIME, control.writer.connection().closed()).await;
+    }
+}
+
+/// Remembers who a peer is.
+pub(super) async fn note(shared: &Shared, peer: HostId, greeting: &Greeting) {
+    let shown = |text: &str| text.chars().filter(|c| !c.is_control()).take(limits::DEVICE_NAME_BYTES).collect();
+    let noted = shared.registry.change(peer, |known| {
+        known.name = shown(&greeting.name);
+        known.kind = shown(&greeting.kind);
+        known.version = shown(&greeting.version);
+        known.last_seen_ms = now_ms();
+        if !greeting.addresses.is_empty() || greeting.relay.is_some() {
+            known.addresses.clone_from(&greeting.addresses);
+            known.relay.clone_from(&greeting.relay);
+        }
+    });
+    if let Err(error) = noted.await {
+        tracing::warn!(error = %causes(&error), "a peer could not be remembered");
+    }
+}

@@ -1,0 +1,234 @@
+//! The members of the library: what is stated about them is taken in, kept, spread, and changed by people here.
+//!
+//! Peers tell of members on their connections (`peers`, `dial`); whoever asks about a host asks the circle, which the
+//! endpoint reads too. A change is kept before it counts.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use tokio::sync::watch;
+
+use super::peers::PeerOrder;
+use super::shared::Engine;
+use super::shared::Shared;
+use crate::asset::HostId;
+use crate::auth::HostKey;
+use crate::auth::LibrarySecret;
+use crate::auth::members::ChangeError;
+use crate::auth::members::Circle;
+use crate::auth::members::Membership;
+use crate::auth::members::SignError;
+use crate::auth::members::Standing;
+use crate::auth::members::Succession;
+use crate::auth::members::TakeError;
+use crate::event::Event;
+
+/// Keeps what is known of the members, durably. It may block; the error is for people.
+pub type Keep = Arc<dyn Fn(&Circle) -> Result<(), String> + Send + Sync>;
+
+/// What is known of the members, and how it changes.
+pub(super) struct Members {
+    circle: watch::Sender<Arc<Circle>>,
+    key: HostKey,
+    keep: Keep,
+    changing: tokio::sync::Mutex<()>,
+    /// What people should know, if something is wrong.
+    trouble: Mutex<Option<String>>,
+}
+
+/// Who belongs to the library could not be changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MembersError {
+    /// This host may not, or it makes no sense.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// It would not count.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// What a peer tells does not count.
+    #[error(transparent)]
+    Take(#[from] TakeError),
+    /// It could not be kept, and so was not made.
+    #[error("what is known of the members cannot be kept: {0}")]
+    Keep(String),
+}
+
+/// What makes a host a member, and who may change that; for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MembersStatus {
+    /// Whether the secret alone makes a host a member.
+    pub membership: Membership,
+    /// The epoch of the secret that is used.
+    pub epoch: u64,
+    /// Those that may sign; none when nothing was ever stated.
+    pub admins: Vec<HostId>,
+    /// Whether this host may sign.
+    pub may_sign: bool,
+    /// What is wrong, if something is.
+    pub trouble: Option<String>,
+}
+
+impl Members {
+    pub(super) fn new(circle: watch::Sender<Arc<Circle>>, key: HostKey, keep: Keep) -> Self {
+        Self { circle, key, keep, changing: tokio::sync::Mutex::default(), trouble: Mutex::default() }
+    }
+
+    pub(super) fn circle(&self) -> Arc<Circle> {
+        Arc::clone(&self.circle.borrow())
+    }
+
+    pub(super) fn follow(&self) -> watch::Receiver<Arc<Circle>> {
+        self.circle.subscribe()
+    }
+
+    pub(super) fn standing(&self, host: HostId) -> Standing {
+        self.circle.borrow().standing(host)
+    }
+
+    fn say(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// Changes what is known: all of it, durably, or nothing. Tells whether anything is different.
+    async fn change<E: Into<MembersError>>(
+        &self,
+        change: impl FnOnce(&mut Circle, &HostKey) -> Result<(), E>,
+    ) -> Result<bool, MembersError> {
+        let _changing = self.changing.lock().await;
+        let before = self.circle();
+        let mut circle = Circle::clone(&before);
+        change(&mut circle, &self.key).map_err(Into::into)?;
+        // Someone was removed whom its maker may have handed the current secret to.
+        circle.renew_if_due(&self.key, fresh_secret())?;
+        if circle.is_same(&before) {
+            return Ok(false);
+        }
+        let (circle, keep) = (Arc::new(circle), Arc::clone(&self.keep));
+        let kept = Arc::clone(&circle);
+        let keeping = tokio::task::spawn_blocking(move || keep(&kept)).await;
+        keeping.map_err(|error| error.to_string()).flatten().map_err(MembersError::Keep)?;
+        self.circle.send_replace(circle);
+        Ok(true)
+    }
+}
+
+fn fresh_secret() -> LibrarySecret {
+    LibrarySecret::from_bytes(random())
+}
+
+pub(super) fn random<const N: usize>() -> [u8; N] {
+    let mut random = [0; N];
+    getrandom::fill(&mut random).expect("the system gave random bytes at the start");
+    random
+}
+
+/// Takes in what a peer tells of the members. Tells whether another secret is used since.
+pub(super) async fn hear(shared: &Shared, from: HostId, succession: Succession) -> bool {
+    let told_nothing = succession.statements.is_empty();
+    let mut secret = false;
+    let heard = shared.members.change(|circle, key| {
+        secret = circle.take(from, succession, key)?.secret;
+        Ok::<_, TakeError>(())
+    });
+    match heard.await {
+        Ok(changed) => {
+            if changed {
+                tracing::info!(peer = %from.fmt_short(), secret, "heard news of the members");
+                shared.members.say(None);
+                spread(shared).await;
+            } else if told_nothing {
+                let text = "this library has moved on and its phrase is dead; pair this device again: `can-sync pair` on \
+                            a device that stayed, then `can-sync pair WORDS` here";
+                tracing::warn!(peer = %from.fmt_short(), "the library has moved on without this host; pair it again");
+                shared.members.say(Some(text.to_owned()));
+            }
+        }
+        Err(error) => {
+            tracing::warn!(peer = %from.fmt_short(), %error, "what a peer tells of the members is not taken");
+            shared.members.say(Some(error.to_string()));
+        }
+    }
+    secret
+}
+
+/// Has everybody told who is connected, and lets go who no longer belongs.
+async fn spread(shared: &Shared) {
+    let _ = shared.peers.send(PeerOrder::MembersChanged).await;
+}
+
+impl Shared {
+    /// Signs that a device which has proved a pairing code is a member. Where the secret alone makes a member, a host
+    /// that may not sign only hands it over.
+    pub(super) async fn accept_paired(&self, host: HostId) -> Result<(), MembersError> {
+        let circle = self.members.circle();
+        if circle.membership() == Membership::Secret && !circle.may_sign() {
+            return Ok(());
+        }
+        if self.members.change(|circle, key| circle.accept(key, host, false, random())).await? {
+            spread(self).await;
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Returns what makes a host a member, and who may change that.
+    #[must_use]
+    pub fn members_status(&self) -> MembersStatus {
+        let members = &self.shared.members;
+        let circle = members.circle();
+        MembersStatus {
+            membership: circle.membership(),
+            epoch: circle.epoch(),
+            admins: circle.roster().into_iter().flat_map(|roster| roster.admins()).collect(),
+            may_sign: circle.may_sign(),
+            trouble: members.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// Follows what is known of the members.
+    #[must_use]
+    pub fn circle(&self) -> watch::Receiver<Arc<Circle>> {
+        self.shared.members.follow()
+    }
+
+    /// Makes a host a member, and an admin if so asked.
+    ///
+    /// # Errors
+    /// [`MembersError`] when this host may not sign that, or it cannot be kept.
+    pub async fn accept_member(&self, host: HostId, admin: bool) -> Result<(), MembersError> {
+        let changed = self.shared.members.change(|circle, key| circle.accept(key, host, admin, random()));
+        if changed.await? {
+            spread(&self.shared).await;
+        }
+        Ok(())
+    }
+
+    /// From now on only accepted hosts are members; those that stay are accepted.
+    ///
+    /// # Errors
+    /// [`MembersError`] when this host may not sign that, or it cannot be kept.
+    pub async fn list_members(&self, staying: &[HostId]) -> Result<(), MembersError> {
+        if self.shared.members.change(|circle, key| circle.list(key, staying, random())).await? {
+            spread(&self.shared).await;
+        }
+        Ok(())
+    }
+
+    /// Removes a host for good, and gives the library a new secret, which those that stay are handed.
+    ///
+    /// # Errors
+    /// [`MembersError`] when this host may not sign that, or it cannot be kept.
+    pub async fn remove_member(&self, host: HostId, staying: &[HostId]) -> Result<(), MembersError> {
+        let secret = fresh_secret();
+        let changed = self.shared.members.change(|circle, key| circle.remove(key, host, staying, random(), secret));
+        if changed.await? {
+            tracing::warn!(peer = %host.fmt_short(), "removed from the library");
+            self.shared.announce(Event::PeerRemoved { peer: host });
+            spread(&self.shared).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,222 @@
+//! The inviting side of pairing: one code at a time, the exchanges with whoever comes for it, and letting in who proves
+//! to know it.
+//!
+//! Connections come from `peers`; the code is opened and closed by people. Where others find this host meanwhile is the
+//! meeting place, which `node` announces as long as it is shown here.
+
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::members::MembersError;
+use super::members::random;
+use super::shared::Engine;
+use super::shared::Shared;
+use crate::asset::HostId;
+use crate::auth::members::ChangeError;
+use crate::auth::members::Membership;
+use crate::auth::members::SignError;
+use crate::auth::pairing::Handover;
+use crate::auth::pairing::Inviter;
+use crate::auth::pairing::MeetingPlace;
+use crate::auth::pairing::PairingCode;
+use crate::auth::pairing::PairingFailure;
+use crate::auth::pairing::Window;
+use crate::event::Event;
+use crate::limits::membership as limits;
+use crate::net::FrameError;
+use crate::net::PairingStream;
+use crate::telemetry::causes;
+
+/// The code that is shown at present, and what became of it.
+#[derive(Default)]
+pub(super) struct Pairing {
+    open: Mutex<Option<Open>>,
+    meeting: watch::Sender<Option<MeetingPlace>>,
+}
+
+struct Open {
+    window: Window,
+    opened_ms: u64,
+    /// Who is at it now.
+    with: Option<HostId>,
+    paired: Option<(HostId, String)>,
+}
+
+/// What became of a pairing code; for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PairingStatus {
+    /// No code was made since the start.
+    None,
+    /// The code is good for so long.
+    Open {
+        /// How long it is good.
+        left: Duration,
+        /// A device that is trying it.
+        with: Option<HostId>,
+    },
+    /// A device was let in.
+    Paired {
+        /// Its id.
+        peer: HostId,
+        /// Its name.
+        name: String,
+    },
+    /// It is no longer good.
+    Closed {
+        /// Why.
+        why: PairingFailure,
+    },
+}
+
+/// An exchange came to nothing; for the log, the other side hears always the same.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+enum ExchangeError {
+    #[error("no pairing code is open")]
+    Closed,
+    #[error(transparent)]
+    Failure(#[from] PairingFailure),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Members(#[from] MembersError),
+}
+
+impl Pairing {
+    fn open(&self) -> MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns who is at it now.
+    pub(super) fn with(&self) -> Option<HostId> {
+        self.open().as_ref()?.with
+    }
+
+    /// Closes the meeting place when the code is no longer good.
+    fn tidy(&self, now_ms: u64) {
+        let good = self.open().as_mut().is_some_and(|open| open.window.code(now_ms).is_ok());
+        self.meeting.send_if_modified(|place| !good && place.take().is_some());
+    }
+}
+
+/// Runs the exchange with a device that has dialled.
+pub(super) async fn run(shared: &Shared, mut stream: PairingStream) {
+    let joiner = stream.other();
+    let exchanged = tokio::time::timeout(limits::PAIRING_TIME, exchange(shared, &mut stream)).await;
+    if let Some(open) = shared.pairing.open().as_mut() {
+        open.with = open.with.filter(|with| *with != joiner);
+    }
+    shared.pairing.tidy(shared.moment());
+    match exchanged {
+        Ok(Ok((welcome, name))) => {
+            let sent = stream.send_welcome(&welcome).await;
+            if let Err(error) = sent {
+                tracing::warn!(peer = %joiner.fmt_short(), error = %causes(&error), "the library could not be handed over");
+                return;
+            }
+            tracing::info!(peer = %joiner.fmt_short(), name, "paired");
+            shared.announce(Event::DevicePaired { peer: joiner });
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(peer = %joiner.fmt_short(), error = %causes(&error), "a device that came to pair was refused");
+            stream.refuse();
+        }
+        Err(_) => {
+            tracing::warn!(peer = %joiner.fmt_short(), "a device that came to pair said nothing in time");
+            stream.refuse();
+        }
+    }
+}
+
+async fn exchange(
+    shared: &Shared,
+    stream: &mut PairingStream,
+) -> Result<(crate::auth::pairing::Welcome, String), ExchangeError> {
+    let binding = stream.binding()?;
+    let hello = stream.hello().await?;
+    let (inviter, answer) = {
+        let mut open = shared.pairing.open();
+        let open = open.as_mut().ok_or(ExchangeError::Closed)?;
+        let code = open.window.begin(shared.moment())?;
+        let answered = Inviter::answer(code, &binding, random(), &hello)?;
+        open.with = Some(binding.joiner);
+        answered
+    };
+    stream.send_answer(&answer).await?;
+    let confirm = stream.confirm().await?;
+    let confirmed = {
+        let mut open = shared.pairing.open();
+        let open = open.as_mut().ok_or(ExchangeError::Closed)?;
+        let confirmed = open.window.decide(shared.moment(), || inviter.check(&confirm))?;
+        open.paired = Some((confirmed.joiner(), confirmed.device().to_owned()));
+        confirmed
+    };
+    let (joiner, name) = (confirmed.joiner(), confirmed.device().to_owned());
+    shared.accept_paired(joiner).await?;
+    let device = name.clone();
+    if let Err(error) = shared.registry.change(joiner, |peer| peer.name = device).await {
+        tracing::warn!(error = %causes(&error), "a device that was paired could not be remembered");
+    }
+    let circle = shared.members.circle();
+    let handover = Handover {
+        device: shared.name.clone(),
+        library: circle.library().to_owned(),
+        epoch: circle.epoch(),
+        secret: circle.secret().clone(),
+        statements: circle.roster().into_iter().flat_map(|roster| roster.statements().cloned()).collect(),
+    };
+    Ok((confirmed.welcome(&handover)?, name))
+}
+
+impl Engine {
+    /// Makes a pairing code in place of the one before.
+    ///
+    /// # Errors
+    /// [`MembersError`] when this host could let nobody in.
+    pub fn open_pairing(&self) -> Result<PairingCode, MembersError> {
+        let circle = self.shared.members.circle();
+        if circle.membership() == Membership::Listed && !circle.may_sign() {
+            let admins = circle.roster().into_iter().flat_map(|roster| roster.admins()).collect();
+            return Err(ChangeError::from(SignError::NotAdmin { admins }).into());
+        }
+        let code = PairingCode::from_random(random());
+        let now = self.shared.moment();
+        let window = Window::open(code.clone(), now);
+        *self.shared.pairing.open() = Some(Open { window, opened_ms: now, with: None, paired: None });
+        self.shared.pairing.meeting.send_replace(Some(code.meeting()));
+        Ok(code)
+    }
+
+    /// Closes the code that is open.
+    pub fn close_pairing(&self) {
+        *self.shared.pairing.open() = None;
+        self.shared.pairing.meeting.send_replace(None);
+    }
+
+    /// Returns what became of the code that was made last.
+    #[must_use]
+    pub fn pairing(&self) -> PairingStatus {
+        let now = self.shared.moment();
+        self.shared.pairing.tidy(now);
+        let mut open = self.shared.pairing.open();
+        let Some(open) = open.as_mut() else { return PairingStatus::None };
+        match (&open.paired, open.window.code(now).map(drop)) {
+            (Some((peer, name)), _) => PairingStatus::Paired { peer: *peer, name: name.clone() },
+            (None, Err(why)) => PairingStatus::Closed { why },
+            (None, Ok(())) => {
+                let left = limits::PAIRING_WINDOW_MS.saturating_sub(now - open.opened_ms);
+                PairingStatus::Open { left: Duration::from_millis(left), with: open.with }
+            }
+        }
+    }
+
+    /// Follows where this host waits for a device to pair with.
+    #[must_use]
+    pub fn meeting(&self) -> watch::Receiver<Option<MeetingPlace>> {
+        self.shared.pairing.meeting.subscribe()
+    }
+}

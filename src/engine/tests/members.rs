@@ -1,0 +1,284 @@
+//! Who belongs to the library, and what becomes of who does not.
+
+use std::time::Duration;
+
+use super::host::Host;
+use super::host::bind;
+use super::host::in_sync;
+use super::host::within;
+use crate::asset::HostId;
+use crate::auth::members::Membership;
+use crate::auth::members::Standing;
+use crate::auth::pairing::Joiner;
+use crate::auth::pairing::PairingCode;
+use crate::engine::Condition;
+use crate::engine::PairingStatus;
+use crate::engine::Trust;
+use crate::net::DialError;
+use crate::net::Net;
+use crate::net::ProofError;
+use crate::net::Purpose;
+
+impl Host {
+    fn id(&self) -> HostId {
+        self.net.id()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.engine.members_status().epoch
+    }
+
+    /// Waits until something is as wished.
+    pub(super) async fn until(&self, wished: impl Fn(&Self) -> bool) {
+        let reached = async {
+            while !wished(self) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within(reached).await;
+    }
+
+    pub(super) async fn condition_of(&self, other: HostId) -> (Condition, Trust) {
+        let status = self.engine.status().await.unwrap();
+        let peer = status.peers.into_iter().find(|peer| peer.id == other).unwrap();
+        (peer.condition, peer.trust)
+    }
+
+    async fn until_condition(&self, other: HostId, wished: impl Fn(&Condition) -> bool) {
+        let reached = async {
+            loop {
+                let status = self.engine.status().await.unwrap();
+                if status.peers.iter().any(|peer| peer.id == other && wished(&peer.condition)) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within(reached).await;
+    }
+
+    fn is_connected_to(&self, other: HostId) -> bool {
+        self.engine.shared.connected.contains_key(&other)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_removed_is_locked_out_everywhere_and_one_that_was_away_is_handed_the_new_secret() {
+    let [a, b, away, lost] = [1, 2, 3, 4].map(Host::start);
+    let (a, b, away, lost) = (a.await, b.await, away.await, lost.await);
+    for other in [&b, &away, &lost] {
+        a.engine.connect(other.ticket()).await;
+    }
+    b.engine.connect(lost.ticket()).await;
+    in_sync(&[(&a, &b), (&a, &away), (&a, &lost), (&b, &lost)]).await;
+    let (away_id, away_parts) = (away.id(), away.stop().await);
+    a.until(|a| !a.is_connected_to(away_id)).await;
+
+    a.engine.remove_member(lost.id(), &[b.id(), away_id]).await.unwrap();
+    for host in [&a, &b] {
+        host.until(|host| host.epoch() == 1 && !host.is_connected_to(lost.id())).await;
+    }
+    assert_eq!(a.condition_of(lost.id()).await, (Condition::Blocked, Trust::None));
+    assert_eq!(b.engine.members_status().membership, Membership::Listed);
+    assert_eq!(b.engine.members_status().admins, [a.id()]);
+    // It knows the address and the old secret of both, and gets the answer of a stranger.
+    for host in [&a, &b] {
+        let error = lost.net.dial(&host.ticket(), Purpose::Control).await.unwrap_err();
+        assert!(matches!(error, DialError::Proof(ProofError::Wrong)), "{error}");
+    }
+    let asset = a.ingest(100, "after").await;
+    b.has(&asset).await;
+
+    // The one that was away comes with the old secret, and is handed the new one by a member that is no admin.
+    let away = away_parts.again().await;
+    assert_eq!(away.epoch(), 0);
+    b.engine.connect(away.ticket()).await;
+    away.has(&asset).await;
+    assert_eq!(away.epoch(), 1);
+    assert_eq!(away.engine.members_status().admins, [a.id()]);
+    // What was handed over is kept.
+    let away = away.stop().await.again().await;
+    assert_eq!(away.epoch(), 1);
+    for host in [a, b, away, lost] {
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_with_the_old_phrase_that_nobody_accepted_is_told_to_pair() {
+    let (a, lost) = (Host::start(1).await, Host::start(4).await);
+    a.engine.remove_member(lost.id(), &[]).await.unwrap();
+    let newcomer = Host::start(5).await;
+    newcomer.engine.connect(a.ticket()).await;
+    newcomer.until(|host| host.engine.members_status().trouble.is_some()).await;
+    let trouble = newcomer.engine.members_status().trouble.unwrap();
+    assert!(trouble.contains("moved on") && trouble.contains("can-sync pair"), "{trouble}");
+    assert!(!a.is_connected_to(newcomer.id()));
+    for host in [a, lost, newcomer] {
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_host_of_a_listed_library_waits_until_it_is_accepted() {
+    let (a, b, new) = (Host::start(1).await, Host::start(2).await, Host::start(3).await);
+    a.engine.connect(b.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    a.engine.list_members(&[b.id()]).await.unwrap();
+    b.until(|b| b.engine.members_status().membership == Membership::Listed).await;
+    let asset = a.ingest(100, "for members").await;
+    new.engine.connect(a.ticket()).await;
+    a.until_condition(new.id(), |condition| *condition == Condition::Pending).await;
+    assert!(!new.is_connected_to(a.id()));
+    let waiting = a.engine.status().await.unwrap().peers.into_iter().find(|peer| peer.id == new.id()).unwrap();
+    assert_eq!(waiting.name, "host 3");
+    // Who may not sign cannot let it in.
+    let error = b.engine.accept_member(new.id(), false).await.unwrap_err().to_string();
+    assert!(error.contains("no admin"), "{error}");
+    a.engine.accept_member(new.id(), false).await.unwrap();
+    new.has(&asset).await;
+    assert_eq!(a.condition_of(new.id()).await, (Condition::Connected, Trust::Accepted));
+    // An admin that was made says so everywhere.
+    a.engine.accept_member(b.id(), true).await.unwrap();
+    b.until(|b| b.engine.members_status().may_sign).await;
+    b.engine.remove_member(new.id(), &[]).await.unwrap();
+    a.until(|a| a.epoch() == 1 && !a.is_connected_to(new.id())).await;
+    for host in [a, b, new] {
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_removals_at_once_both_hold() {
+    let hosts = [1, 2, 3, 4].map(Host::start);
+    let [a, b, x, y] = hosts;
+    let (a, b, x, y) = (a.await, b.await, x.await, y.await);
+    a.engine.connect(b.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    a.engine.accept_member(b.id(), true).await.unwrap();
+    b.until(|b| b.engine.members_status().may_sign).await;
+    // While they are apart, each removes another and keeps the one that the other removes.
+    a.engine.pause(b.id(), None).await.unwrap();
+    a.until(|a| !a.is_connected_to(b.id())).await;
+    a.engine.remove_member(x.id(), &[b.id(), y.id()]).await.unwrap();
+    b.engine.remove_member(y.id(), &[a.id(), x.id()]).await.unwrap();
+    a.engine.resume(b.id()).await.unwrap();
+    let settled = |host: &Host, other: &Host| host.epoch() == 2 && host.is_connected_to(other.id());
+    a.until(|a| settled(a, &b)).await;
+    b.until(|b| settled(b, &a)).await;
+    for host in [&a, &b] {
+        for removed in [&x, &y] {
+            assert_eq!(host.engine.shared.members.standing(removed.id()), Standing::Removed);
+        }
+    }
+    let circles = [&a, &b].map(|host| *host.engine.shared.members.circle().secret().expose());
+    assert_eq!(circles[0], circles[1]);
+    for host in [a, b, x, y] {
+        host.stop().await;
+    }
+}
+
+/// Runs the joiner's side of pairing; the name of the device that let it in, or nothing.
+async fn join(net: &Net, host: &Host, code: &str) -> Option<crate::auth::pairing::Handover> {
+    let code: PairingCode = code.parse().unwrap();
+    let mut stream = net.dial_to_pair(&host.ticket()).await.unwrap();
+    let (joiner, hello) = Joiner::new(&code, stream.binding().unwrap(), "laptop", [7; 32]).unwrap();
+    stream.send_hello(&hello).await.ok()?;
+    let answer = stream.answer().await.ok()?;
+    let (confirming, confirm) = joiner.confirm(&answer).unwrap();
+    stream.send_confirm(&confirm).await.ok()?;
+    let welcome = stream.welcome().await.ok()?;
+    let handover = confirming.finish(&welcome).ok()?;
+    stream.finish();
+    Some(handover)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_joins_with_the_words_and_nobody_without() {
+    let a = Host::start(1).await;
+    let joiner = bind(5, [9; 32]).await;
+    assert_eq!(a.engine.pairing(), PairingStatus::None);
+    assert!(join(&joiner, &a, "legal-winner-thank-year").await.is_none(), "no code is open");
+    let code = a.engine.open_pairing().unwrap().to_string();
+    assert_eq!(*a.engine.meeting().borrow(), Some(code.parse::<PairingCode>().unwrap().meeting()));
+    // The first word is public, the others are not.
+    let wrong = format!("{}-zoo-zoo-zoo", code.split('-').next().unwrap());
+    assert!(join(&joiner, &a, &wrong).await.is_none());
+    assert!(matches!(a.engine.pairing(), PairingStatus::Open { .. }));
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let handover = join(&joiner, &a, &code).await.unwrap();
+    assert_eq!((handover.device.as_str(), handover.library.as_str(), handover.epoch), ("host 1", "mirror", 0));
+    assert_eq!(handover.secret.expose(), &[1; 32]);
+    a.until(|a| matches!(a.engine.pairing(), PairingStatus::Paired { .. })).await;
+    assert_eq!(a.condition_of(joiner.id()).await, (Condition::Paired, Trust::Accepted));
+    assert_eq!(*a.engine.meeting().borrow(), None, "the meeting place is left");
+    // It is good once.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(join(&joiner, &a, &code).await.is_none());
+    a.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_wrong_tries_burn_a_code_and_all_failures_look_alike() {
+    let a = Host::start(1).await;
+    let code = a.engine.open_pairing().unwrap().to_string();
+    for seed in 5..8 {
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let stranger = bind(seed, [9; 32]).await;
+        assert!(join(&stranger, &a, "zoo-zoo-zoo-zoo").await.is_none());
+    }
+    a.until(|a| matches!(a.engine.pairing(), PairingStatus::Closed { .. })).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(join(&bind(8, [9; 32]).await, &a, &code).await.is_none(), "burnt");
+    assert!(a.engine.members_status().admins.is_empty(), "nothing was stated");
+    a.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_device_is_neither_dialled_nor_let_in() {
+    let (a, b) = (Host::start(1).await, Host::start(2).await);
+    a.engine.connect(b.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    a.engine.pause(b.id(), Some(Duration::from_hours(1))).await.unwrap();
+    a.until(|a| !a.is_connected_to(b.id())).await;
+    let (condition, _) = a.condition_of(b.id()).await;
+    assert!(matches!(condition, Condition::Paused { until_ms: Some(_) }), "{condition:?}");
+    b.engine.connect(a.ticket()).await;
+    let asset = a.ingest(10, "while it is paused").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!a.is_connected_to(b.id()) && b.store_lacks(&asset).await);
+    a.engine.resume(b.id()).await.unwrap();
+    b.has(&asset).await;
+    // By name, by id and by the beginning of it.
+    let id = b.id().to_string();
+    a.engine.rename(b.id(), Some("the other".to_owned())).await.unwrap();
+    for text in ["the other", "The Other", &id, &id[..6]] {
+        assert_eq!(a.engine.named(text), Ok(b.id()), "{text}");
+    }
+    assert!(a.engine.named("nobody").is_err() && a.engine.named("").is_err());
+    assert!(a.engine.rename(b.id(), Some("two\nlines".to_owned())).await.is_err());
+    assert!(a.engine.limit(b.id(), Some(5), None).await.is_err());
+    for host in [a, b] {
+        host.stop().await;
+    }
+}
+
+impl Host {
+    async fn store_lacks(&self, asset: &crate::asset::AssetId) -> bool {
+        use crate::store::Store as _;
+        self.store.record(asset).await.unwrap().is_none()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_library_of_the_same_name_with_another_secret_is_another_one() {
+    let (a, other) = (Host::start(1).await, Host::start_with_secret(2, [2; 32]).await);
+    other.engine.list_members(&[]).await.unwrap();
+    let net = bind(3, [2; 32]).await;
+    let error = net.dial(&a.ticket(), Purpose::Control).await.unwrap_err();
+    assert!(matches!(error, DialError::Proof(ProofError::Wrong)), "{error}");
+    assert!(a.engine.members_status().admins.is_empty());
+    for host in [a, other] {
+        host.stop().await;
+    }
+}

@@ -1,0 +1,352 @@
+//! A look at everything a host depends on, with what to do about what is wrong.
+//!
+//! Looking is apart from judging: [`Node::examine`] gathers, the functions behind it say what that means.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::start::Node;
+use super::status::NodeStatus;
+use super::status::SourceStatus;
+use crate::engine::Condition;
+use crate::engine::PeerStatus;
+use crate::limits;
+use crate::net::Reachability;
+use crate::state::StateError;
+
+/// What was found out about one thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Of what: `store`, `peer laptop`.
+    pub of: String,
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was seen.
+    pub seen: String,
+    /// What to do about it, if something is to be done.
+    pub advice: Option<String>,
+}
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It works.
+    Well,
+    /// It is switched off, or of no use here.
+    Off,
+    /// It works less well than it could.
+    Odd,
+    /// It does not work.
+    Ill,
+}
+
+impl Finding {
+    fn new(of: impl Into<String>, verdict: Verdict, seen: impl Into<String>) -> Self {
+        Self { of: of.into(), verdict, seen: seen.into(), advice: None }
+    }
+
+    fn advising(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+}
+
+impl Node {
+    /// Looks at the store, the disk, the clock, the network, every source of hosts and every device.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state cannot be read.
+    pub async fn examine(&self) -> Result<Vec<Finding>, StateError> {
+        let status = self.status().await?;
+        let mut findings = vec![store(&status)];
+        let mut places = vec![self.folder.path().to_owned()];
+        places.extend(self.storage_root.clone());
+        findings.extend(places.iter().map(|place| disk(place, free_bytes(place))));
+        findings.push(clock(&status.replication.peers));
+        let reach = self.net.reachability();
+        findings.push(udp(&reach, &status.replication.peers));
+        findings.extend(relays(&reach));
+        findings.extend(status.discovery.iter().flat_map(source));
+        let peers = status.replication.peers.iter();
+        findings.extend(peers.filter_map(|peer| device(peer, &reach)));
+        findings.extend(status.notes.iter().map(|note| Finding::new("note", Verdict::Odd, note)));
+        Ok(findings)
+    }
+}
+
+fn free_bytes(place: &Path) -> Result<u64, String> {
+    let stat = rustix::fs::statvfs(place).map_err(|errno| errno.to_string())?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+fn store(status: &NodeStatus) -> Finding {
+    let store = &status.store;
+    let seen = format!("{}, {} assets, {} bytes", store.kind, store.assets, store.bytes);
+    match (&store.trouble, store.missing) {
+        (Some(trouble), _) => Finding::new("store", Verdict::Ill, format!("{}: {trouble}", store.kind))
+            .advising("see that it runs and can be written; nothing is lost meanwhile"),
+        (None, 0) => Finding::new("store", Verdict::Well, seen),
+        (None, missing) => Finding::new("store", Verdict::Odd, format!("{seen}; {missing} contents are missing"))
+            .advising("they come again from a member that has them; `can-sync verify --all` looks at every content"),
+    }
+}
+
+fn disk(place: &Path, free: Result<u64, String>) -> Finding {
+    let of = format!("disk {}", place.display());
+    let mib = |bytes: u64| format!("{} MiB free", bytes / (1024 * 1024));
+    match free {
+        Err(error) => Finding::new(of, Verdict::Ill, error).advising("see that the folder is there and can be read"),
+        Ok(free) if free < limits::DISK_LOW_BYTES => {
+            Finding::new(of, Verdict::Ill, mib(free)).advising("make room: nothing is taken in below 64 MiB")
+        }
+        Ok(free) if free < limits::DISK_SHORT_BYTES => {
+            Finding::new(of, Verdict::Odd, mib(free)).advising("make room soon")
+        }
+        Ok(free) => Finding::new(of, Verdict::Well, mib(free)),
+    }
+}
+
+/// Compares this host's clock with those of the others: where most are ahead, or most behind, it is this one.
+fn clock(peers: &[PeerStatus]) -> Finding {
+    let ahead: Vec<i64> = peers.iter().filter_map(|peer| peer.clock_ahead_ms).collect();
+    let apart = |ms: i64| ms.unsigned_abs() > limits::CLOCK_APART_MS;
+    let off: Vec<i64> = ahead.iter().copied().filter(|ms| apart(*ms)).collect();
+    if ahead.is_empty() {
+        return Finding::new("clock", Verdict::Off, "no device is connected to compare it with");
+    }
+    if off.is_empty() {
+        return Finding::new("clock", Verdict::Well, format!("within a minute of {} devices", ahead.len()));
+    }
+    let by = humantime::format_duration(Duration::from_secs(off[0].unsigned_abs() / 1000));
+    let alike = off.iter().all(|ms| ms.signum() == off[0].signum());
+    if alike && off.len() * 2 > ahead.len() && ahead.len() > 1 {
+        let way = if off[0] > 0 { "behind" } else { "ahead of" };
+        Finding::new("clock", Verdict::Ill, format!("{by} {way} most devices"))
+            .advising("set the clock of this machine")
+    } else {
+        Finding::new("clock", Verdict::Odd, format!("{by} apart from {} of {} devices", off.len(), ahead.len()))
+            .advising("set the clocks of both right; changes stamped ahead have to wait")
+    }
+}
+
+fn udp(reach: &Reachability, peers: &[PeerStatus]) -> Finding {
+    let join =
+        |addresses: &[std::net::SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let direct = peers.iter().filter(|peer| peer.direct == Some(true)).count();
+    let seen = format!("bound to {}; reached at {}", join(&reach.sockets), join(&reach.addresses));
+    if direct > 0 {
+        return Finding::new("udp", Verdict::Well, format!("{seen}; {direct} devices are reached directly"));
+    }
+    let relayed = peers.iter().any(|peer| peer.direct == Some(false));
+    if reach.addresses.is_empty() {
+        return Finding::new("udp", Verdict::Ill, format!("bound to {}; no address is known", join(&reach.sockets)))
+            .advising("see that this machine has a network, or set `bind_addr`");
+    }
+    if relayed {
+        return Finding::new("udp", Verdict::Odd, format!("{seen}; every device is reached over a relay only"))
+            .advising(format!("let UDP port {} through the firewall or router of this machine", reach.port()));
+    }
+    Finding::new("udp", Verdict::Well, seen)
+}
+
+fn relays(reach: &Reachability) -> Vec<Finding> {
+    if reach.relays.is_empty() {
+        return vec![Finding::new("relay", Verdict::Off, "none is used, or none was chosen yet")];
+    }
+    let relay = |(url, state): &(String, Result<(), String>)| match state {
+        Ok(()) => Finding::new(format!("relay {url}"), Verdict::Well, "connected"),
+        Err(error) => Finding::new(format!("relay {url}"), Verdict::Odd, error.clone())
+            .advising("devices that cannot be reached directly stay away meanwhile; see `relay_url`"),
+    };
+    reach.relays.iter().map(relay).collect()
+}
+
+fn source(source: &SourceStatus) -> Vec<Finding> {
+    let finding = |status: &SourceStatus, of: String| {
+        let verdict = match status.condition {
+            "well" => Verdict::Well,
+            "broken" => Verdict::Ill,
+            "ailing" => Verdict::Odd,
+            _ => Verdict::Off,
+        };
+        let seen = status.trouble.clone().unwrap_or_else(|| status.condition.to_owned());
+        Finding::new(of, verdict, seen)
+    };
+    let whole = finding(source, format!("finding by {}", source.name));
+    let parts = source.parts.iter().map(|part| finding(part, format!("{} at {}", source.name, part.name)));
+    std::iter::once(whole).chain(parts).collect()
+}
+
+/// Says how a device is reached, or why it is not; nothing of one that is meant to be out of reach.
+fn device(peer: &PeerStatus, reach: &Reachability) -> Option<Finding> {
+    let id = peer.id.fmt_short();
+    let of = if peer.name.is_empty() { format!("device {id}") } else { format!("device {} ({id})", peer.name) };
+    let rtt = peer.rtt.map(|rtt| format!(", {:.1} ms", rtt.as_secs_f64() * 1000.0)).unwrap_or_default();
+    Some(match &peer.condition {
+        Condition::Blocked => return None,
+        Condition::Paused { .. } => Finding::new(of, Verdict::Off, "paused here").advising("`can-sync peers resume`"),
+        Condition::Pending => Finding::new(of, Verdict::Odd, "waits to be accepted")
+            .advising(format!("if it is yours: `can-sync peers accept {id}`")),
+        Condition::Pairing | Condition::Paired => {
+            Finding::new(of, Verdict::Odd, "was let in and has not connected yet").advising("start it: `can-sync run`")
+        }
+        Condition::Connected if peer.direct == Some(false) => {
+            Finding::new(of, Verdict::Odd, format!("connected over a relay{rtt}: {}", why_not_direct(peer, reach)))
+                .advising(format!(
+                    "forward UDP port {} to this machine, or the port of the other one to that, at one of the routers",
+                    reach.port()
+                ))
+        }
+        Condition::Connected => {
+            let one_sided = peer.dialled == Some(false) && peer.unreached.is_some();
+            let seen = format!("connected directly{rtt}");
+            if one_sided {
+                Finding::new(of, Verdict::Odd, format!("{seen}; it reaches this host, and this host does not reach it"))
+                    .advising("let UDP in at the firewall of that device; as long as it dials, nothing is amiss")
+            } else {
+                Finding::new(of, Verdict::Well, seen)
+            }
+        }
+        Condition::Discovered | Condition::Disconnected { .. } => match &peer.unreached {
+            Some(error) => Finding::new(of, Verdict::Odd, format!("not reached: {error}")).advising(away(peer, error)),
+            None => Finding::new(of, Verdict::Odd, "away, and nothing tells where it is")
+                .advising("start it there; see that both use the same way to find each other"),
+        },
+    })
+}
+
+fn why_not_direct(peer: &PeerStatus, reach: &Reachability) -> &'static str {
+    match (reach.addresses.is_empty(), peer.addresses.is_empty()) {
+        (true, _) => "this host has no address of its own",
+        (_, true) => "it says no address of its own",
+        _ => "no packet got through on any of its addresses; a firewall, or two routers that both hide their hosts",
+    }
+}
+
+fn away(peer: &PeerStatus, error: &str) -> String {
+    if error.contains("secret") {
+        return "it answers, and does not take this host for a member: compare `sync_passphrase`, or pair again"
+            .to_owned();
+    }
+    if peer.addresses.is_empty() && peer.relay.is_none() {
+        return "nothing tells where it is; start it, or name its ticket under `peers`".to_owned();
+    }
+    "see that it runs and that UDP is let through there; it is dialled again and again".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asset::HostId;
+    use crate::engine::Flow;
+    use crate::engine::PeerSettings;
+    use crate::engine::Role;
+    use crate::engine::Trust;
+
+    fn peer(condition: Condition) -> PeerStatus {
+        let connected = condition == Condition::Connected;
+        PeerStatus {
+            id: HostId::from_bytes([7; 32]),
+            name: "laptop".to_owned(),
+            kind: String::new(),
+            version: "0".to_owned(),
+            condition,
+            trust: Trust::Secret,
+            settings: PeerSettings::default(),
+            role: None,
+            flow: Flow::between(Role::Mirror, Role::Mirror),
+            addresses: vec!["192.0.2.1:1".to_owned()],
+            relay: None,
+            first_seen_ms: 1,
+            connected,
+            dialled: connected.then_some(true),
+            unreached: None,
+            direct: connected.then_some(true),
+            rtt: connected.then_some(Duration::from_micros(1500)),
+            clock_ahead_ms: connected.then_some(0),
+            in_sync: connected,
+            kept: (0, 0),
+            bytes_in: 0,
+            bytes_out: 0,
+            last_seen_ms: 1,
+        }
+    }
+
+    fn reach() -> Reachability {
+        let address = vec!["192.0.2.9:4433".parse().unwrap()];
+        Reachability { sockets: address.clone(), addresses: address, relays: Vec::new() }
+    }
+
+    #[test]
+    fn every_state_of_a_device_has_a_word_and_most_have_advice() {
+        let away = || Condition::Disconnected { why: None };
+        let secret = "the other side does not prove the same secret".to_owned();
+        for (peer, verdict, seen, advice) in [
+            (peer(Condition::Connected), Verdict::Well, "directly, 1.5 ms", ""),
+            (
+                PeerStatus { direct: Some(false), ..peer(Condition::Connected) },
+                Verdict::Odd,
+                "over a relay",
+                "port 4433",
+            ),
+            (
+                PeerStatus { dialled: Some(false), unreached: Some("no answer".into()), ..peer(Condition::Connected) },
+                Verdict::Odd,
+                "does not reach it",
+                "firewall of that device",
+            ),
+            (peer(Condition::Paused { until_ms: None }), Verdict::Off, "paused", "resume"),
+            (peer(Condition::Pending), Verdict::Odd, "waits", "peers accept 0707"),
+            (peer(Condition::Paired), Verdict::Odd, "let in", "can-sync run"),
+            (peer(away()), Verdict::Odd, "nothing tells where", "start it"),
+            (PeerStatus { unreached: Some(secret), ..peer(away()) }, Verdict::Odd, "not reached", "pair again"),
+            (PeerStatus { unreached: Some("no answer".into()), ..peer(away()) }, Verdict::Odd, "not reached", "UDP"),
+        ] {
+            let finding = device(&peer, &reach()).unwrap();
+            assert_eq!(finding.verdict, verdict, "{finding:?}");
+            assert!(finding.seen.contains(seen), "{finding:?}");
+            assert!(finding.advice.unwrap_or_default().contains(advice), "{seen}");
+        }
+        assert_eq!(device(&peer(Condition::Blocked), &reach()), None);
+    }
+
+    #[test]
+    fn the_clock_that_is_wrong_is_the_one_that_most_others_differ_from() {
+        let ahead = |ms: &[i64]| -> Vec<PeerStatus> {
+            ms.iter().map(|ms| PeerStatus { clock_ahead_ms: Some(*ms), ..peer(Condition::Connected) }).collect()
+        };
+        for (clocks, verdict, seen) in [
+            (ahead(&[]), Verdict::Off, "compare"),
+            (ahead(&[5, -5]), Verdict::Well, "2 devices"),
+            (ahead(&[3_600_000, 3_600_000, 0]), Verdict::Ill, "1h behind most"),
+            (ahead(&[-3_600_000, -3_600_000]), Verdict::Ill, "1h ahead of most"),
+            (ahead(&[3_600_000, 0, 0]), Verdict::Odd, "1 of 3"),
+            (ahead(&[3_600_000]), Verdict::Odd, "1 of 1"),
+        ] {
+            let finding = clock(&clocks);
+            assert!(finding.verdict == verdict && finding.seen.contains(seen), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn disk_relay_and_network_say_what_to_do() {
+        let place = Path::new("/data");
+        for (free, verdict) in [
+            (Ok(1 << 40), Verdict::Well),
+            (Ok(limits::DISK_SHORT_BYTES - 1), Verdict::Odd),
+            (Ok(limits::DISK_LOW_BYTES - 1), Verdict::Ill),
+            (Err("no such folder".to_owned()), Verdict::Ill),
+        ] {
+            let finding = disk(place, free);
+            assert_eq!((finding.verdict, finding.advice.is_none()), (verdict, verdict == Verdict::Well), "{finding:?}");
+        }
+        let nowhere = Reachability { addresses: Vec::new(), ..reach() };
+        assert_eq!(udp(&nowhere, &[]).verdict, Verdict::Ill);
+        assert_eq!(udp(&reach(), &[]).verdict, Verdict::Well);
+        let relayed = PeerStatus { direct: Some(false), ..peer(Condition::Connected) };
+        assert!(udp(&reach(), &[relayed]).advice.unwrap().contains("4433"));
+        let relayed = vec![("https://relay.example".to_owned(), Err("refused".to_owned()))];
+        assert_eq!(relays(&Reachability { relays: relayed, ..reach() })[0].verdict, Verdict::Odd);
+        assert_eq!(relays(&reach())[0].verdict, Verdict::Off);
+    }
+}
