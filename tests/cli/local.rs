@@ -24,7 +24,7 @@ fn init_makes_a_configuration_that_a_host_can_start_with() {
 
     let made = finish(program(&folder, &["init"]));
     assert_eq!((made.code, made.stdout.as_str()), (Some(0), "config.yaml\n"), "{made:?}");
-    assert!(made.stderr.contains("On every further machine:"), "{made:?}");
+    assert!(made.stderr.contains("For every further machine:"), "{made:?}");
     let text = std::fs::read_to_string(folder.path().join("config.yaml")).unwrap();
     let secret = text.lines().find_map(|line| line.strip_prefix("sync_passphrase: ")).unwrap();
     assert_eq!(secret.trim_matches('"').split(' ').count(), 12);
