@@ -405,6 +405,16 @@ pub const DISK_SHORT_BYTES: u64 = 1024 * 1024 * 1024;
 /// Time of a rate that a pause saves up: a content that begins then goes at once. More would be a burst.
 pub const PACE_SAVED: Duration = Duration::from_millis(100);
 
+/// Largest content that `relay_policy: small_only` lets travel over a relay; larger ones wait for a direct path.
+pub const RELAYED_BYTES: u64 = 1024 * 1024;
+
+/// How long a connection may be without a direct path under `relay_policy: never`, when it begins and later. Then it is
+/// closed, and dialled again later. Shorter than [`PROOF_TIME`], in which the other side waits for the greeting.
+pub const RELAYED_FOR: Duration = Duration::from_secs(4);
+
+/// How often the path of a connection is looked at where that matters.
+pub const PATH_LOOKED_AT_EVERY: Duration = Duration::from_millis(500);
+
 /// Least rate that a peer can be limited to, in bytes a second. Below it a content stalls before it has come.
 pub const PACE_LEAST: u64 = 16 * 1024;
 

@@ -53,6 +53,7 @@ pub(super) async fn start(settings: &Settings, safe_mode: bool) -> anyhow::Resul
         store,
         phrase,
         role: settings.role,
+        relay_policy: settings.relay_policy,
         brake: BrakeLimits { assets: settings.brake_assets, per_mille: settings.brake_per_mille },
         name: settings.device_name.clone(),
         bind_addr: settings.bind_addr,

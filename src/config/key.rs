@@ -26,6 +26,8 @@ pub enum Key {
     ConnectTicketFile,
     /// Which relay is used.
     RelayUrl,
+    /// What this host lets travel over a relay.
+    RelayPolicy,
     /// Where hosts meet that know nothing of each other but the secret.
     PkarrRelays,
     /// Whether hosts on the local network find each other.
@@ -54,7 +56,7 @@ pub enum Key {
 
 impl Key {
     /// Every key, in the order of `config.yaml`.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::SyncPassphrase,
         Self::AllowWeakPassphrase,
         Self::DeviceName,
@@ -66,6 +68,7 @@ impl Key {
         Self::TicketFile,
         Self::ConnectTicketFile,
         Self::RelayUrl,
+        Self::RelayPolicy,
         Self::PkarrRelays,
         Self::Mdns,
         Self::Peers,
@@ -94,6 +97,7 @@ impl Key {
             Self::TicketFile => "ticket_file",
             Self::ConnectTicketFile => "connect_ticket_file",
             Self::RelayUrl => "relay_url",
+            Self::RelayPolicy => "relay_policy",
             Self::PkarrRelays => "pkarr_relays",
             Self::Mdns => "mdns",
             Self::Peers => "peers",
@@ -136,6 +140,7 @@ impl Key {
             Self::TicketFile => Some("--ticket-file"),
             Self::ConnectTicketFile => Some("--connect-ticket-file"),
             Self::RelayUrl => Some("--relay-url"),
+            Self::RelayPolicy => Some("--relay-policy"),
             Self::PkarrRelays => Some("--pkarr-relays"),
             Self::Mdns => Some("--mdns"),
             Self::Peers => Some("--peers"),
@@ -166,6 +171,7 @@ impl Key {
             Self::TicketFile => "Where this host writes its ticket",
             Self::ConnectTicketFile => "Where the ticket of another host is found",
             Self::RelayUrl => "Relay for hosts that cannot reach each other directly, or `off`",
+            Self::RelayPolicy => "What may travel over a relay: `allow`, `small_only`, `never`",
             Self::PkarrRelays => "Relays at which hosts with the same secret find each other, or `off`",
             Self::Mdns => "Find hosts on the local network, and be found there",
             Self::Peers => "Tickets of hosts to stay connected to",

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::ConfigError;
 use super::PluginEntry;
 use crate::auth::Phrase;
+use crate::library::RelayPolicy;
 use crate::library::Role;
 use crate::library::Ticket;
 use crate::limits;
@@ -77,6 +78,8 @@ pub struct Settings {
     pub connect_ticket_file: Option<PathBuf>,
     /// Which relay is used.
     pub relay: Relay,
+    /// What this host lets travel over a relay.
+    pub relay_policy: RelayPolicy,
     /// Where hosts meet that know nothing of each other but the secret; `None` for what goes with `relay`.
     pub pkarr_relays: Option<Vec<String>>,
     /// Whether hosts on the local network find each other.
@@ -120,6 +123,7 @@ impl Default for Settings {
             ticket_file: None,
             connect_ticket_file: None,
             relay: Relay::Public,
+            relay_policy: RelayPolicy::default(),
             pkarr_relays: None,
             mdns: true,
             peers: Vec::new(),

@@ -50,6 +50,7 @@ fn a_list_is_a_list_or_a_text_with_commas_and_public_relays_go_with_the_public_r
         ("peers: [abc]", "holds tickets"),
         ("mdns: maybe", "`true` or `false`"),
         ("role: boss", "`receive-only`"),
+        ("relay_policy: small", "`small_only`"),
         ("brake_assets: 1001", "from 0 to 1000"),
         ("brake_percent: 101", "from 0 to 100"),
         ("brake_percent: 0.25", "from 0 to 100"),

@@ -11,6 +11,7 @@ use super::Key;
 use super::Relay;
 use super::Settings;
 use crate::auth::Phrase;
+use crate::library::ParseRelayPolicyError;
 use crate::library::ParseRoleError;
 use crate::library::ParseTicketError;
 use crate::library::Ticket;
@@ -43,6 +44,10 @@ pub(super) fn apply(settings: &mut Settings, key: Key, text: &str) -> Result<(),
         Key::TicketFile => settings.ticket_file = Some(path(text)?),
         Key::ConnectTicketFile => settings.connect_ticket_file = Some(path(text)?),
         Key::RelayUrl => settings.relay = relay(text)?,
+        Key::RelayPolicy => {
+            settings.relay_policy =
+                text.parse().map_err(|error: ParseRelayPolicyError| format!("is wrong: {error}"))?;
+        }
         Key::PkarrRelays => settings.pkarr_relays = Some(pkarr_relays(text)?),
         Key::Mdns => settings.mdns = flag(text)?,
         Key::Peers => settings.peers = listed(text).map(ticket).collect::<Result<_, _>>()?,
@@ -81,6 +86,7 @@ pub(super) fn show(settings: &Settings, key: Key) -> Option<String> {
             Relay::Off => Some("off".to_owned()),
             Relay::At(url) => Some(url.clone()),
         },
+        Key::RelayPolicy => Some(settings.relay_policy.to_string()),
         Key::PkarrRelays => settings.pkarr_relays.as_ref().map(|relays| match &relays[..] {
             [] => "off".to_owned(),
             relays => relays.join(", "),

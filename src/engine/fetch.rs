@@ -204,6 +204,12 @@ impl Lane {
     /// Sends the wants of jobs until there are no more, or the connection breaks.
     async fn ask(&self, mut writer: WantWriter, asked: &mut Asked, pending: mpsc::Sender<Pending>) {
         while let Some(key) = asked.next().await {
+            if !self.shared.may_travel(self.peer, &self.line, key.size) {
+                // It is tried again later, from whoever has it.
+                asked.next.pop_front();
+                stalled(&self.shared, self.peer, vec![key]).await;
+                continue;
+            }
             let spool = match self.shared.store.resume(&key).await {
                 Ok(spool) => spool,
                 Err(error) => {

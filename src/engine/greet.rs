@@ -1,18 +1,24 @@
 //! The first words on a control connection: who each side is, and whether it goes on.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use super::peers::PeerOrder;
 use super::shared::Shared;
 use crate::asset::HostId;
 use crate::auth::members::Standing;
+use crate::library::RelayPolicy;
 use crate::library::Ticket;
 use crate::limits;
 use crate::net::Control;
 use crate::net::Greeting;
+use crate::net::Line;
 use crate::net::Link;
 use crate::task::now_ms;
 use crate::telemetry::causes;
+
+/// Why a connection ends that has no direct path where nothing may travel over a relay.
+pub(super) const RELAYED: &str = "there is no direct path, and nothing may travel over a relay";
 
 /// Why a connection ends on which one side has yet to accept the other; for the other side and the log.
 pub(super) const WAITS: &str = "one of the hosts waits to be accepted by an admin";
@@ -32,6 +38,11 @@ pub(super) async fn greet(shared: &Shared, link: Link) {
         link.line().close("it is paused here");
         return;
     }
+    if shared.relay_policy == RelayPolicy::Never && !becomes_direct(&link.line()).await {
+        tracing::info!(peer = %peer.fmt_short(), "{RELAYED}");
+        link.line().close(RELAYED);
+        return;
+    }
     let ticket = shared.net.ticket();
     let shown = !link.pending;
     let own = Greeting {
@@ -45,6 +56,7 @@ pub(super) async fn greet(shared: &Shared, link: Link) {
         your_role: settings.role,
         members: shared.members.circle().fingerprint().filter(|_| shown),
         kind: std::env::consts::OS.to_owned(),
+        relay_policy: shared.relay_policy,
     };
     let greeted = tokio::time::timeout(limits::PROOF_TIME, Control::greet(link, &own));
     match greeted.await {
@@ -58,6 +70,34 @@ pub(super) async fn greet(shared: &Shared, link: Link) {
         }
         Ok(Err(error)) => tracing::info!(peer = %peer.fmt_short(), error = %causes(&error), "no greeting"),
         Err(_) => tracing::info!(peer = %peer.fmt_short(), "no greeting in time"),
+    }
+}
+
+/// Waits until the packets of a connection go straight to the other side, but not for long.
+async fn becomes_direct(line: &Line) -> bool {
+    let direct = async {
+        while !line.path().is_some_and(|path| path.direct) {
+            tokio::time::sleep(limits::PATH_LOOKED_AT_EVERY / 10).await;
+        }
+    };
+    tokio::time::timeout(limits::RELAYED_FOR, direct).await.is_ok()
+}
+
+/// Waits until the packets of a connection have gone over a relay for too long.
+pub(super) async fn stays_relayed(line: &Line) {
+    let mut relayed_since = None;
+    loop {
+        match line.path() {
+            Some(path) if !path.direct => {
+                let since = *relayed_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > limits::RELAYED_FOR {
+                    return;
+                }
+            }
+            // One that has no path at all is about to end.
+            _ => relayed_since = None,
+        }
+        tokio::time::sleep(limits::PATH_LOOKED_AT_EVERY).await;
     }
 }
 

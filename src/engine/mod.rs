@@ -47,7 +47,7 @@ mod tests;
 
 pub use crate::auth::members::Membership;
 pub use crate::auth::pairing::{PairingCode, PairingFailure};
-pub use crate::library::{Flow, ParseRoleError, Role, Ticket};
+pub use crate::library::{Flow, ParseRoleError, RelayPolicy, Role, Ticket};
 pub use crate::state::{Decided, Decision, DecisionMark, PeerSettings, Way};
 pub use crate::sync::Culprit;
 pub use brakes::Stopped;

@@ -21,6 +21,7 @@ use super::dial::Wish;
 use super::fetch;
 use super::fetch::Jobs;
 use super::greet;
+use super::greet::RELAYED;
 use super::greet::WAITS;
 use super::hub;
 use super::hub::Told;
@@ -32,6 +33,7 @@ use crate::asset::HostId;
 use crate::auth::members::Standing;
 use crate::event::Event;
 use crate::library::Flow;
+use crate::library::RelayPolicy;
 use crate::library::Role;
 use crate::library::Ticket;
 use crate::limits;
@@ -78,6 +80,8 @@ pub(super) struct Connected {
     pub(super) role: Role,
     /// Whether this host made the connection.
     pub(super) dialled: bool,
+    /// What may travel over a relay, by what both say.
+    pub(super) relay_policy: RelayPolicy,
     number: u64,
 }
 
@@ -235,8 +239,9 @@ impl Peers {
         self.show_members();
         let clock_ahead_ms = greeting.now_ms.cast_signed().saturating_sub(now_ms().cast_signed());
         let role = greeting.role;
+        let relay_policy = self.shared.relay_policy.max(greeting.relay_policy);
         let connected_peer =
-            Connected { line: line.clone(), clock_ahead_ms, settled: false, flow, role, dialled, number };
+            Connected { line: line.clone(), clock_ahead_ms, settled: false, flow, role, dialled, relay_policy, number };
         greet::note(&self.shared, peer, &greeting).await;
         self.shared.found.remove(&peer);
         self.shared.connected.insert(peer, connected_peer);
@@ -248,6 +253,14 @@ impl Peers {
         });
         self.spawn_pumps(peer, number, &ends, (writer, outgoing, told), reader);
         self.spawn_bulk(peer, ticket, &line, &ends, queue);
+        if relay_policy == RelayPolicy::Never {
+            let (shared, token) = (Arc::clone(&self.shared), ends.clone());
+            self.group.spawn("path", async move {
+                if token.run_until_cancelled(greet::stays_relayed(&line)).await.is_some() {
+                    let _ = shared.peers.send(PeerOrder::Ended(peer, number, RELAYED.to_owned())).await;
+                }
+            });
+        }
         tracing::info!(peer = %peer.fmt_short(), name = %greeting.name, dialled, "connected");
         self.shared.announce(Event::PeerConnected { peer });
     }

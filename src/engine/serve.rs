@@ -18,6 +18,7 @@ use crate::limits;
 use crate::net::BulkServer;
 use crate::net::FrameError;
 use crate::net::Head;
+use crate::net::Line;
 use crate::net::Records;
 use crate::net::ServedLane;
 use crate::store::Content;
@@ -26,17 +27,18 @@ use crate::telemetry::causes;
 
 /// Serves all lanes of a connection until it ends.
 pub(super) async fn run(shared: Arc<Shared>, group: Group, peer: HostId, mut server: BulkServer) {
+    let line = server.line();
     while let Some(lane) = server.next_lane().await {
-        let shared = Arc::clone(&shared);
+        let (shared, line) = (Arc::clone(&shared), line.clone());
         group.spawn_until_cancelled("serve", async move {
-            if let Err(error) = serve(&shared, peer, lane).await {
+            if let Err(error) = serve(&shared, peer, &line, lane).await {
                 tracing::debug!(peer = %peer.fmt_short(), error = %causes(&error), "lane ended");
             }
         });
     }
 }
 
-async fn serve(shared: &Arc<Shared>, peer: HostId, lane: ServedLane) -> Result<(), FrameError> {
+async fn serve(shared: &Arc<Shared>, peer: HostId, line: &Line, lane: ServedLane) -> Result<(), FrameError> {
     let ServedLane { wants, mut records } = lane;
     let wants = stream::unfold(wants, |mut wants| async move {
         let next = wants.next().await;
@@ -59,6 +61,11 @@ async fn serve(shared: &Arc<Shared>, peer: HostId, lane: ServedLane) -> Result<(
         match next {
             None => return Ok(()),
             Some((id, None)) => records.head(Head::NotHere(id)).await?,
+            Some((_, Some(content))) if !shared.may_travel(peer, line, content.key.size) => {
+                // A peer that keeps to what was greeted does not ask; the lane ends, and it asks again later.
+                line.close("this content does not travel over a relay");
+                return Ok(());
+            }
             Some((_, Some(content))) => send(peer, &traffic, &mut records, content).await?,
         }
     }

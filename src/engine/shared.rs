@@ -41,9 +41,11 @@ use crate::hook::Hooks;
 use crate::hook::Point;
 use crate::library::Flow;
 use crate::library::Library;
+use crate::library::RelayPolicy;
 use crate::library::Role;
 use crate::library::Ticket;
 use crate::limits;
+use crate::net::Line;
 use crate::net::Net;
 use crate::state::PeerSettings;
 use crate::state::Position;
@@ -71,6 +73,8 @@ pub struct Options {
     pub library: Library,
     /// What this host does in the library.
     pub role: Role,
+    /// What it lets travel over a relay.
+    pub relay_policy: RelayPolicy,
     /// Who the members are; the endpoint follows it.
     pub circle: watch::Sender<Arc<Circle>>,
     /// The key that statements about members are signed with.
@@ -132,6 +136,7 @@ pub(super) struct Shared {
     pub(super) hooks: Arc<dyn Hooks>,
     pub(super) library: Library,
     pub(super) role: Role,
+    pub(super) relay_policy: RelayPolicy,
     pub(super) members: Members,
     pub(super) pairing: Pairing,
     pub(super) brake: Brakes,
@@ -206,6 +211,7 @@ impl Engine {
             hooks: options.hooks,
             library: options.library,
             role: options.role,
+            relay_policy: options.relay_policy,
             members: Members::new(options.circle, options.key, options.keep),
             pairing: Pairing::default(),
             brake,
@@ -316,6 +322,12 @@ impl Shared {
     pub(super) fn flow(&self, peer: HostId) -> Flow {
         let connected = self.connected.get(&peer).map(|connected| connected.flow);
         connected.unwrap_or_else(|| Flow::between(self.role, self.registry.settings(peer).role))
+    }
+
+    /// Tells whether a content of this size may travel on a connection to a peer: over a relay, only what both sides let.
+    pub(super) fn may_travel(&self, peer: HostId, line: &Line, size: u64) -> bool {
+        let policy = self.connected.get(&peer).map_or(self.relay_policy, |connected| connected.relay_policy);
+        policy.carries(size) || line.path().is_none_or(|path| path.direct)
     }
 
     /// Milliseconds since the engine was made; never goes back.

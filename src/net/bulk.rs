@@ -186,6 +186,12 @@ pub struct BulkServer {
 }
 
 impl BulkServer {
+    /// Returns the connection, seen from outside its streams.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        Line(self.connection.clone())
+    }
+
     /// Waits for the next lane the other side opens; `None` when the connection has ended.
     pub async fn next_lane(&mut self) -> Option<ServedLane> {
         let (send, recv) = match self.first.take() {

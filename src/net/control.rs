@@ -17,6 +17,7 @@ use super::proof::Link;
 use super::succession;
 use crate::asset::HostId;
 use crate::auth::members::Succession;
+use crate::library::RelayPolicy;
 use crate::library::Role;
 use crate::limits;
 use crate::proto::peer::v1 as wire;
@@ -43,6 +44,8 @@ pub struct Greeting {
     pub members: Option<[u8; 32]>,
     /// Kind of device, for people.
     pub kind: String,
+    /// What it lets travel over a relay.
+    pub relay_policy: RelayPolicy,
 }
 
 /// What is heard on a control connection.
@@ -150,6 +153,12 @@ fn encode_greeting(greeting: &Greeting) -> wire::Greeting {
         your_role: encode_role(greeting.your_role).into(),
         members: greeting.members.map_or_else(bytes::Bytes::new, |digest| digest.to_vec().into()),
         kind: greeting.kind.clone(),
+        relay_policy: match greeting.relay_policy {
+            RelayPolicy::Allow => wire::RelayPolicy::Unspecified,
+            RelayPolicy::SmallOnly => wire::RelayPolicy::SmallOnly,
+            RelayPolicy::Never => wire::RelayPolicy::Never,
+        }
+        .into(),
     }
 }
 
@@ -159,6 +168,11 @@ fn decode_greeting(greeting: wire::Greeting) -> Result<Greeting, CodecError> {
         role: decode_role(greeting.role()),
         your_role: decode_role(greeting.your_role()),
         members: members.transpose()?,
+        relay_policy: match greeting.relay_policy() {
+            wire::RelayPolicy::Unspecified => RelayPolicy::Allow,
+            wire::RelayPolicy::SmallOnly => RelayPolicy::SmallOnly,
+            wire::RelayPolicy::Never => RelayPolicy::Never,
+        },
         name: greeting.name,
         version: greeting.version,
         addresses: greeting.addresses,

@@ -150,6 +150,16 @@ pub struct Path {
     pub rtt: Duration,
 }
 
+/// Which ways packets may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reaching {
+    /// Straight to the other side, or over a relay.
+    Directly,
+    /// Over a relay alone.
+    #[cfg_attr(not(test), allow(dead_code, reason = "only tests block UDP"))]
+    OverRelay,
+}
+
 /// How this host may be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reachability {
@@ -183,6 +193,16 @@ impl Net {
     /// # Errors
     /// [`BindError`] names the address that cannot be bound.
     pub async fn bind(options: Options) -> Result<Self, BindError> {
+        Self::bind_reaching(options, Reaching::Directly).await
+    }
+
+    /// Binds an endpoint whose packets all go over its relay, as where UDP is blocked.
+    #[cfg(test)]
+    pub(crate) async fn bind_behind_relay(options: Options) -> Self {
+        Self::bind_reaching(options, Reaching::OverRelay).await.unwrap()
+    }
+
+    async fn bind_reaching(options: Options, reaching: Reaching) -> Result<Self, BindError> {
         let relay_mode = match &options.relay {
             Relay::Public => None,
             Relay::Off => Some(RelayMode::Disabled),
@@ -202,6 +222,7 @@ impl Net {
                 .alpns([Purpose::Control.alpn(), Purpose::Bulk.alpn(), pairing::ALPN].map(<[u8]>::to_vec).to_vec());
             let refused = |source| BindError::Socket { addr, source: Box::new(source) };
             match addr {
+                _ if reaching == Reaching::OverRelay => Ok(builder.clear_ip_transports()),
                 None => Ok(builder),
                 // The pre-configured IPv6 socket stays beside it.
                 Some(addr) if addr.ip().is_unspecified() && addr.is_ipv4() => builder.bind_addr(addr).map_err(refused),

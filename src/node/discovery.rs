@@ -245,6 +245,7 @@ mod tests {
     use crate::discovery::Condition;
     use crate::discovery::LoopbackRelay;
     use crate::discovery::Manner;
+    use crate::library::RelayPolicy;
     use crate::library::Role;
     use crate::net::Relay;
     use crate::node::BrakeLimits;
@@ -266,6 +267,7 @@ mod tests {
             store: StoreOptions::Embedded { storage_root: dir.join("store"), verify_interval: Duration::from_hours(1) },
             phrase: Some(Phrase::parse(phrase).unwrap()),
             role: Role::default(),
+            relay_policy: RelayPolicy::default(),
             brake: BrakeLimits::default(),
             name: "test".to_owned(),
             bind_addr: Some("127.0.0.1:0".parse().unwrap()),

@@ -30,6 +30,7 @@ use crate::engine::Engine;
 use crate::event::Event;
 use crate::hook::Peer;
 use crate::library::Library;
+use crate::library::RelayPolicy;
 use crate::library::Role;
 use crate::library::Ticket;
 use crate::limits;
@@ -60,6 +61,8 @@ pub struct Options {
     pub phrase: Option<Phrase>,
     /// What this host does in the library.
     pub role: Role,
+    /// What it lets travel over a relay.
+    pub relay_policy: RelayPolicy,
     /// How much one author or peer may trash.
     pub brake: BrakeLimits,
     /// Its name, for people.
@@ -222,6 +225,7 @@ impl Node {
                 hooks,
                 library,
                 role: options.role,
+                relay_policy: options.relay_policy,
                 circle,
                 key: host_key,
                 keep: folder.keeper(),

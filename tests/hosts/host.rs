@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -44,6 +45,9 @@ pub(crate) struct Place {
     pub(crate) connect_to: Option<PathBuf>,
     /// The secret; a device that is to be paired has none.
     pub(crate) phrase: Option<&'static str>,
+    /// The network namespace it runs in, and its address there.
+    namespace: Option<(String, Ipv4Addr)>,
+    relay: String,
     /// Lines of its configuration beside the usual ones.
     pub(crate) lines: Vec<String>,
 }
@@ -52,7 +56,39 @@ impl Place {
     pub(crate) fn new(dir: &Path, name: &str) -> Self {
         let dir = dir.join(name);
         std::fs::create_dir_all(&dir).unwrap();
-        Self { storage_root: dir.join("can_data"), dir, connect_to: None, phrase: Some(PHRASE), lines: Vec::new() }
+        Self {
+            storage_root: dir.join("can_data"),
+            dir,
+            connect_to: None,
+            phrase: Some(PHRASE),
+            namespace: None,
+            relay: "off".to_owned(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// Runs in a network namespace, reached by peers at every address there, and by programs at this one.
+    pub(crate) fn in_namespace(mut self, name: &str, address: Ipv4Addr) -> Self {
+        self.namespace = Some((name.to_owned(), address));
+        self
+    }
+
+    pub(crate) fn with_relay(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.relay);
+        self
+    }
+
+    /// Prepares to run the program where the host is.
+    fn program(&self) -> Command {
+        let program = env!("CARGO_BIN_EXE_can-sync");
+        match &self.namespace {
+            None => Command::new(program),
+            Some((name, _)) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name, program]);
+                command
+            }
+        }
     }
 
     pub(crate) fn without_phrase(mut self) -> Self {
@@ -76,10 +112,13 @@ impl Place {
 
     fn config(&self) -> PathBuf {
         let connect = self.connect_to.as_ref().map(|path| format!("connect_ticket_file: {}\n", path.display()));
+        let faces = self.namespace.as_ref().map_or(Ipv4Addr::LOCALHOST, |(_, address)| *address);
         let text = format!(
-            "sync_passphrase: {}\nrelay_url: off\nbind_addr: 127.0.0.1:0\nlisten_addr: 127.0.0.1:0\n\
-             can_listen_addr: 127.0.0.1:0\ndata_dir: {}\nplugins_dir: {}\nstorage_root: {}\nticket_file: {}\n{}{}",
+            "sync_passphrase: {}\nrelay_url: {}\nbind_addr: {}\nlisten_addr: {faces}:0\n\
+             can_listen_addr: {faces}:0\ndata_dir: {}\nplugins_dir: {}\nstorage_root: {}\nticket_file: {}\n{}{}",
             self.phrase.unwrap_or("null"),
+            self.relay,
+            if self.namespace.is_some() { "null" } else { "127.0.0.1:0" },
             self.dir.join("data").display(),
             self.dir.join("plugins").display(),
             self.storage_root.display(),
@@ -94,7 +133,8 @@ impl Place {
 
     /// Starts the host and waits until its faces answer.
     pub(crate) fn start(&self) -> Host {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_can-sync"))
+        let mut child = self
+            .program()
             .arg(self.config())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -172,7 +212,7 @@ impl Place {
 
     /// Prepares a command that is given this host's configuration; while the host runs, it is told where that answers.
     pub(crate) fn command(&self, running: Option<&Host>, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_can-sync"));
+        let mut command = self.program();
         command.arg("--config").arg(self.config()).stdin(Stdio::null());
         if let Some(host) = running {
             command.args(["--listen-addr", host.api.trim_start_matches("http://")]);

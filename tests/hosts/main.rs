@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
+    clippy::print_stdout,
     clippy::match_wild_err_arm,
     missing_docs,
     reason = "test helpers are no library"
@@ -16,6 +17,7 @@ mod flush;
 mod host;
 mod members;
 mod mirror;
+mod network;
 mod plugins;
 mod refusals;
 mod service;

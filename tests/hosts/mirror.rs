@@ -57,3 +57,21 @@ async fn metadata_above_the_limits_is_refused_by_name() {
     let (status, text) = patch(serde_json::json!({ "tags": tags })).await;
     assert!(status == StatusCode::BAD_REQUEST && text.contains("262144"), "{text}");
 }
+
+#[tokio::test]
+async fn a_host_that_sleeps_for_a_while_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let a_at = Place::new(dir.path(), "a");
+    let b_at = Place::new(dir.path(), "b").connecting_to(&a_at);
+    let (a, b) = (a_at.start(), b_at.start());
+    equal(&a, &b, 0).await;
+    let pid = rustix::process::Pid::from_raw(b.pid().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let began = std::time::Instant::now();
+    a.status_is("it is away", |status| status["peers"][0]["connected"] == false).await;
+    println!("MEASURED a host that sleeps: noticed after {:.1} s", began.elapsed().as_secs_f64());
+    let hash = a.ingest("a.txt", b"while it sleeps".to_vec()).await;
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    equal(&a, &b, 1).await;
+    assert!(b.content(&hash).await.is_some());
+}

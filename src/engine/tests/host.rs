@@ -24,6 +24,7 @@ use crate::event::Event;
 use crate::hook::Hooks;
 use crate::hook::NoHooks;
 use crate::library::Library;
+use crate::library::RelayPolicy;
 use crate::library::Role;
 use crate::library::Ticket;
 use crate::net;
@@ -49,7 +50,7 @@ pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// Binds an endpoint of a host with this seed that knows the secret.
 pub(super) async fn bind(seed: u8, secret: [u8; 32]) -> Net {
-    bind_with(seed, circle(seed, secret).subscribe()).await
+    bind_with(seed, circle(seed, secret).subscribe(), Relay::Off, false).await
 }
 
 fn circle(seed: u8, secret: [u8; 32]) -> watch::Sender<Arc<Circle>> {
@@ -57,15 +58,15 @@ fn circle(seed: u8, secret: [u8; 32]) -> watch::Sender<Arc<Circle>> {
     watch::Sender::new(Arc::new(Circle::new(own, "mirror", LibrarySecret::from_bytes(secret))))
 }
 
-async fn bind_with(seed: u8, circle: watch::Receiver<Arc<Circle>>) -> Net {
+async fn bind_with(seed: u8, circle: watch::Receiver<Arc<Circle>>, relay: Relay, blocked: bool) -> Net {
     let options = net::Options {
         key: [seed; 32].into(),
         bind_addr: Some("127.0.0.1:0".parse().unwrap()),
         last_port: None,
-        relay: Relay::Off,
+        relay,
         circle,
     };
-    Net::bind(options).await.unwrap()
+    if blocked { Net::bind_behind_relay(options).await } else { Net::bind(options).await.unwrap() }
 }
 
 /// Waits until both hosts of each pair say that they are in sync, with equal sets.
@@ -106,6 +107,10 @@ pub(super) struct Parts {
     exchange: bool,
     role: Role,
     brake: BrakeLimits,
+    relay: Relay,
+    relay_policy: RelayPolicy,
+    /// Whether UDP is blocked, so that everything goes over the relay.
+    blocked: bool,
 }
 
 impl Parts {
@@ -117,6 +122,14 @@ impl Parts {
     /// Does this in the library from then on.
     pub(super) const fn with_role(mut self, role: Role) -> Self {
         self.role = role;
+        self
+    }
+
+    /// Uses this relay from then on, and lets that travel over it.
+    pub(super) fn with_relay(mut self, url: &str, policy: RelayPolicy, blocked: bool) -> Self {
+        self.relay = Relay::Own(url.to_owned());
+        self.relay_policy = policy;
+        self.blocked = blocked;
         self
     }
 
@@ -154,7 +167,7 @@ impl Parts {
 
     pub(super) async fn again(self) -> Host {
         let circle = self.kept_circle();
-        let net = bind_with(self.seed, circle.subscribe()).await;
+        let net = bind_with(self.seed, circle.subscribe(), self.relay.clone(), self.blocked).await;
         let kept = self.data.path().join("members");
         let state = State::open(&self.data.path().join("state.db"), "mirror").unwrap();
         let (events, _) = broadcast::channel(1000);
@@ -166,6 +179,7 @@ impl Parts {
             hooks: Arc::clone(&self.hooks),
             library: Library::mirror(),
             role: self.role,
+            relay_policy: self.relay_policy,
             circle,
             key: HostKey::from_seed(&[self.seed; 32]),
             keep: Arc::new(move |circle| std::fs::write(&kept, circle.encode()).map_err(|error| error.to_string())),
@@ -198,7 +212,10 @@ impl Host {
     async fn make(seed: u8, secret: [u8; 32], hooks: Arc<dyn Hooks>) -> Self {
         let store = Arc::new(MemoryStore::new().unwrap());
         let (data, role, brake) = (tempfile::tempdir().unwrap(), Role::Mirror, BrakeLimits::default());
-        Parts { store, hooks, seed, secret, data, exchange: true, role, brake }.again().await
+        let (relay, relay_policy) = (Relay::Off, RelayPolicy::Allow);
+        Parts { store, hooks, seed, secret, data, exchange: true, role, brake, relay, relay_policy, blocked: false }
+            .again()
+            .await
     }
 
     pub(super) async fn stop(self) -> Parts {

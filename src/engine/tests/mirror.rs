@@ -227,3 +227,27 @@ async fn a_change_from_the_future_is_taken_when_its_time_has_come() {
     in_sync(&[(&a, &b)]).await;
     assert_eq!(a.metadata(&id).await, b.metadata(&id).await);
 }
+
+/// Both dial at the same moment, again and again: one connection stays, and both take it for the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hosts_that_dial_each_other_at_once_end_with_one_connection() {
+    let (a, b) = (Host::start(61).await, Host::start(62).await);
+    let (at_a, at_b) = (a.ticket(), b.ticket());
+    tokio::join!(a.engine.connect(at_b), b.engine.connect(at_a));
+    in_sync(&[(&a, &b)]).await;
+    for round in 0..5 {
+        // The connection ends, and both dial anew.
+        a.engine.pause(b.net.id(), None).await.unwrap();
+        a.until(|a| a.engine.shared.connected.is_empty()).await;
+        b.until(|b| b.engine.shared.connected.is_empty()).await;
+        a.engine.resume(b.net.id()).await.unwrap();
+        let asset = a.ingest(10 + round, "round").await;
+        b.has(&asset).await;
+        in_sync(&[(&a, &b)]).await;
+        let dialled = |host: &Host| host.engine.shared.connected.iter().next().unwrap().dialled;
+        a.until(|a| dialled(a) != dialled(&b)).await;
+    }
+    for host in [a, b] {
+        host.stop().await;
+    }
+}

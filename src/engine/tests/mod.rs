@@ -9,4 +9,5 @@ mod member;
 mod members;
 mod mirror;
 mod plugins;
+mod relay;
 mod roles;

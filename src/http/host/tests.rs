@@ -19,6 +19,7 @@ use serde_json::json;
 use tower::ServiceExt;
 
 use crate::auth::Phrase;
+use crate::engine::RelayPolicy;
 use crate::engine::Role;
 use crate::http::Secret;
 use crate::http::can;
@@ -60,6 +61,7 @@ impl Face {
             store: StoreOptions::Embedded { storage_root: dir.join("store"), verify_interval: Duration::from_hours(1) },
             phrase: Some(Phrase::parse("a phrase of a test").unwrap()),
             role: Role::default(),
+            relay_policy: RelayPolicy::default(),
             brake: BrakeLimits::default(),
             name: "test".to_owned(),
             bind_addr: Some("127.0.0.1:0".parse().unwrap()),
