@@ -24,6 +24,8 @@ pub enum Key {
     PkarrRelays,
     /// Whether hosts on the local network find each other.
     Mdns,
+    /// Whether members tell each other of those they know.
+    Gossip,
     /// Tickets of hosts to which a connection is kept.
     Peers,
     /// Address of the socket that peers talk to.
@@ -48,7 +50,7 @@ pub enum Key {
 
 impl Key {
     /// Every key, in the order of `config.yaml`.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::SyncPassphrase,
         Self::AllowWeakPassphrase,
         Self::DeviceName,
@@ -59,6 +61,7 @@ impl Key {
         Self::RelayUrl,
         Self::PkarrRelays,
         Self::Mdns,
+        Self::Gossip,
         Self::Peers,
         Self::BindAddr,
         Self::PollIntervalSecs,
@@ -84,6 +87,7 @@ impl Key {
             Self::RelayUrl => "relay_url",
             Self::PkarrRelays => "pkarr_relays",
             Self::Mdns => "mdns",
+            Self::Gossip => "gossip",
             Self::Peers => "peers",
             Self::BindAddr => "bind_addr",
             Self::PollIntervalSecs => "poll_interval_secs",
@@ -123,6 +127,7 @@ impl Key {
             Self::RelayUrl => Some("--relay-url"),
             Self::PkarrRelays => Some("--pkarr-relays"),
             Self::Mdns => Some("--mdns"),
+            Self::Gossip => Some("--gossip"),
             Self::Peers => Some("--peers"),
             Self::BindAddr => Some("--bind-addr"),
             Self::PollIntervalSecs => Some("--poll-interval-secs"),
@@ -150,6 +155,7 @@ impl Key {
             Self::RelayUrl => "Relay for hosts that cannot reach each other directly, or `off`",
             Self::PkarrRelays => "Relays at which hosts with the same secret find each other, or `off`",
             Self::Mdns => "Find hosts on the local network, and be found there",
+            Self::Gossip => "Tell members of other members, and hear of them",
             Self::Peers => "Tickets of hosts to stay connected to",
             Self::BindAddr => "Address and port that peers talk to",
             Self::PollIntervalSecs => "Seconds between two comparisons with a peer",

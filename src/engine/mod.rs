@@ -12,6 +12,7 @@
 //!   fetch, apply ── results ─────┘  (owns the replica)    └──► fetch ──► bulk connection of a peer
 //!   bulk connection of a peer ──► serve ──► store
 //!   feed, apply ── questions ──► judge ──► hooks, verdicts
+//!   peers ── gossip ──► neighbours ◄──► discovery ── members ──► peers (links)
 //! ```
 
 mod apply;
@@ -23,7 +24,9 @@ mod fetch;
 mod hand;
 mod hub;
 mod judge;
+mod links;
 mod memory;
+mod neighbours;
 mod peers;
 #[cfg(feature = "testing")]
 pub mod probe;

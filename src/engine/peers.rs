@@ -6,13 +6,16 @@
 //! moment, the one of the lower id stays.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::apply;
@@ -23,9 +26,12 @@ use super::fetch;
 use super::fetch::Jobs;
 use super::hub::Connection;
 use super::hub::Told;
+use super::links::Members;
 use super::serve;
 use super::shared::Shared;
 use crate::asset::HostId;
+use crate::discovery::Allowance;
+use crate::discovery::Neighbour;
 use crate::event::Event;
 use crate::library::Ticket;
 use crate::limits;
@@ -37,9 +43,11 @@ use crate::net::Greeting;
 use crate::net::Line;
 use crate::net::Link;
 use crate::net::Purpose;
+use crate::net::Word;
 use crate::state::Peer;
+use crate::sync;
+use crate::sync::Choice;
 use crate::sync::Input;
-use crate::sync::Message;
 use crate::sync::exception;
 use crate::task::Group;
 use crate::task::now_ms;
@@ -53,6 +61,8 @@ pub(super) enum PeerOrder {
     Greeted(Box<Control>),
     /// A connection has ended: of whom, which, and why.
     Ended(HostId, u64, String),
+    /// A member has announced itself: where it is, and whether it keeps everything.
+    Announced(Ticket, bool),
 }
 
 /// A connected peer, as people see it.
@@ -64,6 +74,10 @@ pub(super) struct Connected {
     pub(super) clock_ahead_ms: i64,
     /// Whether the sets were equal since it connected: what it offers from then on has just happened.
     pub(super) settled: bool,
+    /// Whether it takes in and passes on every asset, as far as it says.
+    pub(super) keeps_everything: Option<bool>,
+    /// Says things to it.
+    pub(super) words: mpsc::Sender<Word>,
     number: u64,
 }
 
@@ -73,6 +87,11 @@ struct Peers {
     standing: BTreeMap<HostId, Standing>,
     /// Hosts to which a connection is kept or tried, and the tasks that do.
     dialled: BTreeMap<HostId, mpsc::Sender<Wish>>,
+    /// Those of them that a person named.
+    named: BTreeSet<HostId>,
+    /// Hosts that may be members and are not dialled as long as there are links enough.
+    spare: BTreeMap<HostId, Wish>,
+    members: Members,
     numbers: u64,
 }
 
@@ -89,18 +108,27 @@ struct Standing {
 
 pub(super) async fn run(shared: Arc<Shared>, group: Group, mut orders: mpsc::Receiver<PeerOrder>) {
     let token = group.token().clone();
-    let mut peers = Peers { shared, group, standing: BTreeMap::new(), dialled: BTreeMap::new(), numbers: 0 };
+    let members = Members::new(shared.host);
+    let (standing, dialled, spare) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut peers = Peers { shared, group, standing, dialled, named: BTreeSet::new(), spare, members, numbers: 0 };
+    let mut look = tokio::time::interval(limits::LINKS_LOOKED_AT_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let order = tokio::select! {
             biased;
             () = token.cancelled() => return,
+            _ = look.tick() => {
+                peers.look_at_links().await;
+                continue;
+            }
             order = orders.recv() => order,
         };
         match order {
             None => return,
-            Some(PeerOrder::Dial(wish)) => peers.dial(wish),
+            Some(PeerOrder::Dial(wish)) => peers.wish(wish),
             Some(PeerOrder::Greeted(control)) => peers.greeted(*control).await,
             Some(PeerOrder::Ended(peer, number, why)) => peers.ended(peer, number, &why).await,
+            Some(PeerOrder::Announced(ticket, keeps_everything)) => peers.announced(ticket, keeps_everything),
         }
     }
 }
@@ -156,6 +184,7 @@ pub(super) async fn greet(shared: &Shared, link: Link) {
         addresses: ticket.addresses.iter().map(ToString::to_string).collect(),
         relay: ticket.relay,
         now_ms: now_ms(),
+        keeps_everything: Some(shared.keeps_all()),
     };
     let peer = link.peer;
     let greeted = tokio::time::timeout(limits::PROOF_TIME, Control::greet(link, &own));
@@ -173,6 +202,27 @@ pub(super) async fn greet(shared: &Shared, link: Link) {
 }
 
 impl Peers {
+    /// Takes in where a host may be, and has it dialled unless others do as well.
+    fn wish(&mut self, wish: Wish) {
+        let host = wish.ticket.host;
+        if wish.why == Why::Named {
+            self.named.insert(host);
+        } else if !self.named.contains(&host) && !self.standing.contains_key(&host) && !self.is_wanted(&host) {
+            if self.spare.len() < limits::HOSTS_DIALLED || self.spare.contains_key(&host) {
+                self.spare.insert(host, wish);
+            }
+            return;
+        }
+        self.dial(wish);
+    }
+
+    /// Tells whether a host is to be dialled that nobody has named: a member that this host should be linked to, or one
+    /// that may be a member, as long as there are fewer links than in a full mesh.
+    fn is_wanted(&mut self, host: &HostId) -> bool {
+        let few = self.standing.len() < limits::FULL_MESH_HOSTS;
+        self.members.wants(host, self.shared.keeps_all()).unwrap_or(few)
+    }
+
     /// Starts to dial a host, or tells the task that does of a newer ticket.
     fn dial(&mut self, wish: Wish) {
         let host = wish.ticket.host;
@@ -180,13 +230,13 @@ impl Peers {
             match task.try_send(wish.clone()) {
                 Ok(()) => return,
                 // The next word about the host brings this one again.
-                Err(TrySendError::Full(wish)) if wish.why == Why::Found => return,
+                Err(TrySendError::Full(wish)) if wish.why != Why::Named => return,
                 // It has given up, or does not listen; another takes its place.
                 Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {}
             }
         }
         self.dialled.retain(|_, task| !task.is_closed());
-        if wish.why == Why::Found && self.dialled.len() >= limits::HOSTS_DIALLED {
+        if wish.why != Why::Named && self.dialled.len() >= limits::HOSTS_DIALLED {
             tracing::debug!(peer = %host.fmt_short(), "too many hosts are dialled already");
             return;
         }
@@ -212,18 +262,27 @@ impl Peers {
         let ends = self.group.token().child_token();
         let known = self.exceptions(peer).await;
         let (messages, outgoing) = mpsc::channel(limits::MESSAGES_QUEUED);
+        let keeps_everything = greeting.keeps_everything;
         let (jobs, queue) = mpsc::channel(2 * limits::WANTS_OPEN);
         let connected = Input::Connected { peer, dialled, exceptions: known };
         let ticket = ticket(peer, &greeting);
         let (ends_with, since) = (ends.clone(), Instant::now());
         let standing = Standing { number, dialled, since, ends: ends_with, line: line.clone(), ticket: ticket.clone() };
         self.standing.insert(peer, standing);
-        self.show_members();
+        self.members.heard(ticket.clone(), keeps_everything, tokio::time::Instant::now());
         let name = greeting.name.clone();
         let clock_ahead_ms = greeting.now_ms.cast_signed().saturating_sub(now_ms().cast_signed());
         self.shared.names.insert(peer, name.clone());
-        let connected_peer = Connected { name, line: line.clone(), clock_ahead_ms, settled: false, number };
+        let (line_shown, words) = (line.clone(), messages.clone());
+        let connected_peer =
+            Connected { name, line: line_shown, clock_ahead_ms, settled: false, keeps_everything, words, number };
         self.shared.connected.insert(peer, connected_peer);
+        self.show_members();
+        if keeps_everything.is_some() {
+            self.shared.gossip.linked.send_modify(|linked| {
+                linked.insert(peer, Neighbour { number, dialled });
+            });
+        }
         let connection = Connection { peer, number, line: line.clone(), messages, jobs, connected };
         self.shared.tell(Told::Connected(Box::new(connection))).await;
         let (shared, token) = (Arc::clone(&self.shared), ends.clone());
@@ -244,7 +303,7 @@ impl Peers {
         ends: &CancellationToken,
         writer: ControlWriter,
         reader: ControlReader,
-        outgoing: mpsc::Receiver<Message>,
+        outgoing: mpsc::Receiver<Word>,
     ) {
         let (shared, token) = (Arc::clone(&self.shared), ends.clone());
         self.group.spawn("read", async move {
@@ -280,8 +339,10 @@ impl Peers {
     }
 
     async fn ended(&mut self, peer: HostId, number: u64, why: &str) {
-        if self.standing.get(&peer).is_none_or(|standing| standing.number != number) {
-            return;
+        let Some(standing) = self.standing.get(&peer).filter(|standing| standing.number == number) else { return };
+        if standing.line.was_let_go() && !self.named.contains(&peer) {
+            self.members.leave_alone(peer, tokio::time::Instant::now());
+            self.dialled.remove(&peer);
         }
         self.let_go(peer, why);
         self.shared.tell(Told::Disconnected(peer, number)).await;
@@ -295,12 +356,81 @@ impl Peers {
             standing.ends.cancel();
             standing.line.close(why);
             self.shared.connected.remove_if(&peer, |_, connected| connected.number == standing.number);
+            self.shared.gossip.linked.send_if_modified(|linked| linked.remove(&peer).is_some());
             self.show_members();
+        }
+    }
+
+    /// Takes in that a member is there.
+    fn announced(&mut self, ticket: Ticket, keeps_everything: bool) {
+        let host = ticket.host;
+        if host == self.shared.host {
+            return;
+        }
+        self.members.heard(ticket, Some(keeps_everything), tokio::time::Instant::now());
+        if let Some(mut connected) = self.shared.connected.get_mut(&host) {
+            connected.keeps_everything = Some(keeps_everything);
+        }
+        self.count_absent();
+    }
+
+    fn count_absent(&self) {
+        let absent = self.members.absent(|host| self.standing.contains_key(host));
+        self.shared.absent.store(absent, Ordering::Relaxed);
+    }
+
+    /// Dials members to which a link is missing, and lets go of links that are too many.
+    async fn look_at_links(&mut self) {
+        self.members.forget(|host| self.standing.contains_key(host), tokio::time::Instant::now());
+        self.count_absent();
+        let keeps = self.shared.keeps_all();
+        let standing = self.standing.iter().map(|(host, standing)| sync::Standing {
+            host: *host,
+            named: self.named.contains(host),
+            young: standing.since.elapsed() < limits::LINK_GRACE,
+        });
+        let standing: Vec<sync::Standing> = standing.collect();
+        let Choice { dial, let_go } = self.members.choose(keeps, &standing);
+        for host in dial {
+            let ticket = self.members.ticket(&host).filter(|_| !self.dialled.contains_key(&host)).cloned();
+            if let Some(ticket) = ticket {
+                self.dial(Wish { ticket, why: Why::Known });
+            }
+        }
+        for host in let_go {
+            self.release(host).await;
+        }
+        if self.standing.len() < limits::FULL_MESH_HOSTS {
+            std::mem::take(&mut self.spare).into_values().for_each(|wish| self.wish(wish));
+        } else {
+            self.stop_dialling();
+        }
+    }
+
+    /// Lets go of a link that is one too many; the other side is told, and leaves it at that.
+    async fn release(&mut self, peer: HostId) {
+        let Some((number, line)) = self.standing.get(&peer).map(|standing| (standing.number, standing.line.clone()))
+        else {
+            return;
+        };
+        self.dialled.remove(&peer);
+        line.let_go();
+        self.ended(peer, number, "this host has enough links to other members").await;
+    }
+
+    /// Ends the tries to reach hosts that are not connected and that others stand for.
+    fn stop_dialling(&mut self) {
+        let tried: Vec<HostId> = self.dialled.keys().copied().collect();
+        for host in tried {
+            if !self.named.contains(&host) && !self.standing.contains_key(&host) && !self.is_wanted(&host) {
+                self.dialled.remove(&host);
+            }
         }
     }
 
     /// Shows where the connected peers are, to whoever tells others of them.
     fn show_members(&self) {
+        self.count_absent();
         self.shared.members.send_replace(self.standing.values().map(|standing| standing.ticket.clone()).collect());
     }
 
@@ -357,16 +487,23 @@ impl Peers {
 
 /// Hands messages of a connection to the hub until it ends; returns why it did.
 async fn read(shared: &Shared, peer: HostId, number: u64, mut reader: ControlReader) -> String {
+    let (most, every) = (limits::GOSSIP_NEIGHBOUR_BURST, limits::GOSSIP_NEIGHBOUR_EVERY);
+    let mut allowance = Allowance::new(most, every, tokio::time::Instant::now());
     loop {
         match reader.receive().await {
-            Ok(message) => shared.tell(Told::Received(peer, number, message)).await,
+            Ok(Word::Message(message)) => shared.tell(Told::Received(peer, number, message)).await,
+            Ok(Word::Gossip(what)) => {
+                if allowance.take(tokio::time::Instant::now()) {
+                    shared.gossip.hear(peer, what);
+                }
+            }
             Err(error) => return causes(&error),
         }
     }
 }
 
 /// Sends the messages of the hub until the connection ends.
-async fn write(mut writer: ControlWriter, mut messages: mpsc::Receiver<Message>) {
+async fn write(mut writer: ControlWriter, mut messages: mpsc::Receiver<Word>) {
     while let Some(message) = messages.recv().await {
         if let Err(error) = writer.send(message).await {
             writer.connection().close("sending failed");

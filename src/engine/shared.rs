@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -20,6 +21,7 @@ use super::fetch::Transfer;
 use super::hub;
 use super::hub::Told;
 use super::memory;
+use super::neighbours::Hearing;
 use super::peers;
 use super::peers::PeerOrder;
 use super::review::ReviewStatus;
@@ -133,6 +135,10 @@ pub(super) struct Shared {
     pub(super) connected: DashMap<HostId, peers::Connected>,
     /// Where they can be reached, for those who tell others.
     pub(super) members: watch::Sender<Vec<Ticket>>,
+    /// Members that are known and not connected.
+    pub(super) absent: AtomicUsize,
+    /// What connected members say that is gossip.
+    pub(super) gossip: Hearing,
     began: Instant,
 }
 
@@ -180,6 +186,8 @@ impl Engine {
             traffic: DashMap::new(),
             connected: DashMap::new(),
             members: watch::Sender::default(),
+            absent: AtomicUsize::new(0),
+            gossip: Hearing::new(),
             began: Instant::now(),
         });
         let judged = Arrival(position.arrival);
@@ -201,10 +209,16 @@ impl Engine {
         peers::accept(&self.shared, &self.group).await;
     }
 
-    /// Keeps a connection to a host, dialling it again whenever it is lost. A newer ticket of the host replaces the one
+    /// Keeps a connection to a host that a person names, dialling it again whenever it is lost. A newer ticket of the host replaces the one
     /// before; the host itself is left alone.
     pub async fn connect(&self, ticket: Ticket) {
         self.dial(Wish { ticket, why: Why::Named }).await;
+    }
+
+    /// Dials a host that has proved to be a member before. Where the library has more members than every host is linked
+    /// to, others may do instead.
+    pub async fn known(&self, ticket: Ticket) {
+        self.dial(Wish { ticket, why: Why::Known }).await;
     }
 
     /// Dials a host of which somebody says that it may be a member. Once it has proved that it is, a connection to it is

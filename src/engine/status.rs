@@ -38,7 +38,8 @@ pub struct LibraryStatus {
     pub name: String,
     /// The set that is passed on.
     pub summary: Summary,
-    /// Whether the sets towards all connected peers are equal, and there is one.
+    /// Whether the sets towards all connected peers are equal, there is one, and nothing can be hidden behind them: one
+    /// of them keeps and passes on everything, or this host does and no other member is known.
     pub in_sync: bool,
     /// Assets that are still wanted.
     pub behind: u64,
@@ -65,6 +66,8 @@ pub struct PeerStatus {
     pub clock_ahead_ms: Option<i64>,
     /// Whether both sets are equal.
     pub in_sync: bool,
+    /// Whether it takes in and passes on every asset; `None` when it is not connected, or does not say.
+    pub keeps_everything: Option<bool>,
     /// How many assets of the set it says it has stored, and how many there are.
     pub kept: (u64, u64),
     /// Bytes received from it: all packets of the present control connection, and content since the start.
@@ -118,6 +121,7 @@ impl Engine {
                 rtt: path.map(|path| path.rtt),
                 clock_ahead_ms: connected.as_ref().map(|connected| connected.clock_ahead_ms),
                 in_sync: sync.is_some_and(|sync| sync.in_sync),
+                keeps_everything: connected.as_ref().and_then(|connected| connected.keeps_everything),
                 kept: sync.map_or((0, 0), |sync| (sync.kept, sync.summary.count)),
                 bytes_in: control_in + traffic.received.load(Ordering::Relaxed),
                 bytes_out: control_out + traffic.sent.load(Ordering::Relaxed),
@@ -129,10 +133,12 @@ impl Engine {
             (replica.summary(), replica.transfers().0)
         };
         let connected = || peers.iter().filter(|peer| peer.connected);
+        let kept_there = connected().any(|peer| peer.in_sync && peer.keeps_everything == Some(true));
+        let whole = kept_there || (shared.keeps_all() && shared.absent.load(Ordering::Relaxed) == 0);
         let library = LibraryStatus {
             name: shared.library.name.clone(),
             summary,
-            in_sync: connected().next().is_some() && connected().all(|peer| peer.in_sync),
+            in_sync: whole && connected().next().is_some() && connected().all(|peer| peer.in_sync),
             behind: wanted as u64,
             review: shared.review(),
             exchange: shared.exchange,

@@ -1,6 +1,8 @@
 //! The control connection: greetings, then messages in order.
 
+use bytes::Bytes;
 use iroh::endpoint::Connection;
+use iroh::endpoint::ConnectionError;
 use iroh::endpoint::RecvStream;
 use iroh::endpoint::SendStream;
 use iroh::endpoint::VarInt;
@@ -17,6 +19,9 @@ use crate::limits;
 use crate::proto::peer::v1 as wire;
 use crate::sync::Message;
 
+/// Code with which a connection is closed that its host has enough others beside.
+const ENOUGH_LINKS: VarInt = VarInt::from_u32(2);
+
 /// What a host says of itself first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Greeting {
@@ -30,6 +35,32 @@ pub struct Greeting {
     pub relay: Option<String>,
     /// Its clock, in Unix milliseconds.
     pub now_ms: u64,
+    /// Whether it takes in and passes on every asset; `None` when it says nothing of that, and speaks no gossip.
+    pub keeps_everything: Option<bool>,
+}
+
+/// What a control connection carries after the greetings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Word {
+    /// A message about sets.
+    Message(Message),
+    /// A message about where members are.
+    Gossip(Gossip),
+}
+
+/// What travels from member to member about where members are. Whoever hears it checks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gossip {
+    /// A message of the gossip protocol.
+    Protocol(Bytes),
+    /// A sealed announcement, told directly.
+    Announcement(Bytes),
+}
+
+impl From<Message> for Word {
+    fn from(message: Message) -> Self {
+        Self::Message(message)
+    }
 }
 
 /// A control connection, greeted.
@@ -41,9 +72,9 @@ pub struct Control {
     pub dialled: bool,
     /// What the other side says of itself.
     pub greeting: Greeting,
-    /// Sends messages.
+    /// Sends words.
     pub writer: ControlWriter,
-    /// Receives messages.
+    /// Receives words.
     pub reader: ControlReader,
 }
 
@@ -60,6 +91,7 @@ impl Control {
             addresses: own.addresses.clone(),
             relay: own.relay.clone(),
             now_ms: own.now_ms,
+            keeps_everything: own.keeps_everything,
         };
         frame::write(&mut send, &greeting, limits::GREETING_FRAME_BYTES).await?;
         let theirs: wire::Greeting = frame::read(&mut recv, limits::GREETING_FRAME_BYTES).await?;
@@ -69,6 +101,7 @@ impl Control {
             addresses: theirs.addresses,
             relay: theirs.relay,
             now_ms: theirs.now_ms,
+            keeps_everything: theirs.keeps_everything,
         };
         let writer = ControlWriter { connection: connection.clone(), send };
         let reader = ControlReader { recv: BufReader::with_capacity(limits::CONTROL_BUFFERED_BYTES, recv) };
@@ -84,12 +117,12 @@ pub struct ControlWriter {
 }
 
 impl ControlWriter {
-    /// Sends a message.
+    /// Sends a word.
     ///
     /// # Errors
     /// [`FrameError`] when the connection breaks.
-    pub async fn send(&mut self, message: Message) -> Result<(), FrameError> {
-        frame::write(&mut self.send, &codec::encode(message), limits::CONTROL_FRAME_BYTES).await
+    pub async fn send(&mut self, word: impl Into<Word>) -> Result<(), FrameError> {
+        frame::write(&mut self.send, &codec::encode(word.into()), limits::CONTROL_FRAME_BYTES).await
     }
 
     /// Returns the connection, to look at its path, count its bytes, or close it.
@@ -106,11 +139,11 @@ pub struct ControlReader {
 }
 
 impl ControlReader {
-    /// Receives the next message.
+    /// Receives the next word.
     ///
     /// # Errors
     /// [`FrameError`] when the connection breaks or the peer breaks the protocol.
-    pub async fn receive(&mut self) -> Result<Message, FrameError> {
+    pub async fn receive(&mut self) -> Result<Word, FrameError> {
         let control = frame::read(&mut self.recv, limits::CONTROL_FRAME_BYTES).await?;
         Ok(codec::decode(control)?)
     }
@@ -138,6 +171,17 @@ impl Line {
     pub fn close(&self, reason: &str) {
         let reason = reason.as_bytes();
         self.0.close(VarInt::from_u32(0), &reason[..reason.len().min(limits::REASON_BYTES)]);
+    }
+
+    /// Closes the connection because this host has enough others, so that the other side leaves it at that.
+    pub fn let_go(&self) {
+        self.0.close(ENOUGH_LINKS, b"this host has enough links to other members");
+    }
+
+    /// Tells whether the other side has closed the connection because it has enough others.
+    #[must_use]
+    pub fn was_let_go(&self) -> bool {
+        matches!(self.0.close_reason(), Some(ConnectionError::ApplicationClosed(close)) if close.error_code == ENOUGH_LINKS)
     }
 
     /// Waits until the connection has ended; returns why, for people.

@@ -19,7 +19,7 @@ pub use bulk::{BulkServer, Head, Piece, Records, ServedLane, WantReader, WantWri
 pub use codec::CodecError;
 #[cfg(test)]
 pub(crate) use codec::message_bytes;
-pub use control::{Control, ControlReader, ControlWriter, Greeting, Line};
+pub use control::{Control, ControlReader, ControlWriter, Gossip, Greeting, Line, Word};
 pub use endpoint::{Accepted, BindError, DialError, Net, Options, Path, Purpose, Relay, host_id};
 pub use frame::FrameError;
 pub use proof::{Link, Membership, ProofError};

@@ -143,7 +143,14 @@ async fn member(host: &mut Accepting, seed: u8, purpose: Purpose) -> ((Net, Recv
 }
 
 fn greeting() -> Greeting {
-    Greeting { name: "n".into(), version: "v".into(), addresses: Vec::new(), relay: None, now_ms: 1 }
+    Greeting {
+        name: "n".into(),
+        version: "v".into(),
+        addresses: Vec::new(),
+        relay: None,
+        now_ms: 1,
+        keeps_everything: None,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

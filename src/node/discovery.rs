@@ -6,8 +6,11 @@ use std::sync::PoisonError;
 
 use tokio::sync::watch;
 
+use crate::auth::HostKey;
 use crate::auth::Keys;
 use crate::discovery::BeginError;
+use crate::discovery::Gossip;
+use crate::discovery::GossipOptions;
 use crate::discovery::Health;
 use crate::discovery::Known;
 use crate::discovery::Mdns;
@@ -34,6 +37,16 @@ pub struct DiscoveryOptions {
     pub mdns: bool,
     /// Addresses of pkarr relays; without one there is no rendezvous.
     pub pkarr_relays: Vec<String>,
+    /// Whether connected members tell each other of themselves and of others.
+    pub gossip: bool,
+}
+
+/// Who says in gossip where this host is.
+pub(super) struct Speaker {
+    /// Signs it.
+    pub(super) key: HostKey,
+    /// Name of the host, for people.
+    pub(super) name: String,
 }
 
 /// The sources of a host: planned, and running from [`begin`](Self::begin) on.
@@ -41,6 +54,10 @@ pub(super) struct Discovery {
     planned: Mutex<Option<Vec<Planned>>>,
     search: OnceLock<Search>,
     own: watch::Sender<Ticket>,
+    /// Hosts that the configuration names: a link to them is kept however many there are.
+    named: Vec<Ticket>,
+    /// How gossip is done, if it is.
+    gossip: Option<GossipOptions>,
 }
 
 impl Discovery {
@@ -55,10 +72,11 @@ impl Discovery {
         keys: &Keys,
         library: &Library,
         net: &Net,
+        speaker: Speaker,
     ) -> Result<Self, BeginError> {
         let remembered = known.into_iter().filter_map(|peer| Some((last_ticket(&peer)?, peer.last_seen_ms)));
         let mut planned: Vec<Planned> = vec![Planned::On(Box::new(Known::remembered(remembered.collect())))];
-        planned.push(Planned::On(Box::new(Known::configured(options.peers))));
+        planned.push(Planned::On(Box::new(Known::configured(options.peers.clone()))));
         // Nobody else could reach an address that only this machine has.
         planned.push(if options.mdns && !net.is_loopback_only() {
             Planned::On(Box::new(Mdns::new()))
@@ -78,7 +96,13 @@ impl Discovery {
             Planned::On(Box::new(Rendezvous::new(Options::new(options.pkarr_relays, meeting))?))
         });
         let own = watch::Sender::new(net.ticket());
-        Ok(Self { planned: Mutex::new(Some(planned)), search: OnceLock::new(), own })
+        let gossip = options.gossip.then(|| GossipOptions {
+            topic: keys.topic.clone(),
+            envelope: keys.envelope.clone(),
+            key: speaker.key,
+            name: speaker.name,
+        });
+        Ok(Self { planned: Mutex::new(Some(planned)), search: OnceLock::new(), own, named: options.peers, gossip })
     }
 
     /// Follows where this host can be reached.
@@ -88,20 +112,28 @@ impl Discovery {
 
     /// Starts the sources, unless nothing is exchanged, and has what they find dialled. A second time does nothing.
     pub(super) fn begin(&self, net: &Net, engine: &Engine, group: &Group) {
-        let Some(planned) = self.planned.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let Some(mut planned) = self.planned.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         group.spawn_until_cancelled("addresses", follow_addresses(net.clone(), self.own.clone()));
         if !engine.exchanges() {
             return;
         }
+        planned.push(match (&self.gossip, engine.gossip()) {
+            (Some(options), Some(connections)) => Planned::On(Box::new(Gossip::new(options.clone(), connections))),
+            // What members say all the same is dropped with the connections.
+            _ => Planned::Off(Gossip::NAME),
+        });
         let surroundings = Surroundings { own: self.own(), connected: engine.members() };
         let (search, mut finds) = Search::start(planned, surroundings, group);
         let _ = self.search.set(search);
-        let engine = engine.clone();
+        let (engine, named) = (engine.clone(), self.named.clone());
         group.spawn_until_cancelled("finds", async move {
+            for ticket in named {
+                engine.connect(ticket).await;
+            }
             while let Some(find) = finds.recv().await {
                 let peer = find.ticket.host.fmt_short();
                 tracing::info!(%peer, source = find.source, "a host was found");
-                if find.sure { engine.connect(find.ticket).await } else { engine.found(find.ticket).await }
+                if find.sure { engine.known(find.ticket).await } else { engine.found(find.ticket).await }
             }
         });
     }
@@ -184,7 +216,7 @@ mod tests {
     }
 
     fn at(relay: &LoopbackRelay) -> DiscoveryOptions {
-        DiscoveryOptions { pkarr_relays: vec![relay.url()], mdns: true, peers: Vec::new() }
+        DiscoveryOptions { pkarr_relays: vec![relay.url()], mdns: true, peers: Vec::new(), gossip: true }
     }
 
     async fn connected(node: &Node) -> usize {
@@ -216,6 +248,8 @@ mod tests {
         meets(&b).await;
         assert_eq!(condition(&a, Rendezvous::NAME), Condition::Well);
         assert_eq!(condition(&a, Mdns::NAME), Condition::Off, "it is bound to loopback");
+        assert_eq!(condition(&a, Gossip::NAME), Condition::Well);
+        assert_eq!(condition(&stranger, Gossip::NAME), Condition::Well);
         // The stranger was there before B comes a second time, and has met nobody.
         b.stop().await;
         drop(b);

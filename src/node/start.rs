@@ -14,12 +14,14 @@ use super::data_folder::DataFolder;
 use super::data_folder::DataFolderError;
 use super::discovery::Discovery;
 use super::discovery::DiscoveryOptions;
+use super::discovery::Speaker;
 use super::plugins;
 use super::plugins::Begun;
 use super::plugins::PluginOptions;
 use super::plugins::Present;
 use super::ticket_files;
 use crate::asset::HostId;
+use crate::auth::HostKey;
 use crate::auth::Keys;
 use crate::auth::Phrase;
 use crate::database;
@@ -189,6 +191,7 @@ impl Node {
             plugins::begin(options.plugins, &folder, &store, host, &judging).await?;
         let keys = Keys::derive(&secret);
         let membership = Membership { key: keys.proof.clone(), library: library.name.clone(), epoch: library.epoch };
+        let speaker = Speaker { key: HostKey::from_seed(&key), name: options.name.clone() };
         let net = Net::bind(net::Options {
             key,
             bind_addr: options.bind_addr,
@@ -200,7 +203,7 @@ impl Node {
         if let Some(port) = net.port() {
             folder.keep_port(port)?;
         }
-        let discovery = Discovery::plan(options.discovery, state.peers().await?, &keys, &library, &net)?;
+        let discovery = Discovery::plan(options.discovery, state.peers().await?, &keys, &library, &net, speaker)?;
         let replication = whole.child("replication");
         let engine = Engine::start(
             engine::Options {

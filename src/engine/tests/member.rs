@@ -12,6 +12,7 @@ use crate::net::Control;
 use crate::net::Greeting;
 use crate::net::Net;
 use crate::net::Purpose;
+use crate::net::Word;
 use crate::sync::Message;
 use crate::task::Group;
 
@@ -42,6 +43,7 @@ impl Member {
             addresses: ticket.addresses.iter().map(ToString::to_string).collect(),
             relay: None,
             now_ms,
+            keeps_everything: None,
         };
         let control = Control::greet(first.link, &greeting).await.unwrap();
         Self { control, links, group, net }
@@ -51,7 +53,9 @@ impl Member {
     pub(super) async fn hears<T>(&mut self, wanted: impl Fn(Message) -> Option<T>) -> T {
         let hearing = async {
             loop {
-                if let Some(found) = wanted(self.control.reader.receive().await.unwrap()) {
+                if let Word::Message(message) = self.control.reader.receive().await.unwrap()
+                    && let Some(found) = wanted(message)
+                {
                     return found;
                 }
             }
