@@ -4,7 +4,7 @@
 use can_sync::asset;
 use can_sync::sync;
 
-#[allow(clippy::pedantic, reason = "it is linted where it belongs")]
+#[allow(clippy::pedantic, unreachable_pub, reason = "it is the simulator's, and linted there")]
 #[path = "../src/sync/sim/crowd.rs"]
 mod crowd;
 

@@ -5,12 +5,13 @@
 //! A newer connection to the same peer replaces the older; of two that were dialled towards each other at the same
 //! moment, the one of the lower id stays.
 
+mod web;
+
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -45,8 +46,6 @@ use crate::net::Link;
 use crate::net::Purpose;
 use crate::net::Word;
 use crate::state::Peer;
-use crate::sync;
-use crate::sync::Choice;
 use crate::sync::Input;
 use crate::sync::exception;
 use crate::task::Group;
@@ -202,27 +201,6 @@ pub(super) async fn greet(shared: &Shared, link: Link) {
 }
 
 impl Peers {
-    /// Takes in where a host may be, and has it dialled unless others do as well.
-    fn wish(&mut self, wish: Wish) {
-        let host = wish.ticket.host;
-        if wish.why == Why::Named {
-            self.named.insert(host);
-        } else if !self.named.contains(&host) && !self.standing.contains_key(&host) && !self.is_wanted(&host) {
-            if self.spare.len() < limits::HOSTS_DIALLED || self.spare.contains_key(&host) {
-                self.spare.insert(host, wish);
-            }
-            return;
-        }
-        self.dial(wish);
-    }
-
-    /// Tells whether a host is to be dialled that nobody has named: a member that this host should be linked to, or one
-    /// that may be a member, as long as there are fewer links than in a full mesh.
-    fn is_wanted(&mut self, host: &HostId) -> bool {
-        let few = self.standing.len() < limits::FULL_MESH_HOSTS;
-        self.members.wants(host, self.shared.keeps_all()).unwrap_or(few)
-    }
-
     /// Starts to dial a host, or tells the task that does of a newer ticket.
     fn dial(&mut self, wish: Wish) {
         let host = wish.ticket.host;
@@ -358,73 +336,6 @@ impl Peers {
             self.shared.connected.remove_if(&peer, |_, connected| connected.number == standing.number);
             self.shared.gossip.linked.send_if_modified(|linked| linked.remove(&peer).is_some());
             self.show_members();
-        }
-    }
-
-    /// Takes in that a member is there.
-    fn announced(&mut self, ticket: Ticket, keeps_everything: bool) {
-        let host = ticket.host;
-        if host == self.shared.host {
-            return;
-        }
-        self.members.heard(ticket, Some(keeps_everything), tokio::time::Instant::now());
-        if let Some(mut connected) = self.shared.connected.get_mut(&host) {
-            connected.keeps_everything = Some(keeps_everything);
-        }
-        self.count_absent();
-    }
-
-    fn count_absent(&self) {
-        let absent = self.members.absent(|host| self.standing.contains_key(host));
-        self.shared.absent.store(absent, Ordering::Relaxed);
-    }
-
-    /// Dials members to which a link is missing, and lets go of links that are too many.
-    async fn look_at_links(&mut self) {
-        self.members.forget(|host| self.standing.contains_key(host), tokio::time::Instant::now());
-        self.count_absent();
-        let keeps = self.shared.keeps_all();
-        let standing = self.standing.iter().map(|(host, standing)| sync::Standing {
-            host: *host,
-            named: self.named.contains(host),
-            young: standing.since.elapsed() < limits::LINK_GRACE,
-        });
-        let standing: Vec<sync::Standing> = standing.collect();
-        let Choice { dial, let_go } = self.members.choose(keeps, &standing);
-        for host in dial {
-            let ticket = self.members.ticket(&host).filter(|_| !self.dialled.contains_key(&host)).cloned();
-            if let Some(ticket) = ticket {
-                self.dial(Wish { ticket, why: Why::Known });
-            }
-        }
-        for host in let_go {
-            self.release(host).await;
-        }
-        if self.standing.len() < limits::FULL_MESH_HOSTS {
-            std::mem::take(&mut self.spare).into_values().for_each(|wish| self.wish(wish));
-        } else {
-            self.stop_dialling();
-        }
-    }
-
-    /// Lets go of a link that is one too many; the other side is told, and leaves it at that.
-    async fn release(&mut self, peer: HostId) {
-        let Some((number, line)) = self.standing.get(&peer).map(|standing| (standing.number, standing.line.clone()))
-        else {
-            return;
-        };
-        self.dialled.remove(&peer);
-        line.let_go();
-        self.ended(peer, number, "this host has enough links to other members").await;
-    }
-
-    /// Ends the tries to reach hosts that are not connected and that others stand for.
-    fn stop_dialling(&mut self) {
-        let tried: Vec<HostId> = self.dialled.keys().copied().collect();
-        for host in tried {
-            if !self.named.contains(&host) && !self.standing.contains_key(&host) && !self.is_wanted(&host) {
-                self.dialled.remove(&host);
-            }
         }
     }
 

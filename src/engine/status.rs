@@ -38,6 +38,8 @@ pub struct LibraryStatus {
     pub name: String,
     /// The set that is passed on.
     pub summary: Summary,
+    /// Whether the sets towards all connected peers are equal, and there is one.
+    pub equal: bool,
     /// Whether the sets towards all connected peers are equal, there is one, and nothing can be hidden behind them: one
     /// of them keeps and passes on everything, or this host does and no other member is known.
     pub in_sync: bool,
@@ -135,10 +137,12 @@ impl Engine {
         let connected = || peers.iter().filter(|peer| peer.connected);
         let kept_there = connected().any(|peer| peer.in_sync && peer.keeps_everything == Some(true));
         let whole = kept_there || (shared.keeps_all() && shared.absent.load(Ordering::Relaxed) == 0);
+        let equal = connected().next().is_some() && connected().all(|peer| peer.in_sync);
         let library = LibraryStatus {
             name: shared.library.name.clone(),
             summary,
-            in_sync: whole && connected().next().is_some() && connected().all(|peer| peer.in_sync),
+            equal,
+            in_sync: whole && equal,
             behind: wanted as u64,
             review: shared.review(),
             exchange: shared.exchange,

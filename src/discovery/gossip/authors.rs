@@ -51,10 +51,7 @@ impl Authors {
 
     /// Weighs an announcement, and remembers it when it is news. What is cheap is looked at first.
     pub(super) fn weigh(&mut self, seal: &Seal, sealed: &Bytes, now_ms: u64, now: Instant) -> Weighed {
-        let opened = match seal.open(sealed) {
-            Ok(opened) => opened,
-            Err(_) => return Weighed::Dropped("no member has sealed it"),
-        };
+        let Ok(opened) = seal.open(sealed) else { return Weighed::Dropped("no member has sealed it") };
         let author = opened.author();
         let at_ms = opened.announcement.at_ms;
         if author == self.own {

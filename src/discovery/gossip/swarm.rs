@@ -89,7 +89,7 @@ enum Broadcast<'a> {
 #[derive(Debug, Deserialize)]
 struct Content<'a> {
     _id: Id,
-    content: &'a [u8],
+    bytes: &'a [u8],
     reach: Reach,
 }
 
@@ -169,8 +169,8 @@ impl Swarm {
             Layer::Neighbours(AboutNeighbours::Join | AboutNeighbours::Neighbour) => {}
             Layer::Broadcast(Broadcast::Prune | Broadcast::Graft) => {}
             Layer::Broadcast(Broadcast::Promised(promised)) => self.promised += promised.len(),
-            Layer::Broadcast(Broadcast::Content(Content { content, reach: Reach::Everybody(hops), .. }))
-                if hops <= limits::GOSSIP_HOPS && vouches(content) => {}
+            Layer::Broadcast(Broadcast::Content(Content { bytes, reach: Reach::Everybody(hops), .. }))
+                if hops <= limits::GOSSIP_HOPS && vouches(bytes) => {}
             Layer::Neighbours(_) | Layer::Broadcast(Broadcast::Content(_)) => return false,
         }
         let Ok(message) = postcard::from_bytes::<Message<Id>>(message) else { return false };

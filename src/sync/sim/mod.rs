@@ -64,7 +64,7 @@ fn a_library_of_many_hosts_becomes_equal_over_several_hops_with_few_links() {
     // One that passes on nothing of others makes something, and it reaches all.
     crowd.ingest(3);
     let live = crowd.settle();
-    println!("one more: {} rounds, bytes {}, contents {}", live.rounds, live.bytes, live.contents);
+    println!("one more: {} rounds, messages {}, bytes {}", live.rounds, live.messages, live.bytes);
     assert_eq!(crowd.assets().least, 165);
     assert!(live.rounds < 40 && live.bytes.most < 64 * 1024, "{live:?}");
 }
