@@ -40,8 +40,8 @@ pub struct LibraryStatus {
     pub summary: Summary,
     /// Whether the sets towards all connected peers are equal, and there is one.
     pub equal: bool,
-    /// Whether the sets towards all connected peers are equal, there is one, and nothing can be hidden behind them: one
-    /// of them keeps and passes on everything, or this host does and no other member is known.
+    /// Whether, beyond that, nothing can be hidden behind them: one of them keeps and passes on everything, or no member is
+    /// known that is not connected.
     pub in_sync: bool,
     /// Assets that are still wanted.
     pub behind: u64,
@@ -136,7 +136,7 @@ impl Engine {
         };
         let connected = || peers.iter().filter(|peer| peer.connected);
         let kept_there = connected().any(|peer| peer.in_sync && peer.keeps_everything == Some(true));
-        let whole = kept_there || (shared.keeps_all() && shared.absent.load(Ordering::Relaxed) == 0);
+        let whole = kept_there || shared.absent.load(Ordering::Relaxed) == 0;
         let equal = connected().next().is_some() && connected().all(|peer| peer.in_sync);
         let library = LibraryStatus {
             name: shared.library.name.clone(),

@@ -226,6 +226,19 @@ mod tests {
         }
     }
 
+    /// The links are part of the protocol: where the hosts of two versions come to others, links come and go in vain.
+    #[test]
+    fn the_rule_is_frozen() {
+        let mut hasher = blake3::Hasher::new();
+        for (host, links) in &web(40, |n| n % 3 != 0).links {
+            hasher.update(host.as_bytes());
+            links.iter().for_each(|link| {
+                hasher.update(link.as_bytes());
+            });
+        }
+        assert_eq!(&hasher.finalize().to_hex()[..32], "a3a4ca05e67a71231974a6b72837a139");
+    }
+
     #[test]
     fn whoever_keeps_everything_hangs_together_without_the_others_and_serves_them() {
         let web = web(1000, |n| n % 3 == 0);

@@ -1,4 +1,4 @@
-//! Many hosts that know nothing of each other but the secret.
+//! Many hosts that know next to nothing of each other but the secret.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -29,16 +29,30 @@ async fn shown(host: &Host) -> Shown {
     }
 }
 
-/// Starts hosts that can only meet at one relay, each with an asset of its own, and waits until all are equal and each
-/// is linked to so many others. Prints how long it took from the start of the last one.
-async fn meet(count: usize, linked: std::ops::RangeInclusive<usize>) {
+/// How hosts learn of the first others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// At a pkarr relay, from the secret.
+    Relay,
+    /// Each has the ticket of the first one, and hears of the others in gossip only.
+    FirstTicket,
+}
+
+/// Starts hosts, each with an asset of its own, and waits until all are equal and each is linked to so many others.
+/// Prints how long it took from the start of the last one.
+async fn meet(count: usize, by: By, linked: std::ops::RangeInclusive<usize>) {
     let dir = tempfile::tempdir().unwrap();
     drop(rustls::crypto::ring::default_provider().install_default());
     let relay = LoopbackRelay::start().await.unwrap();
     let began = Instant::now();
     let mut hosts: Vec<Host> = Vec::new();
     for n in 0..count {
-        let place = Place::new(dir.path(), &n.to_string()).with("pkarr_relays", &format!("[{}]", relay.url()));
+        let place = Place::new(dir.path(), &n.to_string());
+        let place = match by {
+            By::Relay => place.with("pkarr_relays", &format!("[{}]", relay.url())),
+            By::FirstTicket if n > 0 => place.connecting_to(&Place::new(dir.path(), "0")),
+            By::FirstTicket => place,
+        };
         hosts.push(tokio::task::spawn_blocking(move || place.start()).await.unwrap());
     }
     let last = Instant::now();
@@ -67,7 +81,7 @@ async fn meet(count: usize, linked: std::ops::RangeInclusive<usize>) {
     let in_time = tokio::time::timeout(Duration::from_secs(240), done).await.is_ok();
     links.sort_unstable();
     eprintln!(
-        "{count} hosts, started within {:.1} s: equal {:.1} s and linked {:.1} s after the last one; links {links:?}; \
+        "{count} hosts by {by:?}, started within {:.1} s: equal {:.1} s and linked {:.1} s after the last one; links {links:?}; \
          relay asked {:?}",
         last.duration_since(began).as_secs_f64(),
         equal_after.map_or(f64::NAN, |after| after.as_secs_f64()),
@@ -83,10 +97,15 @@ async fn meet(count: usize, linked: std::ops::RangeInclusive<usize>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_that_know_only_the_secret_are_all_linked_to_each_other() {
-    meet(6, 5..=5).await;
+    meet(6, By::Relay, 5..=5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_that_know_only_the_first_are_all_linked_to_each_other() {
+    meet(6, By::FirstTicket, 5..=5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_hosts_that_know_only_the_secret_are_linked_to_enough_others_and_become_equal() {
-    meet(20, 5..=16).await;
+    meet(20, By::Relay, 5..=16).await;
 }
