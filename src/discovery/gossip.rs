@@ -134,7 +134,7 @@ impl Source for Gossip {
             seal: Seal::new(options.envelope.clone(), options.topic.clone()),
             neighbours: Arc::clone(neighbours),
             swarm: Swarm::new(*options.topic.expose(), host, random()?, now),
-            authors: Authors::new(host),
+            authors: Authors::new(host, now),
             linked: BTreeMap::new(),
             last: None,
             change: u64::from_le_bytes(random()?),

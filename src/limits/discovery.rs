@@ -103,6 +103,13 @@ pub const GOSSIP_AUTHOR_BURST: u32 = 8;
 /// How often an author is heard.
 pub const GOSSIP_AUTHOR_EVERY: Duration = Duration::from_secs(5);
 
+/// Authors that are heard for the first time at once, as many as there are in a large library; then one every
+/// [`GOSSIP_NEW_AUTHOR_EVERY`]. Further ones are dropped: who knows the secret can make up as many as it likes.
+pub const GOSSIP_NEW_AUTHORS: u32 = 1024;
+
+/// How often a new author is heard.
+pub const GOSSIP_NEW_AUTHOR_EVERY: Duration = Duration::from_secs(1);
+
 /// Gossip of one neighbour that is taken at once; then one message every [`GOSSIP_NEIGHBOUR_EVERY`]. Further ones are
 /// dropped unread.
 pub const GOSSIP_NEIGHBOUR_BURST: u32 = 1024;

@@ -30,6 +30,8 @@ pub(super) enum Weighed {
 pub(super) struct Authors {
     own: HostId,
     heard: BTreeMap<HostId, Author>,
+    /// How many new ones may come.
+    new: Allowance,
 }
 
 #[derive(Debug)]
@@ -41,8 +43,9 @@ struct Author {
 }
 
 impl Authors {
-    pub(super) const fn new(own: HostId) -> Self {
-        Self { own, heard: BTreeMap::new() }
+    pub(super) const fn new(own: HostId, now: Instant) -> Self {
+        let new = Allowance::new(limits::GOSSIP_NEW_AUTHORS, limits::GOSSIP_NEW_AUTHOR_EVERY, now);
+        Self { own, heard: BTreeMap::new(), new }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -82,6 +85,9 @@ impl Authors {
             let changed = before.change != change;
             (before.at_ms, before.change, before.sealed) = (at_ms, change, sealed);
             return Weighed::News(Box::new(announcement), changed);
+        }
+        if !self.new.take(now) {
+            return Weighed::Dropped("too many are new");
         }
         if self.heard.len() >= limits::MEMBERS_KNOWN {
             self.forget_dead(now_ms);
@@ -137,7 +143,8 @@ mod tests {
     }
 
     fn stage() -> Stage {
-        Stage { authors: Authors::new(key(0).id()), seal: seal_of(1), now: Instant::now(), now_ms: NOW }
+        let now = Instant::now();
+        Stage { authors: Authors::new(key(0).id(), now), seal: seal_of(1), now, now_ms: NOW }
     }
 
     impl Stage {
@@ -192,6 +199,20 @@ mod tests {
         stage.now += limits::GOSSIP_AUTHOR_EVERY;
         assert!(stage.is_news(&announcement(1, NOW + 200), 1).is_some());
         assert!(stage.is_news(&announcement(1, NOW + 201), 1).is_none());
+    }
+
+    #[test]
+    fn authors_that_are_made_up_do_not_come_without_end() {
+        let mut stage = stage();
+        let made_up = |n: u64| {
+            let key = crate::auth::HostKey::from_seed(blake3::hash(&n.to_le_bytes()).as_bytes());
+            let said = announcement(1, NOW);
+            let ticket = crate::library::Ticket { host: key.id(), ..said.ticket };
+            stage.seal.seal(&Announcement { ticket, ..said }, &key, [9; 24]).unwrap()
+        };
+        let sealed: Vec<Bytes> = (0..u64::from(limits::GOSSIP_NEW_AUTHORS) + 50).map(made_up).collect();
+        let news = sealed.iter().filter(|sealed| matches!(stage.weigh(sealed), Weighed::News(..))).count();
+        assert_eq!(news, limits::GOSSIP_NEW_AUTHORS as usize);
     }
 
     #[test]
