@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use async_trait::async_trait;
@@ -28,29 +29,32 @@ use crate::sync::Input;
 pub(super) struct Hearing {
     /// Connected members that speak gossip.
     pub(super) linked: watch::Sender<BTreeMap<HostId, Neighbour>>,
-    heard: mpsc::Sender<(HostId, Gossip)>,
-    taken: std::sync::Mutex<Option<mpsc::Receiver<(HostId, Gossip)>>>,
+    /// Who listens to what they say; there is one at most.
+    listener: Mutex<Option<mpsc::Sender<(HostId, Gossip)>>>,
 }
 
 impl Hearing {
     pub(super) fn new() -> Self {
-        let (heard, taken) = mpsc::channel(limits::GOSSIP_QUEUED);
-        Self { linked: watch::Sender::default(), heard, taken: std::sync::Mutex::new(Some(taken)) }
+        Self { linked: watch::Sender::default(), listener: Mutex::default() }
     }
 
     /// Hands on what a member says; it is lost when nobody listens, or too much waits.
     pub(super) fn hear(&self, peer: HostId, what: Gossip) {
-        let _ = self.heard.try_send((peer, what));
+        if let Some(listener) = &*self.listener.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = listener.try_send((peer, what));
+        }
     }
 }
 
 impl Engine {
-    /// Hands out what gossip has to do with the connections; `None` the second time.
+    /// Hands out what gossip has to do with the connections. Whoever got it last hears what members say, so gossip can
+    /// begin anew with other keys.
     #[must_use]
-    pub fn gossip(&self) -> Option<Connections> {
-        let heard = self.shared.gossip.taken.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    pub fn gossip(&self) -> Connections {
+        let (listener, heard) = mpsc::channel(limits::GOSSIP_QUEUED);
+        *self.shared.gossip.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
         let linked = self.shared.gossip.linked.subscribe();
-        Some(Connections { linked, heard, neighbours: Arc::<Shared>::clone(&self.shared) })
+        Connections { linked, heard, neighbours: Arc::<Shared>::clone(&self.shared) }
     }
 }
 

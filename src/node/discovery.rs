@@ -117,10 +117,9 @@ impl Discovery {
         if !engine.exchanges() {
             return;
         }
-        planned.push(match (&self.gossip, engine.gossip()) {
-            (Some(options), Some(connections)) => Planned::On(Box::new(Gossip::new(options.clone(), connections))),
-            // What members say all the same is dropped with the connections.
-            _ => Planned::Off(Gossip::NAME),
+        planned.push(match &self.gossip {
+            Some(options) => Planned::On(Box::new(Gossip::new(options.clone(), engine.gossip()))),
+            None => Planned::Off(Gossip::NAME),
         });
         let surroundings = Surroundings { own: self.own(), connected: engine.members() };
         let (search, mut finds) = Search::start(planned, surroundings, group);
