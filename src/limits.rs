@@ -8,12 +8,14 @@ use std::time::Duration;
 mod discovery;
 mod http;
 mod judging;
+mod links;
 pub mod membership;
 pub mod plugin;
 
 pub use discovery::*;
 pub use http::*;
 pub use judging::*;
+pub use links::*;
 
 // ── asset ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -20,6 +20,14 @@ pub mod pairing {
     }
 }
 
+/// What members announce to each other.
+pub mod gossip {
+    /// Version 1.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/cansync.gossip.v1.rs"));
+    }
+}
+
 /// What members leave at rendezvous slots.
 pub mod rendezvous {
     /// Version 1.

@@ -64,6 +64,7 @@ pub(super) async fn start(settings: &Settings, safe_mode: bool) -> anyhow::Resul
         discovery: DiscoveryOptions {
             peers: settings.peers.clone(),
             mdns: settings.mdns,
+            gossip: settings.gossip,
             pkarr_relays: settings.rendezvous_relays(),
         },
         plugins: plugin_options(settings, safe_mode),

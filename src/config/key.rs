@@ -32,6 +32,8 @@ pub enum Key {
     PkarrRelays,
     /// Whether hosts on the local network find each other.
     Mdns,
+    /// Whether members tell each other of those they know.
+    Gossip,
     /// Tickets of hosts to which a connection is kept.
     Peers,
     /// Address of the socket that peers talk to.
@@ -56,7 +58,7 @@ pub enum Key {
 
 impl Key {
     /// Every key, in the order of `config.yaml`.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::SyncPassphrase,
         Self::AllowWeakPassphrase,
         Self::DeviceName,
@@ -71,6 +73,7 @@ impl Key {
         Self::RelayPolicy,
         Self::PkarrRelays,
         Self::Mdns,
+        Self::Gossip,
         Self::Peers,
         Self::BindAddr,
         Self::PollIntervalSecs,
@@ -100,6 +103,7 @@ impl Key {
             Self::RelayPolicy => "relay_policy",
             Self::PkarrRelays => "pkarr_relays",
             Self::Mdns => "mdns",
+            Self::Gossip => "gossip",
             Self::Peers => "peers",
             Self::BindAddr => "bind_addr",
             Self::PollIntervalSecs => "poll_interval_secs",
@@ -143,6 +147,7 @@ impl Key {
             Self::RelayPolicy => Some("--relay-policy"),
             Self::PkarrRelays => Some("--pkarr-relays"),
             Self::Mdns => Some("--mdns"),
+            Self::Gossip => Some("--gossip"),
             Self::Peers => Some("--peers"),
             Self::BindAddr => Some("--bind-addr"),
             Self::PollIntervalSecs => Some("--poll-interval-secs"),
@@ -174,6 +179,7 @@ impl Key {
             Self::RelayPolicy => "What may travel over a relay: `allow`, `small_only`, `never`",
             Self::PkarrRelays => "Relays at which hosts with the same secret find each other, or `off`",
             Self::Mdns => "Find hosts on the local network, and be found there",
+            Self::Gossip => "Tell members of other members, and hear of them",
             Self::Peers => "Tickets of hosts to stay connected to",
             Self::BindAddr => "Address and port that peers talk to",
             Self::PollIntervalSecs => "Seconds between two comparisons with a peer",

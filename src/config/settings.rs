@@ -84,6 +84,8 @@ pub struct Settings {
     pub pkarr_relays: Option<Vec<String>>,
     /// Whether hosts on the local network find each other.
     pub mdns: bool,
+    /// Whether members tell each other of those they know.
+    pub gossip: bool,
     /// Hosts to which a connection is kept.
     pub peers: Vec<Ticket>,
     /// Address of the socket that peers talk to; `None` for every address and a port that is kept.
@@ -126,6 +128,7 @@ impl Default for Settings {
             relay_policy: RelayPolicy::default(),
             pkarr_relays: None,
             mdns: true,
+            gossip: true,
             peers: Vec::new(),
             bind_addr: None,
             poll_interval: Duration::from_secs(30),

@@ -55,6 +55,7 @@ fn a_list_is_a_list_or_a_text_with_commas_and_public_relays_go_with_the_public_r
         ("brake_percent: 101", "from 0 to 100"),
         ("brake_percent: 0.25", "from 0 to 100"),
         ("brake_percent: +1", "from 0 to 100"),
+        ("gossip: 2", "`true` or `false`"),
     ] {
         let refused = parse(text).unwrap_err();
         assert!(refused.contains(told) && refused.contains("c.yaml"), "{refused}");
@@ -97,6 +98,7 @@ fn every_key_changes_a_setting_and_is_shown() {
         (Key::RelayUrl, "https://relay.example.org"),
         (Key::PkarrRelays, "https://a.example.org, http://127.0.0.1:1"),
         (Key::Mdns, "false"),
+        (Key::Gossip, "false"),
         (Key::Peers, TICKET),
         (Key::BindAddr, "127.0.0.1:0"),
         (Key::PollIntervalSecs, "5"),

@@ -50,6 +50,7 @@ pub(super) fn apply(settings: &mut Settings, key: Key, text: &str) -> Result<(),
         }
         Key::PkarrRelays => settings.pkarr_relays = Some(pkarr_relays(text)?),
         Key::Mdns => settings.mdns = flag(text)?,
+        Key::Gossip => settings.gossip = flag(text)?,
         Key::Peers => settings.peers = listed(text).map(ticket).collect::<Result<_, _>>()?,
         Key::BindAddr => settings.bind_addr = Some(address(text)?),
         Key::PollIntervalSecs => settings.poll_interval = seconds(text, 1..=DAY_SECS)?,
@@ -92,6 +93,7 @@ pub(super) fn show(settings: &Settings, key: Key) -> Option<String> {
             relays => relays.join(", "),
         }),
         Key::Mdns => Some(settings.mdns.to_string()),
+        Key::Gossip => Some(settings.gossip.to_string()),
         Key::Peers => {
             let tickets: Vec<String> = settings.peers.iter().map(ToString::to_string).collect();
             (!tickets.is_empty()).then(|| tickets.join(", "))

@@ -6,14 +6,16 @@
 //!
 //! - [`Known`]: the configuration, and where members were last;
 //! - [`Rendezvous`]: slots on pkarr relays whose keys are derived from the library's secret;
-//! - [`Mdns`]: the local network.
+//! - [`Mdns`]: the local network;
+//! - [`Gossip`]: what connected members tell of themselves and of others.
 //!
 //! Two devices that pair meet the same way, at a place that the first word of their code names: [`Mdns::at`] and
 //! [`MeetingSlot`].
 //!
-//! Called by `node`, which plans the sources, and `engine`, which dials what they find.
+//! Called by `node`, which plans the sources, and `engine`, which dials what they find and carries what is gossiped.
 
 mod finds;
+mod gossip;
 mod known;
 mod mdns;
 mod rendezvous;
@@ -23,6 +25,7 @@ mod source;
 #[cfg(any(test, feature = "testing"))]
 mod loopback_relay;
 
+pub use gossip::{Allowance, Announcement, Connections, Gossip, GossipOptions, Neighbour, Neighbours};
 pub use known::Known;
 #[cfg(any(test, feature = "testing"))]
 pub use loopback_relay::{LoopbackRelay, Manner};

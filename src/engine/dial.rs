@@ -1,4 +1,4 @@
-//! Dialling: one task for each host that a person named, or that somebody says may be a member.
+//! Dialling: one task for each host that a person named, that is a member, or that somebody says may be one.
 //!
 //! A host that is named is dialled for as long as this one runs. One that was found is dialled the same way once it has
 //! proved that it is a member. Before that it is tried for a while only, and left alone when it proves to be none:
@@ -9,6 +9,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 
 use super::greet;
 use super::members;
@@ -42,20 +43,27 @@ pub(super) struct Wish {
 pub(super) enum Why {
     /// A person says so.
     Named,
+    /// It has proved to be a member before.
+    Known,
     /// Somebody says that it may be a member.
     Found,
 }
 
 /// Dials a host whenever no connection to it stands, with growing pauses. Ends when a host that was only found is none
-/// of the members, or cannot be reached for long.
+/// of the members, or cannot be reached for long, and when the actor of the peers no longer wants it.
 pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: mpsc::Receiver<Wish>) {
     let mut dialled = Dialled::new(first);
     let host = dialled.ticket.host;
     let _shown = Shown::new(&shared, &dialled);
     let mut settings = shared.registry.changes();
     loop {
-        while let Ok(wish) = newer.try_recv() {
-            dialled.hear(wish);
+        loop {
+            match newer.try_recv() {
+                Ok(wish) => dialled.hear(wish),
+                Err(TryRecvError::Empty) => break,
+                // It is no longer to be dialled.
+                Err(TryRecvError::Disconnected) => return,
+            }
         }
         settings.mark_unchanged();
         if let Some(until_ms) = shared.registry.settings(host).paused_until_ms.filter(|until| *until > now_ms()) {
@@ -69,7 +77,9 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
         if let Some(line) = line {
             dialled.is_member();
             line.closed().await;
-            tokio::time::sleep(TABLE_PAUSE).await;
+            // One that has enough links and is dialled all the same, for a person names it, is not dialled in a loop.
+            let pause = if line.was_let_go() { limits::REDIAL_PAUSE_MOST } else { TABLE_PAUSE };
+            tokio::time::sleep(pause).await;
             continue;
         }
         match shared.net.dial(&dialled.ticket, Purpose::Control).await {

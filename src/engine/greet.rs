@@ -57,6 +57,7 @@ pub(super) async fn greet(shared: &Shared, link: Link) {
         members: shared.members.circle().fingerprint().filter(|_| shown),
         kind: std::env::consts::OS.to_owned(),
         relay_policy: shared.relay_policy,
+        keeps_everything: Some(shared.keeps_all()).filter(|_| shown),
     };
     let greeted = tokio::time::timeout(limits::PROOF_TIME, Control::greet(link, &own));
     match greeted.await {

@@ -21,6 +21,7 @@ use crate::asset::HostId;
 use crate::event::Event;
 use crate::limits;
 use crate::net::Line;
+use crate::net::Word;
 use crate::store::Arrival;
 use crate::sync::Input;
 use crate::sync::Message;
@@ -48,7 +49,7 @@ pub(super) struct Connection {
     /// Counts the connections of this host: what belongs to an earlier one is not heard.
     pub(super) number: u64,
     pub(super) line: Line,
-    pub(super) messages: mpsc::Sender<Message>,
+    pub(super) messages: mpsc::Sender<Word>,
     pub(super) jobs: mpsc::Sender<Jobs>,
     pub(super) connected: Input,
 }
@@ -197,7 +198,8 @@ impl Hub {
         let shared = Arc::clone(&self.shared);
         match output {
             Output::Send { peer, message } => {
-                let sent = self.connections.get(&peer).map(|connection| connection.messages.try_send(message).is_ok());
+                let sent =
+                    self.connections.get(&peer).map(|connection| connection.messages.try_send(message.into()).is_ok());
                 if sent == Some(false) {
                     self.close(peer, "it does not read what is sent to it");
                 }

@@ -13,6 +13,7 @@
 //!   bulk connection of a peer ──► serve ──► store
 //!   feed, apply ── questions ──► judge ──► hooks, verdicts
 //!   peers, dial ── news of members ──► members ──► peers (tell, let go), net (whom to let in)
+//!   peers ── gossip ──► neighbours ◄──► discovery ── members ──► peers (links)
 //! ```
 
 mod apply;
@@ -27,8 +28,10 @@ mod greet;
 mod hand;
 mod hub;
 mod judge;
+mod links;
 mod members;
 mod memory;
+mod neighbours;
 mod pace;
 mod pairing;
 mod peers;

@@ -5,13 +5,17 @@
 //! A newer connection to the same peer replaces the older; of two that were dialled towards each other at the same
 //! moment, the one of the lower id stays.
 
+mod web;
+
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::apply;
@@ -25,12 +29,15 @@ use super::greet::RELAYED;
 use super::greet::WAITS;
 use super::hub;
 use super::hub::Told;
+use super::links::Links;
 use super::members;
 use super::pairing;
 use super::serve;
 use super::shared::Shared;
 use crate::asset::HostId;
 use crate::auth::members::Standing;
+use crate::discovery::Allowance;
+use crate::discovery::Neighbour;
 use crate::event::Event;
 use crate::library::Flow;
 use crate::library::RelayPolicy;
@@ -41,12 +48,11 @@ use crate::net::Accepted;
 use crate::net::Control;
 use crate::net::ControlReader;
 use crate::net::ControlWriter;
-use crate::net::Heard;
 use crate::net::Line;
 use crate::net::Moved;
 use crate::net::Purpose;
+use crate::net::Word;
 use crate::sync::Input;
-use crate::sync::Message;
 use crate::sync::exception;
 use crate::task::Group;
 use crate::task::now_ms;
@@ -64,6 +70,8 @@ pub(super) enum PeerOrder {
     Renew(HostId),
     /// Others are members now, or there is another secret.
     MembersChanged,
+    /// A member has announced itself: where it is, and whether it keeps everything.
+    Announced(Ticket, bool),
 }
 
 /// A connected peer, as people see it.
@@ -82,6 +90,10 @@ pub(super) struct Connected {
     pub(super) dialled: bool,
     /// What may travel over a relay, by what both say.
     pub(super) relay_policy: RelayPolicy,
+    /// Whether it takes in and passes on every asset, as far as it says.
+    pub(super) keeps_everything: Option<bool>,
+    /// Says things to it.
+    pub(super) words: mpsc::Sender<Word>,
     number: u64,
 }
 
@@ -91,6 +103,11 @@ struct Peers {
     standing: BTreeMap<HostId, Connection>,
     /// Hosts to which a connection is kept or tried, and the tasks that do.
     dialled: BTreeMap<HostId, mpsc::Sender<Wish>>,
+    /// Those of them that a person named.
+    named: BTreeSet<HostId>,
+    /// Hosts that may be members and are not dialled as long as there are links enough.
+    spare: BTreeMap<HostId, Wish>,
+    links: Links,
     numbers: u64,
 }
 
@@ -109,20 +126,29 @@ struct Connection {
 
 pub(super) async fn run(shared: Arc<Shared>, group: Group, mut orders: mpsc::Receiver<PeerOrder>) {
     let token = group.token().clone();
-    let mut peers = Peers { shared, group, standing: BTreeMap::new(), dialled: BTreeMap::new(), numbers: 0 };
+    let links = Links::new(shared.host);
+    let (standing, dialled, spare) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut peers = Peers { shared, group, standing, dialled, named: BTreeSet::new(), spare, links, numbers: 0 };
+    let mut look = tokio::time::interval(limits::LINKS_LOOKED_AT_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let order = tokio::select! {
             biased;
             () = token.cancelled() => return,
+            _ = look.tick() => {
+                peers.look_at_links().await;
+                continue;
+            }
             order = orders.recv() => order,
         };
         match order {
             None => return,
-            Some(PeerOrder::Dial(wish)) => peers.dial(wish),
+            Some(PeerOrder::Dial(wish)) => peers.wish(wish),
             Some(PeerOrder::Greeted(control)) => peers.greeted(*control).await,
             Some(PeerOrder::Ended(peer, number, why)) => peers.ended(peer, number, &why).await,
             Some(PeerOrder::Renew(peer)) => peers.end(peer, "its settings have changed").await,
             Some(PeerOrder::MembersChanged) => peers.members_changed().await,
+            Some(PeerOrder::Announced(ticket, keeps_everything)) => peers.announced(ticket, keeps_everything),
         }
     }
 }
@@ -178,13 +204,13 @@ impl Peers {
             match task.try_send(wish.clone()) {
                 Ok(()) => return,
                 // The next word about the host brings this one again.
-                Err(TrySendError::Full(wish)) if wish.why == Why::Found => return,
+                Err(TrySendError::Full(wish)) if wish.why != Why::Named => return,
                 // It has given up, or does not listen; another takes its place.
                 Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {}
             }
         }
         self.dialled.retain(|_, task| !task.is_closed());
-        if wish.why == Why::Found && self.dialled.len() >= limits::HOSTS_DIALLED {
+        if wish.why != Why::Named && self.dialled.len() >= limits::HOSTS_DIALLED {
             tracing::debug!(peer = %host.fmt_short(), "too many hosts are dialled already");
             return;
         }
@@ -221,6 +247,7 @@ impl Peers {
             let _ = telling.try_send(());
         }
         let (messages, outgoing) = mpsc::channel(limits::MESSAGES_QUEUED);
+        let keeps_everything = greeting.keeps_everything;
         let (jobs, queue) = mpsc::channel(2 * limits::WANTS_OPEN);
         let connected = Input::Connected { peer, dialled, passes: flow.send, exceptions: known };
         let ticket = greet::ticket(peer, &greeting);
@@ -236,15 +263,31 @@ impl Peers {
             ticket: standing_ticket,
         };
         self.standing.insert(peer, standing);
-        self.show_members();
+        self.links.heard(ticket.clone(), keeps_everything, tokio::time::Instant::now());
         let clock_ahead_ms = greeting.now_ms.cast_signed().saturating_sub(now_ms().cast_signed());
-        let role = greeting.role;
-        let relay_policy = self.shared.relay_policy.max(greeting.relay_policy);
-        let connected_peer =
-            Connected { line: line.clone(), clock_ahead_ms, settled: false, flow, role, dialled, relay_policy, number };
+        let (line_shown, words) = (line.clone(), messages.clone());
+        let connected_peer = Connected {
+            line: line_shown,
+            clock_ahead_ms,
+            settled: false,
+            flow,
+            role: greeting.role,
+            dialled,
+            relay_policy: self.shared.relay_policy.max(greeting.relay_policy),
+            keeps_everything,
+            words,
+            number,
+        };
+        let relay_policy = connected_peer.relay_policy;
         greet::note(&self.shared, peer, &greeting).await;
         self.shared.found.remove(&peer);
         self.shared.connected.insert(peer, connected_peer);
+        self.show_members();
+        if keeps_everything.is_some() {
+            self.shared.gossip.linked.send_modify(|linked| {
+                linked.insert(peer, Neighbour { number, dialled });
+            });
+        }
         let connection = hub::Connection { peer, number, line: line.clone(), messages, jobs, connected };
         self.shared.tell(Told::Connected(Box::new(connection))).await;
         let (shared, token) = (Arc::clone(&self.shared), ends.clone());
@@ -270,7 +313,7 @@ impl Peers {
         peer: HostId,
         number: u64,
         ends: &CancellationToken,
-        (writer, outgoing, told): (ControlWriter, mpsc::Receiver<Message>, mpsc::Receiver<()>),
+        (writer, outgoing, told): (ControlWriter, mpsc::Receiver<Word>, mpsc::Receiver<()>),
         reader: ControlReader,
     ) {
         let (shared, token) = (Arc::clone(&self.shared), ends.clone());
@@ -307,9 +350,12 @@ impl Peers {
     }
 
     async fn ended(&mut self, peer: HostId, number: u64, why: &str) {
-        if self.standing.get(&peer).is_some_and(|standing| standing.number == number) {
-            self.end(peer, why).await;
+        let Some(standing) = self.standing.get(&peer).filter(|standing| standing.number == number) else { return };
+        if standing.line.was_let_go() && !self.named.contains(&peer) {
+            self.links.leave_alone(peer, tokio::time::Instant::now());
+            self.dialled.remove(&peer);
         }
+        self.end(peer, why).await;
     }
 
     /// Ends the connection of a peer, if one stands.
@@ -350,12 +396,14 @@ impl Peers {
             standing.ends.cancel();
             standing.line.close(why);
             self.shared.connected.remove_if(&peer, |_, connected| connected.number == standing.number);
+            self.shared.gossip.linked.send_if_modified(|linked| linked.remove(&peer).is_some());
             self.show_members();
         }
     }
 
     /// Shows where the connected peers are, to whoever tells others of them.
     fn show_members(&self) {
+        self.count_absent();
         self.shared.reachable.send_replace(self.standing.values().map(|standing| standing.ticket.clone()).collect());
     }
 
@@ -393,10 +441,17 @@ impl Peers {
 
 /// Hands messages of a connection to the hub until it ends; returns why it did.
 async fn read(shared: &Shared, peer: HostId, number: u64, mut reader: ControlReader) -> String {
+    let (most, every) = (limits::GOSSIP_NEIGHBOUR_BURST, limits::GOSSIP_NEIGHBOUR_EVERY);
+    let mut allowance = Allowance::new(most, every, tokio::time::Instant::now());
     loop {
         match reader.receive().await {
-            Ok(Heard::Message(message)) => shared.tell(Told::Received(peer, number, message)).await,
-            Ok(Heard::Succession(told)) => {
+            Ok(Word::Message(message)) => shared.tell(Told::Received(peer, number, message)).await,
+            Ok(Word::Gossip(what)) => {
+                if allowance.take(tokio::time::Instant::now()) {
+                    shared.gossip.hear(peer, what);
+                }
+            }
+            Ok(Word::Succession(told)) => {
                 members::hear(shared, peer, told).await;
             }
             Err(error) => return causes(&error),
@@ -404,27 +459,25 @@ async fn read(shared: &Shared, peer: HostId, number: u64, mut reader: ControlRea
     }
 }
 
-/// Sends the messages of the hub until the connection ends, and tells of the members whenever that is called for.
+/// Sends the words of the hub and of gossip until the connection ends, and tells of the members whenever that is called
+/// for.
 async fn write(
     shared: &Shared,
     peer: HostId,
     mut writer: ControlWriter,
-    mut messages: mpsc::Receiver<Message>,
+    mut words: mpsc::Receiver<Word>,
     mut told: mpsc::Receiver<()>,
 ) {
     loop {
-        let sent = tokio::select! {
+        let word = tokio::select! {
             biased;
-            told = told.recv() => match told {
-                Some(()) => writer.tell(&shared.members.circle().succession_for(peer, members::random)).await,
-                None => return,
-            },
-            message = messages.recv() => match message {
-                Some(message) => writer.send(message).await,
-                None => return,
-            },
+            told = told.recv() => told.map(|()| {
+                Word::Succession(shared.members.circle().succession_for(peer, members::random))
+            }),
+            word = words.recv() => word,
         };
-        if let Err(error) = sent {
+        let Some(word) = word else { return };
+        if let Err(error) = writer.send(word).await {
             writer.connection().close("sending failed");
             tracing::debug!(error = %causes(&error), "a message could not be sent");
             return;

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -23,6 +24,7 @@ use super::hub::Told;
 use super::members::Keep;
 use super::members::Members;
 use super::memory;
+use super::neighbours::Hearing;
 use super::pace::Pace;
 use super::pairing::Pairing;
 use super::peers;
@@ -58,6 +60,7 @@ use crate::store::Store;
 use crate::sync::BrakeLimits;
 use crate::sync::Replica;
 use crate::task::Group;
+use crate::task::now_ms;
 
 /// What an engine is made of.
 pub struct Options {
@@ -171,6 +174,10 @@ pub(super) struct Shared {
     pub(super) connected: DashMap<HostId, peers::Connected>,
     /// Where they can be reached, for those who tell others.
     pub(super) reachable: watch::Sender<Vec<Ticket>>,
+    /// Members that are known and not connected.
+    pub(super) absent: AtomicUsize,
+    /// What connected members say that is gossip.
+    pub(super) gossip: Hearing,
     began: Instant,
 }
 
@@ -234,6 +241,8 @@ impl Engine {
             traffic: DashMap::new(),
             connected: DashMap::new(),
             reachable: watch::Sender::default(),
+            absent: AtomicUsize::new(0),
+            gossip: Hearing::new(),
             began: Instant::now(),
         });
         let judged = Arrival(position.arrival);
@@ -255,10 +264,16 @@ impl Engine {
         peers::accept(&self.shared, &self.group).await;
     }
 
-    /// Keeps a connection to a host, dialling it again whenever it is lost. A newer ticket of the host replaces the one
+    /// Keeps a connection to a host that a person names, dialling it again whenever it is lost. A newer ticket of the host replaces the one
     /// before; the host itself is left alone.
     pub async fn connect(&self, ticket: Ticket) {
         self.dial(Wish { ticket, why: Why::Named }).await;
+    }
+
+    /// Dials a host that has proved to be a member before. Where the library has more members than every host is linked
+    /// to, others may do instead.
+    pub async fn known(&self, ticket: Ticket) {
+        self.dial(Wish { ticket, why: Why::Known }).await;
     }
 
     /// Dials a host of which somebody says that it may be a member. Once it has proved that it is, a connection to it is
@@ -322,6 +337,12 @@ impl Shared {
     pub(super) fn flow(&self, peer: HostId) -> Flow {
         let connected = self.connected.get(&peer).map(|connected| connected.flow);
         connected.unwrap_or_else(|| Flow::between(self.role, self.registry.settings(peer).role))
+    }
+
+    /// Tells whether a link to a host is wanted at all: it is a member, and no person has it left alone.
+    pub(super) fn is_welcome(&self, host: HostId) -> bool {
+        let member = matches!(self.members.standing(host), Standing::Member { .. });
+        member && !self.registry.settings(host).is_paused(now_ms())
     }
 
     /// Tells whether a content of this size may travel on a connection to a peer: over a relay, only what both sides let.

@@ -50,6 +50,9 @@ pub struct LibraryStatus {
     /// The set that is passed on.
     pub summary: Summary,
     /// Whether the sets towards all connected peers are equal, and there is one.
+    pub equal: bool,
+    /// Whether, beyond that, nothing can be hidden behind them: one of them keeps and passes on everything, or no member is
+    /// known that is not connected.
     pub in_sync: bool,
     /// Assets that are still wanted.
     pub behind: u64,
@@ -100,6 +103,8 @@ pub struct PeerStatus {
     pub clock_ahead_ms: Option<i64>,
     /// Whether both sets are equal.
     pub in_sync: bool,
+    /// Whether it takes in and passes on every asset; `None` when it is not connected, or does not say.
+    pub keeps_everything: Option<bool>,
     /// How many assets of the set it says it has stored, and how many there are.
     pub kept: (u64, u64),
     /// Bytes received from it: all packets of the present control connection, and content since the start.
@@ -166,6 +171,7 @@ impl Engine {
                 rtt: path.map(|path| path.rtt),
                 clock_ahead_ms: connected.as_ref().map(|connected| connected.clock_ahead_ms),
                 in_sync: sync.is_some_and(|sync| sync.in_sync),
+                keeps_everything: connected.as_ref().and_then(|connected| connected.keeps_everything),
                 kept: sync.map_or((0, 0), |sync| (sync.kept, sync.summary.count)),
                 bytes_in: control_in + traffic.received.load(Ordering::Relaxed),
                 bytes_out: control_out + traffic.sent.load(Ordering::Relaxed),
@@ -177,10 +183,14 @@ impl Engine {
             (replica.summary(), replica.transfers().0)
         };
         let connected = || peers.iter().filter(|peer| peer.connected);
+        let kept_there = connected().any(|peer| peer.in_sync && peer.keeps_everything == Some(true));
+        let whole = kept_there || shared.absent.load(Ordering::Relaxed) == 0;
+        let equal = connected().next().is_some() && connected().all(|peer| peer.in_sync);
         let library = LibraryStatus {
             name: shared.library.name.clone(),
             summary,
-            in_sync: connected().next().is_some() && connected().all(|peer| peer.in_sync),
+            equal,
+            in_sync: whole && equal,
             behind: wanted as u64,
             review: shared.review(),
             exchange: shared.exchange,

@@ -77,3 +77,70 @@ pub const MEETING_LOOKED_AT_EVERY: Duration = Duration::from_secs(3);
 
 /// How long a device that wants to join looks for the other one; then it gives up and says what it tried.
 pub const MEETING_TIME: Duration = Duration::from_secs(120);
+
+/// Largest sealed announcement in bytes. A larger one is not sent, and one that comes ends the connection.
+pub const GOSSIP_SEALED_BYTES: usize = 1024;
+
+/// Largest message of the gossip protocol in bytes: an announcement and what the protocol puts around it. A larger one
+/// that comes ends the connection.
+pub const GOSSIP_MESSAGE_BYTES: usize = 2048;
+
+/// Addresses in an announcement. Further ones are left out, so that it stays below [`GOSSIP_SEALED_BYTES`].
+pub const GOSSIP_ADDRESSES: usize = 8;
+
+/// Age at which an announcement is no longer believed or passed on, in milliseconds. Each host makes a new one three
+/// times as often.
+pub const GOSSIP_LIFE_MS: u64 = 60 * 60 * 1000;
+
+/// How far ahead of this host's clock an announcement may be, in milliseconds. Later ones are not believed.
+pub const GOSSIP_AHEAD_MS: u64 = 10 * 60 * 1000;
+
+/// Shortest time between two announcements of one host that only say that its set has changed, for each member it knows:
+/// so all of them together make one a second, however many they are.
+pub const GOSSIP_SPACING_PER_MEMBER: Duration = Duration::from_secs(1);
+
+/// Shortest time between two such announcements of one host.
+pub const GOSSIP_SPACING: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether there is something to announce.
+pub const GOSSIP_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
+
+/// Announcements of one author that are taken at once; then one every [`GOSSIP_AUTHOR_EVERY`]. Further ones are dropped.
+/// A host keeps to it with its own.
+pub const GOSSIP_AUTHOR_BURST: u32 = 8;
+
+/// How often an author is heard.
+pub const GOSSIP_AUTHOR_EVERY: Duration = Duration::from_secs(5);
+
+/// Authors that are heard for the first time at once, as many as there are in a large library; then one every
+/// [`GOSSIP_NEW_AUTHOR_EVERY`]. Further ones are dropped: who knows the secret can make up as many as it likes.
+pub const GOSSIP_NEW_AUTHORS: u32 = 1024;
+
+/// How often a new author is heard.
+pub const GOSSIP_NEW_AUTHOR_EVERY: Duration = Duration::from_secs(1);
+
+/// Gossip of one neighbour that is taken at once; then one message every [`GOSSIP_NEIGHBOUR_EVERY`]. Further ones are
+/// dropped unread.
+pub const GOSSIP_NEIGHBOUR_BURST: u32 = 1024;
+
+/// How often a neighbour is heard.
+pub const GOSSIP_NEIGHBOUR_EVERY: Duration = Duration::from_millis(30);
+
+/// Gossip that waits to be heard. Further messages are dropped: all that matters is said again.
+pub const GOSSIP_QUEUED: usize = 4096;
+
+/// Announcements of others that a new neighbour is told directly, a part of its own by each that tells it.
+pub const GOSSIP_TOLD: usize = 256;
+
+/// Hops an announcement travels. One that has come farther is dropped.
+pub const GOSSIP_HOPS: u16 = 64;
+
+/// Announcements that neighbours may promise before what the protocol remembers of promises is forgotten: it forgets
+/// none that is never kept.
+pub const GOSSIP_PROMISED: usize = 65_536;
+
+/// Neighbours of the gossip protocol, at most. It is above what a host is ever linked to.
+pub const GOSSIP_NEIGHBOURS: usize = 4096;
+
+/// Shortest time between two comparisons with the connected peers that gossip causes.
+pub const GOSSIP_COMPARED_EVERY: Duration = Duration::from_secs(10);

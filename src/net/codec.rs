@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use super::control::Gossip;
+use super::control::Word;
+use super::succession;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
 use crate::asset::Digest;
@@ -33,8 +36,22 @@ pub enum CodecError {
     Field(&'static str),
 }
 
-pub(super) fn encode(message: Message) -> wire::Control {
-    let message = match message {
+pub(super) fn encode(word: Word) -> wire::Control {
+    let message = match word {
+        Word::Message(message) => encode_message(message),
+        Word::Gossip(gossip) => Wire::Gossip(wire::Gossip {
+            said: Some(match gossip {
+                Gossip::Protocol(message) => wire::gossip::Said::Protocol(message),
+                Gossip::Announcement(sealed) => wire::gossip::Said::Announcement(sealed),
+            }),
+        }),
+        Word::Succession(told) => Wire::Succession(succession::encode(&told)),
+    };
+    wire::Control { message: Some(message) }
+}
+
+fn encode_message(message: Message) -> Wire {
+    match message {
         Message::Summary { summary, kept } => Wire::Summary(wire::Summary {
             count: summary.count,
             fingerprint: summary.fingerprint.to_vec().into(),
@@ -54,18 +71,38 @@ pub(super) fn encode(message: Message) -> wire::Control {
             Wire::Early(wire::Early { id: asset.as_bytes().to_vec().into(), ahead_ms })
         }
         Message::Settled { run } => Wire::Settled(wire::Settled { run }),
-    };
-    wire::Control { message: Some(message) }
+    }
 }
 
 /// Returns a message as it travels.
 #[cfg(test)]
 pub(crate) fn message_bytes(message: &Message) -> Vec<u8> {
-    prost::Message::encode_to_vec(&encode(message.clone()))
+    prost::Message::encode_to_vec(&encode(message.clone().into()))
 }
 
-pub(super) fn decode(control: wire::Control) -> Result<Message, CodecError> {
+pub(super) fn decode(control: wire::Control) -> Result<Word, CodecError> {
     Ok(match control.message.ok_or(CodecError::Unknown)? {
+        Wire::Gossip(gossip) => Word::Gossip(decode_gossip(gossip)?),
+        Wire::Succession(told) => Word::Succession(succession::decode(told)?),
+        message => Word::Message(decode_message(message)?),
+    })
+}
+
+fn decode_gossip(gossip: wire::Gossip) -> Result<Gossip, CodecError> {
+    use wire::gossip::Said;
+    match gossip.said {
+        Some(Said::Protocol(message)) if message.len() <= limits::GOSSIP_MESSAGE_BYTES => Ok(Gossip::Protocol(message)),
+        Some(Said::Announcement(sealed)) if sealed.len() <= limits::GOSSIP_SEALED_BYTES => {
+            Ok(Gossip::Announcement(sealed))
+        }
+        Some(_) => Err(CodecError::Field("length of gossip")),
+        None => Err(CodecError::Field("kind of gossip")),
+    }
+}
+
+fn decode_message(message: Wire) -> Result<Message, CodecError> {
+    Ok(match message {
+        Wire::Gossip(_) | Wire::Succession(_) => return Err(CodecError::Unknown),
         Wire::Summary(summary) => Message::Summary {
             summary: Summary { count: summary.count, fingerprint: fixed(&summary.fingerprint, "fingerprint")? },
             kept: summary.kept,
@@ -93,8 +130,6 @@ pub(super) fn decode(control: wire::Control) -> Result<Message, CodecError> {
             Message::Early { asset: AssetId::from_bytes(fixed(&early.id, "asset id")?), ahead_ms: early.ahead_ms }
         }
         Wire::Settled(settled) => Message::Settled { run: settled.run },
-        // It is no word of `sync`; whoever reads the connection has taken it out before.
-        Wire::Succession(_) => return Err(CodecError::Unknown),
     })
 }
 
@@ -215,15 +250,35 @@ mod tests {
     #[test]
     fn every_message_reads_back() {
         for message in messages() {
-            let bytes = encode(message.clone()).encode_to_vec();
-            assert_eq!(decode(wire::Control::decode(bytes.as_slice()).unwrap()).unwrap(), message);
+            let bytes = message_bytes(&message);
+            assert_eq!(decode(wire::Control::decode(bytes.as_slice()).unwrap()).unwrap(), message.into());
         }
+    }
+
+    #[test]
+    fn gossip_reads_back_and_is_bounded() {
+        let read = |gossip: Gossip| {
+            let bytes = encode(Word::Gossip(gossip)).encode_to_vec();
+            decode(wire::Control::decode(bytes.as_slice()).unwrap())
+        };
+        let bytes = |length: usize| bytes::Bytes::from(vec![7; length]);
+        for gossip in [
+            Gossip::Protocol(bytes(limits::GOSSIP_MESSAGE_BYTES)),
+            Gossip::Announcement(bytes(limits::GOSSIP_SEALED_BYTES)),
+        ] {
+            assert_eq!(read(gossip.clone()), Ok(Word::Gossip(gossip)));
+        }
+        assert!(read(Gossip::Protocol(bytes(limits::GOSSIP_MESSAGE_BYTES + 1))).is_err());
+        assert!(read(Gossip::Announcement(bytes(limits::GOSSIP_SEALED_BYTES + 1))).is_err());
+        let nothing = wire::Control { message: Some(Wire::Gossip(wire::Gossip { said: None })) };
+        assert_eq!(decode(nothing), Err(CodecError::Field("kind of gossip")));
+        assert_eq!(encode(Word::Gossip(Gossip::Protocol(bytes(2)))).encode_to_vec(), [74, 4, 10, 2, 7, 7]);
     }
 
     /// The bytes of version 1: a change of any of them breaks hosts that run it.
     #[test]
     fn the_bytes_of_version_1_are_frozen() {
-        let bytes: Vec<u8> = messages().into_iter().flat_map(|message| encode(message).encode_to_vec()).collect();
+        let bytes: Vec<u8> = messages().iter().flat_map(message_bytes).collect();
         let digest = blake3::hash(&bytes).to_hex();
         assert_eq!(&digest[..32], "e8aa48c8bfbf39b4429e437c5f8b2d6f", "{}", data_encoding::HEXLOWER.encode(&bytes));
     }

@@ -1,6 +1,8 @@
 //! The control connection: greetings, then messages in order.
 
+use bytes::Bytes;
 use iroh::endpoint::Connection;
+use iroh::endpoint::ConnectionError;
 use iroh::endpoint::RecvStream;
 use iroh::endpoint::SendStream;
 use iroh::endpoint::VarInt;
@@ -14,7 +16,6 @@ use super::endpoint::path;
 use super::frame;
 use super::frame::FrameError;
 use super::proof::Link;
-use super::succession;
 use crate::asset::HostId;
 use crate::auth::members::Succession;
 use crate::library::RelayPolicy;
@@ -22,6 +23,9 @@ use crate::library::Role;
 use crate::limits;
 use crate::proto::peer::v1 as wire;
 use crate::sync::Message;
+
+/// Code with which a connection is closed that its host has enough others beside.
+const ENOUGH_LINKS: VarInt = VarInt::from_u32(2);
 
 /// What a host says of itself first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,15 +50,34 @@ pub struct Greeting {
     pub kind: String,
     /// What it lets travel over a relay.
     pub relay_policy: RelayPolicy,
+    /// Whether it takes in and passes on every asset; `None` when it says nothing of that, and speaks no gossip.
+    pub keeps_everything: Option<bool>,
 }
 
-/// What is heard on a control connection.
+/// What a control connection carries after the greetings.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Heard {
-    /// Of the assets.
+pub enum Word {
+    /// A message about sets.
     Message(Message),
-    /// Of the members.
+    /// A message about where members are.
+    Gossip(Gossip),
+    /// Who belongs to the library.
     Succession(Succession),
+}
+
+/// What travels from member to member about where members are. Whoever hears it checks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gossip {
+    /// A message of the gossip protocol.
+    Protocol(Bytes),
+    /// A sealed announcement, told directly.
+    Announcement(Bytes),
+}
+
+impl From<Message> for Word {
+    fn from(message: Message) -> Self {
+        Self::Message(message)
+    }
 }
 
 /// A control connection, greeted.
@@ -68,9 +91,9 @@ pub struct Control {
     pub pending: bool,
     /// What the other side says of itself.
     pub greeting: Greeting,
-    /// Sends messages.
+    /// Sends words.
     pub writer: ControlWriter,
-    /// Receives messages.
+    /// Receives words.
     pub reader: ControlReader,
 }
 
@@ -98,21 +121,12 @@ pub struct ControlWriter {
 }
 
 impl ControlWriter {
-    /// Sends a message.
+    /// Sends a word.
     ///
     /// # Errors
     /// [`FrameError`] when the connection breaks.
-    pub async fn send(&mut self, message: Message) -> Result<(), FrameError> {
-        frame::write(&mut self.send, &codec::encode(message), limits::CONTROL_FRAME_BYTES).await
-    }
-
-    /// Tells of the members.
-    ///
-    /// # Errors
-    /// [`FrameError`] when the connection breaks.
-    pub async fn tell(&mut self, succession: &Succession) -> Result<(), FrameError> {
-        let told = wire::control::Message::Succession(succession::encode(succession));
-        frame::write(&mut self.send, &wire::Control { message: Some(told) }, limits::CONTROL_FRAME_BYTES).await
+    pub async fn send(&mut self, word: impl Into<Word>) -> Result<(), FrameError> {
+        frame::write(&mut self.send, &codec::encode(word.into()), limits::CONTROL_FRAME_BYTES).await
     }
 
     /// Returns the connection, to look at its path, count its bytes, or close it.
@@ -129,16 +143,13 @@ pub struct ControlReader {
 }
 
 impl ControlReader {
-    /// Receives the next message.
+    /// Receives the next word.
     ///
     /// # Errors
     /// [`FrameError`] when the connection breaks or the peer breaks the protocol.
-    pub async fn receive(&mut self) -> Result<Heard, FrameError> {
-        let control: wire::Control = frame::read(&mut self.recv, limits::CONTROL_FRAME_BYTES).await?;
-        Ok(match control.message {
-            Some(wire::control::Message::Succession(told)) => Heard::Succession(succession::decode(told)?),
-            message => Heard::Message(codec::decode(wire::Control { message })?),
-        })
+    pub async fn receive(&mut self) -> Result<Word, FrameError> {
+        let control = frame::read(&mut self.recv, limits::CONTROL_FRAME_BYTES).await?;
+        Ok(codec::decode(control)?)
     }
 }
 
@@ -149,6 +160,7 @@ fn encode_greeting(greeting: &Greeting) -> wire::Greeting {
         addresses: greeting.addresses.clone(),
         relay: greeting.relay.clone(),
         now_ms: greeting.now_ms,
+        keeps_everything: greeting.keeps_everything,
         role: encode_role(greeting.role).into(),
         your_role: encode_role(greeting.your_role).into(),
         members: greeting.members.map_or_else(bytes::Bytes::new, |digest| digest.to_vec().into()),
@@ -179,6 +191,7 @@ fn decode_greeting(greeting: wire::Greeting) -> Result<Greeting, CodecError> {
         relay: greeting.relay,
         now_ms: greeting.now_ms,
         kind: greeting.kind,
+        keeps_everything: greeting.keeps_everything,
     })
 }
 
@@ -220,6 +233,17 @@ impl Line {
     pub fn close(&self, reason: &str) {
         let reason = reason.as_bytes();
         self.0.close(VarInt::from_u32(0), &reason[..reason.len().min(limits::REASON_BYTES)]);
+    }
+
+    /// Closes the connection because this host has enough others, so that the other side leaves it at that.
+    pub fn let_go(&self) {
+        self.0.close(ENOUGH_LINKS, b"this host has enough links to other members");
+    }
+
+    /// Tells whether the other side has closed the connection because it has enough others.
+    #[must_use]
+    pub fn was_let_go(&self) -> bool {
+        matches!(self.0.close_reason(), Some(ConnectionError::ApplicationClosed(close)) if close.error_code == ENOUGH_LINKS)
     }
 
     /// Waits until the connection has ended; returns why, for people.

@@ -22,7 +22,7 @@ pub use bulk::{BulkServer, Head, Piece, Records, ServedLane, WantReader, WantWri
 pub use codec::CodecError;
 #[cfg(test)]
 pub(crate) use codec::message_bytes;
-pub use control::{Control, ControlReader, ControlWriter, Greeting, Heard, Line};
+pub use control::{Control, ControlReader, ControlWriter, Gossip, Greeting, Line, Word};
 pub use endpoint::{Accepted, BindError, DialError, Net, Options, Path, Purpose, Reachability, Relay, host_id};
 pub use frame::FrameError;
 pub use pairing::PairingStream;

@@ -8,10 +8,13 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 
+use crate::auth::HostKey;
 use crate::auth::members::Circle;
 use crate::auth::pairing::MeetingPlace;
 use crate::discovery::BeginError;
 use crate::discovery::Find;
+use crate::discovery::Gossip;
+use crate::discovery::GossipOptions;
 use crate::discovery::Health;
 use crate::discovery::Known;
 use crate::discovery::Mdns;
@@ -40,6 +43,16 @@ pub struct DiscoveryOptions {
     pub mdns: bool,
     /// Addresses of pkarr relays; without one there is no rendezvous.
     pub pkarr_relays: Vec<String>,
+    /// Whether connected members tell each other of themselves and of others.
+    pub gossip: bool,
+}
+
+/// Who says in gossip where this host is.
+pub(super) struct Speaker {
+    /// Signs it.
+    pub(super) key: HostKey,
+    /// Name of the host, for people.
+    pub(super) name: String,
 }
 
 /// The sources of a host, which run from [`begin`](Self::begin) on.
@@ -51,6 +64,7 @@ pub(super) struct Discovery {
     search: Mutex<Option<Search>>,
     begun: AtomicBool,
     own: watch::Sender<Ticket>,
+    speaker: Speaker,
 }
 
 impl Discovery {
@@ -64,11 +78,12 @@ impl Discovery {
         known: Vec<Peer>,
         circle: &Circle,
         net: &Net,
+        speaker: Speaker,
     ) -> Result<Self, BeginError> {
         let known = known.into_iter().filter_map(|peer| Some((last_ticket(&peer)?, peer.last_seen_ms))).collect();
         let (search, begun) = (Mutex::default(), AtomicBool::default());
         let own = watch::Sender::new(net.ticket());
-        let discovery = Self { options, known, loopback_only: net.is_loopback_only(), search, begun, own };
+        let discovery = Self { options, known, loopback_only: net.is_loopback_only(), search, begun, own, speaker };
         discovery.plan(circle)?;
         Ok(discovery)
     }
@@ -98,6 +113,16 @@ impl Discovery {
         Ok(planned)
     }
 
+    /// Returns how gossip is done with the keys of now, if it is.
+    fn gossip(&self, circle: &Circle) -> Option<GossipOptions> {
+        self.options.gossip.then(|| GossipOptions {
+            topic: circle.keys().topic.clone(),
+            envelope: circle.keys().envelope.clone(),
+            key: self.speaker.key.clone(),
+            name: self.speaker.name.clone(),
+        })
+    }
+
     fn has_mdns(&self) -> bool {
         self.options.mdns && !self.loopback_only
     }
@@ -125,15 +150,24 @@ impl Discovery {
     /// Has what the sources find dialled; with other secrets, they begin anew.
     async fn search(&self, engine: &Engine, group: &Group) {
         let mut circles = engine.circle();
+        // A link to a host that the configuration names is kept however many there are.
+        for ticket in self.options.peers.clone() {
+            engine.connect(ticket).await;
+        }
         loop {
             let circle = Arc::clone(&circles.borrow_and_update());
-            let planned = match self.plan(&circle) {
+            let mut planned = match self.plan(&circle) {
                 Ok(planned) => planned,
                 Err(error) => {
                     tracing::error!(error = causes(&error), "hosts cannot be looked for");
                     return;
                 }
             };
+            planned.push(match self.gossip(&circle) {
+                // Whoever listens last hears what members say, so it is spoken with the keys of now alone.
+                Some(options) => Planned::On(Box::new(Gossip::new(options, engine.gossip()))),
+                None => Planned::Off(Gossip::NAME),
+            });
             let round = group.child("search");
             let surroundings = Surroundings { own: self.own(), connected: engine.members() };
             let (search, mut finds) = Search::start(planned, surroundings, &round);
@@ -191,7 +225,7 @@ impl Discovery {
 async fn dial(engine: &Engine, find: Find) {
     let peer = find.ticket.host.fmt_short();
     tracing::info!(%peer, source = find.source, "a host was found");
-    if find.sure { engine.connect(find.ticket).await } else { engine.found(find.ticket).await }
+    if find.sure { engine.known(find.ticket).await } else { engine.found(find.ticket).await }
 }
 
 /// Plans how two devices meet at the place of a pairing code; the one that shows it `writes`.
@@ -289,7 +323,7 @@ mod tests {
     }
 
     fn at(relay: &LoopbackRelay) -> DiscoveryOptions {
-        DiscoveryOptions { pkarr_relays: vec![relay.url()], mdns: true, peers: Vec::new() }
+        DiscoveryOptions { pkarr_relays: vec![relay.url()], mdns: true, peers: Vec::new(), gossip: true }
     }
 
     async fn connected(node: &Node) -> usize {
@@ -305,9 +339,19 @@ mod tests {
         meeting.await;
     }
 
+    async fn is_well(node: &Node, source: &str) {
+        let well = within(async {
+            while condition(node, source) != Condition::Well {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        well.await;
+    }
+
     fn condition(node: &Node, source: &str) -> Condition {
         let health = node.discovery.health();
-        health.into_iter().find(|(name, _)| *name == source).unwrap().1.condition
+        let found = health.into_iter().find(|(name, _)| *name == source);
+        found.map_or(Condition::Starting, |(_, health)| health.condition)
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -321,6 +365,8 @@ mod tests {
         meets(&b).await;
         assert_eq!(condition(&a, Rendezvous::NAME), Condition::Well);
         assert_eq!(condition(&a, Mdns::NAME), Condition::Off, "it is bound to loopback");
+        is_well(&a, Gossip::NAME).await;
+        is_well(&stranger, Gossip::NAME).await;
         // The stranger was there before B comes a second time, and has met nobody.
         b.stop().await;
         drop(b);

@@ -265,6 +265,7 @@ mod tests {
             rtt: connected.then_some(Duration::from_micros(1500)),
             clock_ahead_ms: connected.then_some(0),
             in_sync: connected,
+            keeps_everything: None,
             kept: (0, 0),
             bytes_in: 0,
             bytes_out: 0,

@@ -15,6 +15,7 @@ use super::data_folder::DataFolder;
 use super::data_folder::DataFolderError;
 use super::discovery::Discovery;
 use super::discovery::DiscoveryOptions;
+use super::discovery::Speaker;
 use super::plugins;
 use super::plugins::Begun;
 use super::plugins::PluginOptions;
@@ -215,7 +216,8 @@ impl Node {
         if let Some(port) = net.port() {
             folder.keep_port(port)?;
         }
-        let discovery = Discovery::prepare(options.discovery, state.peers().await?, &circle.borrow(), &net)?;
+        let speaker = Speaker { key: host_key.clone(), name: options.name.clone() };
+        let discovery = Discovery::prepare(options.discovery, state.peers().await?, &circle.borrow(), &net, speaker)?;
         let replication = whole.child("replication");
         let engine = Engine::start(
             engine::Options {

@@ -5,12 +5,13 @@
 //! protobuf nor a store. The engine runs it against the world, the simulator (`sim`) against thousands of
 //! seeded networks, and both run this very type.
 //!
-//! [`Brake`] beside it counts who trashes how much. Start with [`Input`] and [`Output`], then `session` (the protocol with one peer) and `transfer` (which content
+//! [`Brake`] beside it counts who trashes how much, and [`Web`] says which members are linked to each other. Start with [`Input`] and [`Output`], then `session` (the protocol with one peer) and `transfer` (which content
 //! from whom).
 
 mod act;
 mod brake;
 mod input;
+mod links;
 mod message;
 mod output;
 mod reconcile;
@@ -25,6 +26,7 @@ mod sim;
 
 pub use brake::{Brake, BrakeLimits, Culprit, Trashing};
 pub use input::{Decision, Fetched, Input, Kept};
+pub use links::{Choice, Standing, Web};
 pub use message::{Answer, Message, Offer};
 pub use output::Output;
 pub use replica::{PeerStatus, Replica};

@@ -8,6 +8,8 @@
     reason = "test helpers are no library"
 )]
 
+use can_sync::task;
+
 mod crash;
 mod disk_full;
 #[allow(dead_code, reason = "the tests of the library use the rest of it")]
@@ -15,6 +17,10 @@ mod disk_full;
 mod fixtures;
 mod flush;
 mod host;
+#[allow(dead_code, unreachable_pub, reason = "it is the library's, whose tests use the rest of it")]
+#[path = "../../src/discovery/loopback_relay.rs"]
+mod loopback_relay;
+mod many;
 mod members;
 mod mirror;
 mod network;

@@ -2,6 +2,7 @@
 
 use std::io::BufRead;
 use std::io::BufReader;
+use std::process::Command;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use super::host::Host;
 use super::host::Place;
 use super::host::equal;
+use super::loopback_relay::LoopbackRelay;
 
 /// Shows a pairing code on a running host and has another device join with it, which must be able to.
 fn pair(inviting: (&Place, &Host), joining: &Place) -> Value {
@@ -141,4 +143,59 @@ async fn a_host_that_trashes_everything_is_stopped_and_undone() {
     }
     assert_eq!(back, 5);
     equal(&desk, &laptop, 15).await;
+}
+
+/// Nothing but the words: the place where the two meet follows from the first of them.
+#[tokio::test]
+async fn two_devices_that_pair_meet_at_a_pkarr_relay() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let relay = LoopbackRelay::start().await.unwrap();
+    let at_relay = |name: &str| Place::new(dir.path(), name).with("pkarr_relays", &format!("[{}]", relay.url()));
+    let desk_at = at_relay("desk");
+    let desk = desk_at.start();
+    let laptop_at = at_relay("laptop").without_phrase();
+    tokio::task::spawn_blocking({
+        let (showing, joining) =
+            (desk_at.command(Some(&desk), &["--json", "pair"]), laptop_at.command(None, &["pair"]));
+        move || pair_by_words(showing, joining)
+    })
+    .await
+    .unwrap();
+    let hash = desk.ingest("a.txt", b"a".to_vec()).await;
+    // They find each other by the secret that was handed over.
+    let laptop = tokio::task::spawn_blocking(move || laptop_at.start()).await.unwrap();
+    equal(&desk, &laptop, 1).await;
+    assert!(laptop.content(&hash).await.is_some());
+}
+
+/// Shows a code by one command and joins by another that is told the words alone.
+pub(crate) fn pair_by_words(mut showing: Command, mut joining: Command) {
+    let mut showing = showing.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(showing.stdout.take().unwrap()).lines();
+    let shown: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    let joined = joining.args(shown["code"].as_str().unwrap().split('-')).output().unwrap();
+    assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
+    assert!(showing.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn the_doctor_says_what_is_wrong_and_ends_with_a_failure_only_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = Place::new(dir.path(), "desk");
+    let host = at.start();
+    let text = at.does(Some(&host), &["doctor"]);
+    for word in ["ok    configuration", "ok    host", "ok    store", "ok    disk", "finding by rendezvous"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    let findings: Value = serde_json::from_str(&at.does(Some(&host), &["--json", "doctor"])).unwrap();
+    let verdicts = findings["findings"].as_array().unwrap().iter().map(|finding| finding["verdict"].as_str().unwrap());
+    assert!(verdicts.clone().all(|verdict| verdict != "ill") && verdicts.count() > 6, "{findings}");
+    let command = |host: Option<&Host>| at.command(host, &["doctor"]).output().unwrap();
+    assert!(command(Some(&host)).status.success());
+    assert_eq!(host.terminate().code(), Some(0));
+    let ended = command(None);
+    let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{text}");
+    assert!(text.contains("FAIL  host") && text.contains("can-sync run"), "{text}");
 }

@@ -13,6 +13,7 @@ use super::host::Place;
 use super::host::equal;
 use super::host::skip;
 use super::host::within;
+use super::members::pair_by_words;
 
 /// Says to a test that it runs in a world of its own.
 const WORLD: &str = "CAN_SYNC_TEST_WORLD";
@@ -296,4 +297,22 @@ async fn two_hosts_behind_routers_that_hide_them_meet_over_the_relay() {
     let path = a.status().await["peers"][0]["path"].clone();
     println!("MEASURED two hosts behind two routers: equal after {:.1} s, path {path}", began.elapsed().as_secs_f64());
     relay.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_device_joins_on_the_local_network_with_the_words_alone() {
+    if !is_own_world("a_device_joins_on_the_local_network_with_the_words_alone") {
+        return;
+    }
+    let mut lan = Lan::new(2);
+    let laptop_at = lan.places.pop().unwrap().without_phrase();
+    let desk = lan.places[0].start();
+    let hash = desk.ingest("a.txt", b"a".to_vec()).await;
+    let began = Instant::now();
+    let showing = lan.places[0].command(Some(&desk), &["--json", "pair"]);
+    pair_by_words(showing, laptop_at.command(None, &["pair"]));
+    println!("MEASURED two devices that pair on one network: {:.1} s", began.elapsed().as_secs_f64());
+    let laptop = laptop_at.start();
+    equal(&desk, &laptop, 1).await;
+    assert!(laptop.content(&hash).await.is_some());
 }

@@ -69,6 +69,8 @@ struct Library {
     name: String,
     count: u64,
     fingerprint: String,
+    #[serde(default)]
+    equal: bool,
     in_sync: bool,
     behind: Amount,
     peers: Amount,
@@ -192,6 +194,7 @@ fn library(library: &Library) -> Vec<String> {
     let mut state = match (library.in_sync, library.behind.get()) {
         _ if !library.exchange => "exchanges nothing".to_owned(),
         (true, _) => "in sync".to_owned(),
+        (false, 0) if library.equal => "equal with those connected".to_owned(),
         (false, 0) => "not in sync".to_owned(),
         (false, behind) => format!("{behind} behind"),
     };

@@ -10,9 +10,9 @@ use super::host::within;
 use crate::net::Accepted;
 use crate::net::Control;
 use crate::net::Greeting;
-use crate::net::Heard;
 use crate::net::Net;
 use crate::net::Purpose;
+use crate::net::Word;
 use crate::sync::Message;
 use crate::task::Group;
 
@@ -52,7 +52,7 @@ impl Member {
     pub(super) async fn hears<T>(&mut self, wanted: impl Fn(Message) -> Option<T>) -> T {
         let hearing = async {
             loop {
-                if let Heard::Message(message) = self.control.reader.receive().await.unwrap()
+                if let Word::Message(message) = self.control.reader.receive().await.unwrap()
                     && let Some(found) = wanted(message)
                 {
                     return found;

@@ -2,6 +2,7 @@
 
 mod clock;
 mod explained;
+mod gossip;
 mod host;
 mod liar;
 mod listener;

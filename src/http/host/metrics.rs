@@ -57,7 +57,11 @@ fn library(text: &mut Exposition, library: &LibraryStatus) {
     let label = [("library", library.name.as_str())];
     let mut one = |name, help, value: u64| text.family(name, Gauge, help).sample(&label, value);
     one("can_sync_library_assets", "Assets of the set that is passed on.", library.summary.count);
-    one("can_sync_library_in_sync", "Whether a peer is connected, and all are in sync.", library.in_sync.into());
+    one(
+        "can_sync_library_in_sync",
+        "Whether a peer is connected, and all are in sync, and nothing is hidden behind them.",
+        library.in_sync.into(),
+    );
     one("can_sync_library_wanted_assets", "Assets that are wanted and not stored yet.", library.behind);
     one("can_sync_library_exchange", "Whether anything is exchanged.", library.exchange.into());
     let (judged, of) = library.review.as_ref().map_or((0, 0), |review| (review.judged, review.of));

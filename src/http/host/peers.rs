@@ -66,6 +66,8 @@ pub(super) struct Peer {
     /// How far its clock was ahead of this host's when it connected.
     clock_ahead_ms: Option<i64>,
     in_sync: bool,
+    /// Whether it takes in and passes on every asset, or null.
+    keeps_everything: Option<bool>,
     /// Assets of `of` that the peer says it has stored.
     kept: u64,
     of: u64,
@@ -335,6 +337,7 @@ impl From<PeerStatus> for Peer {
             rtt_ms: peer.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
             clock_ahead_ms: peer.clock_ahead_ms,
             in_sync: peer.in_sync,
+            keeps_everything: peer.keeps_everything,
             kept: peer.kept.0,
             of: peer.kept.1,
             bytes_in: peer.bytes_in,

@@ -62,6 +62,8 @@ struct Library {
     name: String,
     count: u64,
     fingerprint: String,
+    /// Whether the sets towards all connected peers are equal, and there is one.
+    equal: bool,
     in_sync: bool,
     /// Assets that are still wanted.
     behind: u64,
@@ -127,6 +129,7 @@ impl From<NodeStatus> for Status {
                 name: library.name,
                 count: library.summary.count,
                 fingerprint: HEXLOWER.encode(&library.summary.fingerprint),
+                equal: library.equal,
                 in_sync: library.in_sync,
                 behind: library.behind,
                 peers: connected,

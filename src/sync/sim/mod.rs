@@ -2,11 +2,15 @@
 //!
 //! A seed decides topology, work, latencies and faults, so a failing one can be run again: the failure prints the line.
 //! The hosts around the replicas are models: a store, a memory and a policy, with the same rules as the engine's.
+//! `crowd` is another world, of very many hosts and no faults.
 
+#[allow(unreachable_pub, missing_docs, reason = "a bench compiles this file too")]
+mod crowd;
 mod host;
 mod random;
 mod world;
 
+use crowd::Crowd;
 use host::Fault;
 use world::World;
 
@@ -42,4 +46,25 @@ fn planted_faults_are_found() {
         let seed = found.unwrap_or_else(|| panic!("{fault:?} was not found within 1000 seeds"));
         println!("{fault:?}: found by seed {seed}: {}", run(seed, Some(fault)).unwrap_err());
     }
+}
+
+#[test]
+fn a_library_of_many_hosts_becomes_equal_over_several_hops_with_few_links() {
+    let mut crowd = Crowd::new(64, 100, 4);
+    for host in 0..64 {
+        crowd.ingest(host);
+    }
+    crowd.connect();
+    let (links, met) = (crowd.links(), crowd.settle());
+    println!("links {links}; equal after {} rounds, bytes {}, contents {}", met.rounds, met.bytes, met.contents);
+    assert!(links.least >= 5 && links.most <= crate::limits::LINKS_WANTED_MOST as u64, "{links:?}");
+    assert_eq!((crowd.assets().least, crowd.assets().most), (164, 164));
+    // Every host has fetched every content once, wherever from.
+    assert!(met.contents.most < 64 * 64 * 4096 / 2, "{met:?}");
+    // One that passes on nothing of others makes something, and it reaches all.
+    crowd.ingest(3);
+    let live = crowd.settle();
+    println!("one more: {} rounds, messages {}, bytes {}", live.rounds, live.messages, live.bytes);
+    assert_eq!(crowd.assets().least, 165);
+    assert!(live.rounds < 40 && live.bytes.most < 64 * 1024, "{live:?}");
 }

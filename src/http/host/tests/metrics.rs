@@ -168,6 +168,7 @@ fn a_peer_may_call_itself_anything() {
         direct: connected.then_some(true),
         rtt: connected.then_some(Duration::from_micros(250)),
         clock_ahead_ms: None,
+        keeps_everything: None,
         in_sync: connected,
         kept: (3, 4),
         bytes_in: 5,
