@@ -20,6 +20,9 @@ use crate::telemetry::causes;
 /// Why a connection ends that has no direct path where nothing may travel over a relay.
 pub(super) const RELAYED: &str = "there is no direct path, and nothing may travel over a relay";
 
+/// Why a connection ends to a host that is paused here, or no member any more.
+pub(super) const UNWELCOME: &str = "it is paused here";
+
 /// Why a connection ends on which one side has yet to accept the other; for the other side and the log.
 pub(super) const WAITS: &str = "one of the hosts waits to be accepted by an admin";
 
@@ -35,7 +38,7 @@ pub(super) async fn greet(shared: &Shared, link: Link) {
     let peer = link.peer;
     let settings = shared.registry.settings(peer);
     if settings.is_paused(now_ms()) {
-        link.line().close("it is paused here");
+        link.line().close(UNWELCOME);
         return;
     }
     if shared.relay_policy == RelayPolicy::Never && !becomes_direct(&link.line()).await {

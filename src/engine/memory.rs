@@ -1,5 +1,6 @@
 //! Writes down what peers are known to have, one note after the other, so that a later one never loses to an earlier.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -12,11 +13,13 @@ use crate::asset::Digest;
 use crate::asset::Document;
 use crate::asset::HostId;
 use crate::asset::Timestamp;
+use crate::limits;
 use crate::state::StateError;
 use crate::store::Record;
 use crate::sync::Input;
 use crate::sync::Offer;
 use crate::sync::exception;
+use crate::telemetry::causes;
 
 /// Something to remember or to forget.
 #[derive(Debug)]
@@ -49,6 +52,33 @@ pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut notes
             }
         }
     }
+}
+
+/// Returns the versions in the set towards a peer that differ from what is passed on to it.
+pub(super) async fn exceptions(shared: &Shared, peer: HostId, passes: bool) -> Vec<(Timestamp, AssetId, Digest)> {
+    let known = match shared.state.known_of_peer(peer).await {
+        Ok(known) => known,
+        Err(error) => {
+            tracing::error!(peer = %peer.fmt_short(), error = %causes(&error), "what a peer has could not be read");
+            Vec::new()
+        }
+    };
+    let mut exceptions = Vec::new();
+    for known in known.chunks(limits::PAGE_ROWS) {
+        let ids: Vec<_> = known.iter().filter(|_| passes).map(|known| known.key.id).collect();
+        let records = shared.store.records(&ids).await.unwrap_or_else(|error| {
+            // The sets differ then, and reconciliation shows where.
+            tracing::error!(peer = %peer.fmt_short(), error = %causes(&error), "documents could not be read");
+            Vec::new()
+        });
+        let passed = records.into_iter().filter_map(|record| offered(shared, record));
+        let passed: HashMap<_, _> = passed.map(|offer| (offer.key.id, offer.document)).collect();
+        exceptions.extend(known.iter().filter_map(|known| {
+            let version = exception(passed.get(&known.key.id).map(|document| &**document), Some(&known.document))?;
+            Some((known.key.timestamp, known.key.id, version))
+        }));
+    }
+    exceptions
 }
 
 /// Returns the shared document of an asset that is passed on.

@@ -9,6 +9,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::sync::watch;
 
 use super::members::MembersError;
@@ -32,10 +33,11 @@ use crate::net::PairingStream;
 use crate::telemetry::causes;
 
 /// The code that is shown at present, and what became of it.
-#[derive(Default)]
 pub(super) struct Pairing {
     open: Mutex<Option<Open>>,
     meeting: watch::Sender<Option<MeetingPlace>>,
+    /// Strangers that are heard at one moment.
+    places: Semaphore,
 }
 
 struct Open {
@@ -86,6 +88,13 @@ enum ExchangeError {
     Members(#[from] MembersError),
 }
 
+impl Default for Pairing {
+    fn default() -> Self {
+        let places = Semaphore::new(limits::PAIRINGS_AT_ONCE);
+        Self { open: Mutex::default(), meeting: watch::Sender::default(), places }
+    }
+}
+
 impl Pairing {
     fn open(&self) -> MutexGuard<'_, Option<Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
@@ -96,9 +105,13 @@ impl Pairing {
         self.open().as_ref()?.with
     }
 
+    fn is_open(&self, now_ms: u64) -> bool {
+        self.open().as_mut().is_some_and(|open| open.window.code(now_ms).is_ok())
+    }
+
     /// Closes the meeting place when the code is no longer good.
     fn tidy(&self, now_ms: u64) {
-        let good = self.open().as_mut().is_some_and(|open| open.window.code(now_ms).is_ok());
+        let good = self.is_open(now_ms);
         self.meeting.send_if_modified(|place| !good && place.take().is_some());
     }
 }
@@ -106,6 +119,13 @@ impl Pairing {
 /// Runs the exchange with a device that has dialled.
 pub(super) async fn run(shared: &Shared, mut stream: PairingStream) {
     let joiner = stream.other();
+    // Whoever comes while nobody is expected costs nothing, and hears the same as with a wrong code.
+    let place = shared.pairing.places.try_acquire();
+    let Some(_place) = place.ok().filter(|_| shared.pairing.is_open(shared.moment())) else {
+        tracing::debug!(peer = %joiner.fmt_short(), "nobody is expected to pair");
+        stream.refuse();
+        return;
+    };
     let exchanged = tokio::time::timeout(limits::PAIRING_TIME, exchange(shared, &mut stream)).await;
     if let Some(open) = shared.pairing.open().as_mut() {
         open.with = open.with.filter(|with| *with != joiner);

@@ -9,7 +9,6 @@ mod web;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,11 +25,13 @@ use super::fetch;
 use super::fetch::Jobs;
 use super::greet;
 use super::greet::RELAYED;
+use super::greet::UNWELCOME;
 use super::greet::WAITS;
 use super::hub;
 use super::hub::Told;
 use super::links::Links;
 use super::members;
+use super::memory;
 use super::pairing;
 use super::serve;
 use super::shared::Shared;
@@ -53,7 +54,6 @@ use crate::net::Moved;
 use crate::net::Purpose;
 use crate::net::Word;
 use crate::sync::Input;
-use crate::sync::exception;
 use crate::task::Group;
 use crate::task::now_ms;
 use crate::telemetry::causes;
@@ -146,7 +146,10 @@ pub(super) async fn run(shared: Arc<Shared>, group: Group, mut orders: mpsc::Rec
             Some(PeerOrder::Dial(wish)) => peers.wish(wish),
             Some(PeerOrder::Greeted(control)) => peers.greeted(*control).await,
             Some(PeerOrder::Ended(peer, number, why)) => peers.ended(peer, number, &why).await,
-            Some(PeerOrder::Renew(peer)) => peers.end(peer, "its settings have changed").await,
+            Some(PeerOrder::Renew(peer)) => {
+                peers.end(peer, "its settings have changed").await;
+                peers.cut_off_the_unwelcome();
+            }
             Some(PeerOrder::MembersChanged) => peers.members_changed().await,
             Some(PeerOrder::Announced(ticket, keeps_everything)) => peers.announced(ticket, keeps_everything),
         }
@@ -162,7 +165,6 @@ pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
         announcing.announce(Event::Refused { peer: stranger });
     });
     let handing_on = async {
-        let mut bulk: BTreeMap<HostId, Line> = BTreeMap::new();
         while let Some(accepted) = links.recv().await {
             let (shared, group) = (Arc::clone(shared), group.clone());
             match accepted {
@@ -180,8 +182,13 @@ pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
                 Accepted::Member { purpose: Purpose::Bulk, link } => {
                     let peer = link.peer;
                     // One at a time, so that what a peer can pin stays bounded.
-                    if let Some(older) = bulk.insert(peer, link.line()) {
+                    if let Some(older) = shared.served.insert(peer, link.line()) {
                         older.close("replaced by a newer connection");
+                    }
+                    // It may have been paused or removed while it proved itself.
+                    if !shared.is_welcome(peer) {
+                        link.line().close(UNWELCOME);
+                        continue;
                     }
                     group.clone().spawn_until_cancelled("bulk", serve::run(shared, group, peer, link.into_server()));
                 }
@@ -224,8 +231,8 @@ impl Peers {
         let line = writer.connection();
         let settings = self.shared.registry.settings(peer);
         // It may have been paused or removed while it greeted.
-        if settings.is_paused(now_ms()) || !matches!(self.shared.members.standing(peer), Standing::Member { .. }) {
-            line.close("it is paused here");
+        if !self.shared.is_welcome(peer) {
+            line.close(UNWELCOME);
             return;
         }
         if let Some(standing) = self.standing.get(&peer) {
@@ -241,7 +248,7 @@ impl Peers {
         let number = self.numbers;
         let ends = self.group.token().child_token();
         let flow = Flow::between(self.shared.role, settings.role).and(Flow::between(greeting.your_role, greeting.role));
-        let known = self.exceptions(peer, flow.send).await;
+        let known = memory::exceptions(&self.shared, peer, flow.send).await;
         let (telling, told) = mpsc::channel(1);
         if greeting.members != self.shared.members.circle().fingerprint() {
             let _ = telling.try_send(());
@@ -388,6 +395,18 @@ impl Peers {
                 Standing::Removed => self.end(peer, "not a member").await,
             }
         }
+        self.cut_off_the_unwelcome();
+    }
+
+    /// Ends the connections on which contents go to whom nothing may go any more, in the middle if need be.
+    fn cut_off_the_unwelcome(&self) {
+        self.shared.served.retain(|peer, line| {
+            let stays = self.shared.is_welcome(*peer);
+            if !stays {
+                line.close(UNWELCOME);
+            }
+            stays
+        });
     }
 
     /// Ends what belongs to the standing connection of a peer.
@@ -405,37 +424,6 @@ impl Peers {
     fn show_members(&self) {
         self.count_absent();
         self.shared.reachable.send_replace(self.standing.values().map(|standing| standing.ticket.clone()).collect());
-    }
-
-    /// Returns the versions in the set towards a peer that differ from what is passed on to it.
-    async fn exceptions(
-        &self,
-        peer: HostId,
-        passes: bool,
-    ) -> Vec<(crate::asset::Timestamp, crate::asset::AssetId, crate::asset::Digest)> {
-        let known = match self.shared.state.known_of_peer(peer).await {
-            Ok(known) => known,
-            Err(error) => {
-                tracing::error!(peer = %peer.fmt_short(), error = %causes(&error), "what a peer has could not be read");
-                Vec::new()
-            }
-        };
-        let mut exceptions = Vec::new();
-        for known in known.chunks(limits::PAGE_ROWS) {
-            let ids: Vec<_> = known.iter().filter(|_| passes).map(|known| known.key.id).collect();
-            let records = self.shared.store.records(&ids).await.unwrap_or_else(|error| {
-                // The sets differ then, and reconciliation shows where.
-                tracing::error!(peer = %peer.fmt_short(), error = %causes(&error), "documents could not be read");
-                Vec::new()
-            });
-            let passed = records.into_iter().filter_map(|record| super::memory::offered(&self.shared, record));
-            let passed: HashMap<_, _> = passed.map(|offer| (offer.key.id, offer.document)).collect();
-            exceptions.extend(known.iter().filter_map(|known| {
-                let version = exception(passed.get(&known.key.id).map(|document| &**document), Some(&known.document))?;
-                Some((known.key.timestamp, known.key.id, version))
-            }));
-        }
-        exceptions
     }
 }
 

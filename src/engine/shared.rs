@@ -60,7 +60,6 @@ use crate::store::Store;
 use crate::sync::BrakeLimits;
 use crate::sync::Replica;
 use crate::task::Group;
-use crate::task::now_ms;
 
 /// What an engine is made of.
 pub struct Options {
@@ -166,6 +165,8 @@ pub(super) struct Shared {
     pub(super) exchange: bool,
     /// Contents that were fetched and wait to be kept.
     pub(super) arrived: DashMap<AssetId, Spooled>,
+    /// Connections that peers have dialled for contents, the latest of each.
+    pub(super) served: DashMap<HostId, Line>,
     /// Large transfers under way, for people.
     pub(super) transfers: DashMap<AssetId, Arc<Transfer>>,
     /// Bytes of content exchanged with peers since the start, for people.
@@ -237,6 +238,7 @@ impl Engine {
             review: Mutex::new(None),
             exchange: options.exchange,
             arrived: DashMap::new(),
+            served: DashMap::new(),
             transfers: DashMap::new(),
             traffic: DashMap::new(),
             connected: DashMap::new(),
@@ -332,9 +334,12 @@ impl Shared {
         Arc::clone(&self.traffic.entry(peer).or_insert_with(made))
     }
 
-    /// Tells what may go between this host and a peer: by what both sides said when it connected, else by what is set
+    /// Tells what may go between this host and a peer: nothing where it is unwelcome, else by what both sides said when it connected, else by what is set
     /// here.
     pub(super) fn flow(&self, peer: HostId) -> Flow {
+        if !self.is_welcome(peer) {
+            return Flow { send: false, take: false };
+        }
         let connected = self.connected.get(&peer).map(|connected| connected.flow);
         connected.unwrap_or_else(|| Flow::between(self.role, self.registry.settings(peer).role))
     }
@@ -342,7 +347,7 @@ impl Shared {
     /// Tells whether a link to a host is wanted at all: it is a member, and no person has it left alone.
     pub(super) fn is_welcome(&self, host: HostId) -> bool {
         let member = matches!(self.members.standing(host), Standing::Member { .. });
-        member && !self.registry.settings(host).is_paused(now_ms())
+        member && !self.registry.is_paused(host)
     }
 
     /// Tells whether a content of this size may travel on a connection to a peer: over a relay, only what both sides let.

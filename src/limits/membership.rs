@@ -29,6 +29,10 @@ pub const SECRETS_HANDED: usize = 8;
 /// the connection.
 pub const SUCCESSION_BYTES: usize = 1024 * 1024;
 
+/// Devices of which something is remembered. Of further ones nothing is: whoever knows the secret can make up as many ids
+/// as it likes.
+pub const DEVICES_KNOWN: usize = 10_000;
+
 // ── pairing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// How long a pairing code is good, in milliseconds. Then it is dead, and another must be made.
@@ -36,6 +40,9 @@ pub const PAIRING_WINDOW_MS: u64 = 5 * 60 * 1000;
 
 /// Wrong tries that burn a pairing code: with 33 bits of code, three find it once in 2.8 thousand million.
 pub const PAIRING_WRONG_TRIES: u32 = 3;
+
+/// Strangers that are heard at one moment while a pairing code is open. Further ones are refused.
+pub const PAIRINGS_AT_ONCE: usize = 4;
 
 /// Exchanges that may be begun with one pairing code. Further ones are refused; whoever knows the meeting place can use
 /// them up, and the code has to be made anew.

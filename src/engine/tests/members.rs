@@ -15,7 +15,9 @@ use crate::engine::Condition;
 use crate::engine::PairingStatus;
 use crate::engine::Trust;
 use crate::net::DialError;
+use crate::net::Head;
 use crate::net::Net;
+use crate::net::Piece;
 use crate::net::ProofError;
 use crate::net::Purpose;
 
@@ -71,6 +73,14 @@ async fn who_is_removed_is_locked_out_everywhere_and_one_that_was_away_is_handed
     }
     b.engine.connect(lost.ticket()).await;
     in_sync(&[(&a, &b), (&a, &away), (&a, &lost), (&b, &lost)]).await;
+    // A connection for contents that stands already.
+    let known = a.ingest(100, "known to it").await;
+    lost.has(&known).await;
+    let (_line, mut wants, mut replies) = lost.net.dial(&a.ticket(), Purpose::Bulk).await.unwrap().into_lane();
+    wants.want(&known, 0).await.unwrap();
+    wants.flush().await.unwrap();
+    assert!(matches!(within(replies.head()).await.unwrap(), Head::Content(..)));
+    in_sync(&[(&a, &away), (&a, &b)]).await;
     let (away_id, away_parts) = (away.id(), away.stop().await);
     a.until(|a| !a.is_connected_to(away_id)).await;
 
@@ -79,6 +89,14 @@ async fn who_is_removed_is_locked_out_everywhere_and_one_that_was_away_is_handed
         host.until(|host| host.epoch() == 1 && !host.is_connected_to(lost.id())).await;
     }
     assert_eq!(a.condition_of(lost.id()).await, (Condition::Blocked, Trust::None));
+    let asked = async {
+        wants.want(&known, 0).await?;
+        wants.flush().await?;
+        // What was sent before may still be on its way.
+        while let Piece::Bytes(_) = replies.piece().await? {}
+        replies.head().await
+    };
+    assert!(within(asked).await.is_err(), "it is cut off in the middle");
     assert_eq!(b.engine.members_status().membership, Membership::Listed);
     assert_eq!(b.engine.members_status().admins, [a.id()]);
     // It knows the address and the old secret of both, and gets the answer of a stranger.
