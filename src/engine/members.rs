@@ -23,6 +23,7 @@ use crate::auth::members::Standing;
 use crate::auth::members::Succession;
 use crate::auth::members::TakeError;
 use crate::event::Event;
+use crate::task::random;
 
 /// Keeps what is known of the members, durably. It may block; the error is for people.
 pub type Keep = Arc<dyn Fn(&Circle) -> Result<(), String> + Send + Sync>;
@@ -116,12 +117,6 @@ impl Members {
 
 fn fresh_secret() -> LibrarySecret {
     LibrarySecret::from_bytes(random())
-}
-
-pub(super) fn random<const N: usize>() -> [u8; N] {
-    let mut random = [0; N];
-    getrandom::fill(&mut random).expect("the system gave random bytes at the start");
-    random
 }
 
 /// Takes in what a peer tells of the members. Tells whether another secret is used since.

@@ -13,7 +13,6 @@ use tokio::sync::Semaphore;
 use tokio::sync::watch;
 
 use super::members::MembersError;
-use super::members::random;
 use super::shared::Engine;
 use super::shared::Shared;
 use crate::asset::HostId;
@@ -30,6 +29,7 @@ use crate::event::Event;
 use crate::limits::membership as limits;
 use crate::net::FrameError;
 use crate::net::PairingStream;
+use crate::task::random;
 use crate::telemetry::causes;
 
 /// The code that is shown at present, and what became of it.

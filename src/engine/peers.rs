@@ -56,6 +56,7 @@ use crate::net::Word;
 use crate::sync::Input;
 use crate::task::Group;
 use crate::task::now_ms;
+use crate::task::random;
 use crate::telemetry::causes;
 
 /// An order to the actor.
@@ -460,7 +461,7 @@ async fn write(
         let word = tokio::select! {
             biased;
             told = told.recv() => told.map(|()| {
-                Word::Succession(shared.members.circle().succession_for(peer, members::random))
+                Word::Succession(shared.members.circle().succession_for(peer, random))
             }),
             word = words.recv() => word,
         };

@@ -25,6 +25,7 @@ use crate::auth::members::Standing;
 use crate::limits;
 use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::proof::Next;
+use crate::task::random;
 
 /// Label of the keying material that binds a proof to its connection.
 const EXPORTER_LABEL: &[u8] = b"EXPERIMENTAL can-sync proof 1";
@@ -188,12 +189,6 @@ async fn finish(
             Err(error)
         }
     }
-}
-
-fn random() -> [u8; 32] {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).expect("the system gave random bytes at the start");
-    random
 }
 
 fn peer(connection: &Connection) -> HostId {

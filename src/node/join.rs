@@ -32,6 +32,7 @@ use crate::net::FrameError;
 use crate::net::Net;
 use crate::net::PairingStream;
 use crate::task::Group;
+use crate::task::random;
 use crate::telemetry::causes;
 
 /// How a device joins.
@@ -124,7 +125,7 @@ pub async fn join(options: JoinOptions) -> Result<Joined, JoinError> {
     let JoinOptions { folder, name, code, ticket, bind_addr, relay, mdns, pkarr_relays } = options;
     let key = folder.host_key()?;
     // A circle that nobody else is in: nothing is proved on this connection.
-    let nobody = Circle::new(net::host_id(&key), MIRROR, LibrarySecret::from_bytes(super::random()));
+    let nobody = Circle::new(net::host_id(&key), MIRROR, LibrarySecret::from_bytes(random()));
     let (_circle, follows) = watch::channel(Arc::new(nobody));
     let net = Net::bind(net::Options { key, bind_addr, last_port: folder.last_port(), relay, circle: follows }).await?;
     let group = Group::new("join", Arc::new(|_, task, message| tracing::error!(task, message, "a task panicked")));
@@ -211,7 +212,7 @@ impl Meet<'_> {
     async fn exchange(&self, ticket: &Ticket) -> Result<(PairingStream, Handover), ExchangeError> {
         let mut stream = self.net.dial_to_pair(ticket).await?;
         let binding = stream.binding()?;
-        let (joiner, hello) = Joiner::new(self.code, binding, self.name, super::random())?;
+        let (joiner, hello) = Joiner::new(self.code, binding, self.name, random())?;
         stream.send_hello(&hello).await?;
         let answer = stream.answer().await?;
         let (confirming, confirm) = joiner.confirm(&answer)?;

@@ -26,10 +26,3 @@ pub use plugins::PluginOptions;
 pub use start::{Node, Options, Service, StartError, StoreOptions};
 pub use status::{NodeStatus, SourceStatus, StoreStatus};
 pub use verify::{Verified, VerifyStep, Which};
-
-/// Draws random bytes.
-fn random<const N: usize>() -> [u8; N] {
-    let mut random = [0; N];
-    getrandom::fill(&mut random).expect("the system gives random bytes");
-    random
-}

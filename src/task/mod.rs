@@ -1,4 +1,4 @@
-//! Tasks: groups with a name and a cancellation token, the wall clock, and pauses that grow.
+//! Tasks: groups with a name and a cancellation token, the wall clock, randomness, and pauses that grow.
 //!
 //! The only place that spawns. A panic in a task is caught and announced; it never goes unnoticed, and never takes
 //! another task with it.
@@ -6,7 +6,9 @@
 mod backoff;
 mod clock;
 mod group;
+mod random;
 
 pub use backoff::{Backoff, jittered};
 pub use clock::now_ms;
 pub use group::{Group, OnPanic};
+pub use random::random;
