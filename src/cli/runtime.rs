@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use crate::config;
 use crate::config::ConfigError;
+use crate::config::PkarrDht;
 use crate::config::Settings;
 use crate::http;
 use crate::http::Listener;
@@ -17,6 +18,7 @@ use crate::node::BrakeLimits;
 use crate::node::DataFolder;
 use crate::node::DiscoveryOptions;
 use crate::node::Node;
+use crate::node::Pkarr;
 use crate::node::PluginOptions;
 use crate::node::StoreOptions;
 use crate::store::can_service::SyncKey;
@@ -65,7 +67,7 @@ pub(super) async fn start(settings: &Settings, safe_mode: bool) -> anyhow::Resul
             peers: settings.peers.clone(),
             mdns: settings.mdns,
             gossip: settings.gossip,
-            pkarr_relays: settings.rendezvous_relays(),
+            pkarr: pkarr(settings),
         },
         plugins: plugin_options(settings, safe_mode),
     };
@@ -91,6 +93,16 @@ pub(super) fn relay(settings: &Settings) -> net::Relay {
         config::Relay::Off => net::Relay::Off,
         config::Relay::At(url) => net::Relay::Own(url.clone()),
     }
+}
+
+/// Returns where hosts meet that know nothing of each other but the secret.
+pub(super) fn pkarr(settings: &Settings) -> Pkarr {
+    let dht = match &settings.pkarr_dht {
+        PkarrDht::Off => None,
+        PkarrDht::Public => Some(Vec::new()),
+        PkarrDht::At(nodes) => Some(nodes.clone()),
+    };
+    Pkarr { relays: settings.rendezvous_relays(), dht }
 }
 
 fn plugin_options(settings: &Settings, safe_mode: bool) -> PluginOptions {

@@ -30,6 +30,8 @@ pub enum Key {
     RelayPolicy,
     /// Where hosts meet that know nothing of each other but the secret.
     PkarrRelays,
+    /// Whether they meet in the DHT itself too.
+    PkarrDht,
     /// Whether hosts on the local network find each other.
     Mdns,
     /// Whether members tell each other of those they know.
@@ -58,7 +60,7 @@ pub enum Key {
 
 impl Key {
     /// Every key, in the order of `config.yaml`.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::SyncPassphrase,
         Self::AllowWeakPassphrase,
         Self::DeviceName,
@@ -72,6 +74,7 @@ impl Key {
         Self::RelayUrl,
         Self::RelayPolicy,
         Self::PkarrRelays,
+        Self::PkarrDht,
         Self::Mdns,
         Self::Gossip,
         Self::Peers,
@@ -102,6 +105,7 @@ impl Key {
             Self::RelayUrl => "relay_url",
             Self::RelayPolicy => "relay_policy",
             Self::PkarrRelays => "pkarr_relays",
+            Self::PkarrDht => "pkarr_dht",
             Self::Mdns => "mdns",
             Self::Gossip => "gossip",
             Self::Peers => "peers",
@@ -146,6 +150,7 @@ impl Key {
             Self::RelayUrl => Some("--relay-url"),
             Self::RelayPolicy => Some("--relay-policy"),
             Self::PkarrRelays => Some("--pkarr-relays"),
+            Self::PkarrDht => Some("--pkarr-dht"),
             Self::Mdns => Some("--mdns"),
             Self::Gossip => Some("--gossip"),
             Self::Peers => Some("--peers"),
@@ -178,6 +183,7 @@ impl Key {
             Self::RelayUrl => "Relay for hosts that cannot reach each other directly, or `off`",
             Self::RelayPolicy => "What may travel over a relay: `allow`, `small_only`, `never`",
             Self::PkarrRelays => "Relays at which hosts with the same secret find each other, or `off`",
+            Self::PkarrDht => "Find each other in the Mainline DHT too: `off`, `on`, or the nodes to begin at",
             Self::Mdns => "Find hosts on the local network, and be found there",
             Self::Gossip => "Tell members of other members, and hear of them",
             Self::Peers => "Tickets of hosts to stay connected to",
@@ -196,7 +202,7 @@ impl Key {
     /// Tells whether the value is a list: in the file a list of YAML, elsewhere with commas.
     #[must_use]
     pub const fn is_list(self) -> bool {
-        matches!(self, Self::PkarrRelays | Self::Peers)
+        matches!(self, Self::PkarrRelays | Self::PkarrDht | Self::Peers)
     }
 
     /// Tells whether the value must not be shown.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +53,17 @@ pub enum Relay {
     At(String),
 }
 
+/// Whether hosts meet in the Mainline DHT itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PkarrDht {
+    /// They do not.
+    Off,
+    /// In the public one.
+    Public,
+    /// In the one that these nodes belong to.
+    At(Vec<SocketAddrV4>),
+}
+
 /// Public pkarr relays, as pkarr itself names them (`DEFAULT_RELAYS`).
 const PUBLIC_PKARR_RELAYS: [&str; 2] = ["https://pkarr.pubky.app", "https://pkarr.pubky.org"];
 
@@ -82,6 +94,8 @@ pub struct Settings {
     pub relay_policy: RelayPolicy,
     /// Where hosts meet that know nothing of each other but the secret; `None` for what goes with `relay`.
     pub pkarr_relays: Option<Vec<String>>,
+    /// Whether they meet in the DHT itself too.
+    pub pkarr_dht: PkarrDht,
     /// Whether hosts on the local network find each other.
     pub mdns: bool,
     /// Whether members tell each other of those they know.
@@ -127,6 +141,7 @@ impl Default for Settings {
             relay: Relay::Public,
             relay_policy: RelayPolicy::default(),
             pkarr_relays: None,
+            pkarr_dht: PkarrDht::Off,
             mdns: true,
             gossip: true,
             peers: Vec::new(),

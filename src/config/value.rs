@@ -2,12 +2,14 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::net::SocketAddrV4;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Hidden;
 use super::Key;
+use super::PkarrDht;
 use super::Relay;
 use super::Settings;
 use crate::auth::Phrase;
@@ -49,6 +51,7 @@ pub(super) fn apply(settings: &mut Settings, key: Key, text: &str) -> Result<(),
                 text.parse().map_err(|error: ParseRelayPolicyError| format!("is wrong: {error}"))?;
         }
         Key::PkarrRelays => settings.pkarr_relays = Some(pkarr_relays(text)?),
+        Key::PkarrDht => settings.pkarr_dht = pkarr_dht(text)?,
         Key::Mdns => settings.mdns = flag(text)?,
         Key::Gossip => settings.gossip = flag(text)?,
         Key::Peers => settings.peers = listed(text).map(ticket).collect::<Result<_, _>>()?,
@@ -91,6 +94,11 @@ pub(super) fn show(settings: &Settings, key: Key) -> Option<String> {
         Key::PkarrRelays => settings.pkarr_relays.as_ref().map(|relays| match &relays[..] {
             [] => "off".to_owned(),
             relays => relays.join(", "),
+        }),
+        Key::PkarrDht => Some(match &settings.pkarr_dht {
+            PkarrDht::Off => "off".to_owned(),
+            PkarrDht::Public => "on".to_owned(),
+            PkarrDht::At(nodes) => nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         }),
         Key::Mdns => Some(settings.mdns.to_string()),
         Key::Gossip => Some(settings.gossip.to_string()),
@@ -200,6 +208,16 @@ fn pkarr_relays(text: &str) -> Result<Vec<String>, String> {
         count if count > limit => Err(format!("names at most {limit} relays, and these are {count}")),
         _ => Ok(relays),
     }
+}
+
+fn pkarr_dht(text: &str) -> Result<PkarrDht, String> {
+    if let Ok(on) = flag(text) {
+        return Ok(if on { PkarrDht::Public } else { PkarrDht::Off });
+    }
+    let wrong = |node| format!("is `off`, `on`, or a list of nodes such as 192.0.2.1:6881, not `{node}`");
+    let nodes: Vec<SocketAddrV4> =
+        listed(text).map(|node| node.parse().map_err(|_| wrong(node))).collect::<Result<_, _>>()?;
+    if nodes.is_empty() { Err(wrong(text)) } else { Ok(PkarrDht::At(nodes)) }
 }
 
 fn ticket(text: &str) -> Result<Ticket, String> {

@@ -5,7 +5,7 @@
 //! and nothing here remembers: what a host knows of peers comes in as arguments.
 //!
 //! - [`Known`]: the configuration, and where members were last;
-//! - [`Rendezvous`]: slots on pkarr relays whose keys are derived from the library's secret;
+//! - [`Rendezvous`]: slots on pkarr relays, or in the DHT behind them, whose keys are derived from the library's secret;
 //! - [`Mdns`]: the local network;
 //! - [`Gossip`]: what connected members tell of themselves and of others.
 //!
@@ -30,6 +30,6 @@ pub use known::Known;
 #[cfg(any(test, feature = "testing"))]
 pub use loopback_relay::{LoopbackRelay, Manner};
 pub use mdns::Mdns;
-pub use rendezvous::{BeginError, Meeting, MeetingSlot, Options, Rendezvous};
+pub use rendezvous::{BeginError, Dht, Meeting, MeetingSlot, Options, Rendezvous, Servers};
 pub use search::{Planned, Search};
 pub use source::{Condition, Find, Finder, Health, Source, SourceError, Surroundings};

@@ -1,11 +1,14 @@
-//! Rendezvous: members leave sealed records at slots on pkarr relays, whose keys are derived from the secret.
+//! Rendezvous: members leave sealed records at slots of pkarr, whose keys are derived from the secret. Relays keep them,
+//! or the Mainline DHT itself.
 //!
-//! A relay learns which addresses use the same slots, and when; never which library that is or what a record says. A
+//! Whoever keeps them learns which addresses use the same slots, and when; never which library that is or what a record says. A
 //! record lists its writer and the members it is connected to, so more hosts meet than there are slots.
 
+mod dht;
 mod meeting;
 mod record;
 mod relay;
+mod server;
 mod slots;
 
 #[cfg(test)]
@@ -27,16 +30,19 @@ use pkarr::dns::rdata::RData;
 use pkarr::dns::rdata::TXT;
 use tokio::time::Instant;
 
+pub use self::dht::Dht;
 pub use self::meeting::MeetingSlot;
 
 use self::record::Member;
 use self::record::Place;
 use self::record::Record;
-use self::relay::Call;
-use self::relay::Fetched;
 use self::relay::Relay;
-use self::relay::RelayError;
-use self::relay::Stored;
+use self::server::Call;
+use self::server::CallError;
+use self::server::Fetched;
+use self::server::Server;
+use self::server::Speech;
+use self::server::Stored;
 use self::slots::Look;
 use self::slots::Slots;
 use super::finds;
@@ -75,11 +81,20 @@ pub struct Meeting {
     pub writes: bool,
 }
 
+/// What keeps the records. What a relay is given it gives to the DHT, so both kinds meet.
+#[derive(Debug, Clone)]
+pub enum Servers {
+    /// Pkarr relays at these addresses, at most [`RENDEZVOUS_RELAYS`](limits::RENDEZVOUS_RELAYS).
+    Relays(Vec<String>),
+    /// The Mainline DHT.
+    Dht(Dht),
+}
+
 /// How rendezvous is done.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Addresses of pkarr relays, at most [`RENDEZVOUS_RELAYS`](limits::RENDEZVOUS_RELAYS).
-    pub relays: Vec<String>,
+    /// What keeps the records.
+    pub servers: Servers,
     /// Where the members meet.
     pub meeting: Meeting,
     /// How often a record is written.
@@ -90,21 +105,25 @@ pub struct Options {
     pub scanned_every_connected: Duration,
     /// Time for one call.
     pub call_time: Duration,
-    /// First and longest pause after a relay failed.
+    /// First and longest pause after a server failed.
     pub pauses: (Duration, Duration),
 }
 
 impl Options {
-    /// Meets at these relays, as often as it is meant to be.
+    /// Meets there, as often as it is meant to be.
     #[must_use]
-    pub const fn new(relays: Vec<String>, meeting: Meeting) -> Self {
+    pub const fn new(servers: Servers, meeting: Meeting) -> Self {
+        let (scanned_every, call_time) = match &servers {
+            Servers::Relays(_) => (limits::RENDEZVOUS_SCANNED_EVERY, limits::RENDEZVOUS_CALL_TIME),
+            Servers::Dht(_) => (limits::RENDEZVOUS_DHT_SCANNED_EVERY, limits::RENDEZVOUS_DHT_CALL_TIME),
+        };
         Self {
-            relays,
+            servers,
             meeting,
             published_every: limits::RENDEZVOUS_PUBLISHED_EVERY,
-            scanned_every: limits::RENDEZVOUS_SCANNED_EVERY,
+            scanned_every,
             scanned_every_connected: limits::RENDEZVOUS_SCANNED_EVERY_CONNECTED,
-            call_time: limits::RENDEZVOUS_CALL_TIME,
+            call_time,
             pauses: (limits::RENDEZVOUS_PAUSE, limits::RENDEZVOUS_PAUSE_MOST),
         }
     }
@@ -132,30 +151,36 @@ pub enum BeginError {
 #[derive(Debug)]
 pub struct Rendezvous {
     options: Options,
-    relays: Vec<Relay>,
+    servers: Vec<Server>,
     keys: [PublicKey; SLOTS],
 }
 
 impl Rendezvous {
-    /// Its name, for people and for the configuration.
+    /// Its name with relays, for people and for the configuration.
     pub const NAME: &str = "rendezvous";
 
     /// The name of one that only reads the slots of an earlier secret.
     pub const NAME_OF_OLDER: &str = "rendezvous of before";
+
+    /// Its name with the DHT.
+    pub const DHT_NAME: &str = "rendezvous (dht)";
+
+    /// The name of one that only reads the slots of an earlier secret in the DHT.
+    pub const DHT_NAME_OF_OLDER: &str = "rendezvous of before (dht)";
 
     /// Prepares it; nothing is sent before it runs.
     ///
     /// # Errors
     /// [`BeginError`] names what is wrong with the relays.
     pub fn new(options: Options) -> Result<Self, BeginError> {
-        let relays = relays(&options.relays, options.call_time, options.pauses)?;
+        let servers = servers(&options.servers, options.call_time, options.pauses)?;
         let keys = std::array::from_fn(|slot| keypair(&options.meeting, slot).public_key());
-        Ok(Self { options, relays, keys })
+        Ok(Self { options, servers, keys })
     }
 
-    /// Looks at every slot of every relay, and returns what is there.
+    /// Looks at every slot of every server, and returns what is there.
     async fn scan(&self) -> [Seen; SLOTS] {
-        let asked = join_all(self.relays.iter().map(|relay| self.ask(relay))).await;
+        let asked = join_all(self.servers.iter().map(|server| self.ask(server))).await;
         let mut seen: [Seen; SLOTS] = std::array::from_fn(|_| Seen { look: Look::Nothing, record: None });
         for (slot, seen) in seen.iter_mut().enumerate() {
             for fetched in asked.iter().map(|slots| slots[slot].as_ref()) {
@@ -165,33 +190,33 @@ impl Rendezvous {
         seen
     }
 
-    /// Asks one relay for every slot; `None` where it has not answered.
-    async fn ask(&self, relay: &Relay) -> [Option<Fetched>; SLOTS] {
+    /// Asks one server for every slot; `None` where it has not answered.
+    async fn ask(&self, server: &Server) -> [Option<Fetched>; SLOTS] {
         let mut slots = [const { None }; SLOTS];
-        if !relay.is_due() {
+        if !server.is_due() {
             return slots;
         }
-        // A relay that fails is asked once and not eight times.
-        match relay.get(&self.keys[0]).await {
+        // One that fails is asked once and not eight times.
+        match server.get(&self.keys[0]).await {
             Ok(fetched) => slots[0] = Some(fetched),
             Err(error) => {
-                relay.went(Call::Read, Some(&error));
+                server.went(Call::Read, Some(&error));
                 return slots;
             }
         }
-        let mut failure: Option<RelayError> = None;
-        let rest = join_all(self.keys[1..].iter().map(|key| relay.get(key))).await;
+        let mut failure: Option<CallError> = None;
+        let rest = join_all(self.keys[1..].iter().map(|key| server.get(key))).await;
         for (slot, fetched) in slots[1..].iter_mut().zip(rest) {
             match fetched {
                 Ok(fetched) => *slot = Some(fetched),
                 Err(error) => failure = Some(error),
             }
         }
-        relay.went(Call::Read, failure.as_ref());
+        server.went(Call::Read, failure.as_ref());
         slots
     }
 
-    /// Takes in what one relay has for a slot: the newest packet counts, and a slot is empty only when all say so.
+    /// Takes in what one server has for a slot: the newest packet counts, and a slot is empty only when all say so.
     fn weigh(&self, seen: &mut Seen, slot: usize, fetched: Option<&Fetched>) {
         let newest = match seen.look {
             Look::Packet(timestamp_us, _) => Some(timestamp_us),
@@ -228,10 +253,10 @@ impl Rendezvous {
         let sealed = Record { writer: own, written_ms: now_ms, members }.seal(self.place(slot), *nonce, order);
         let timestamp_us = (now_ms * 1000).max(choice.above_us.saturating_add(1));
         let packet = packet(&keypair(&self.options.meeting, slot), &sealed, timestamp_us);
-        let due = self.relays.iter().filter(|relay| relay.is_due());
-        let stored = due.map(async |relay| {
-            let stored = relay.put(&packet).await;
-            relay.went(Call::Write, stored.as_ref().err());
+        let due = self.servers.iter().filter(|server| server.is_due());
+        let stored = due.map(async |server| {
+            let stored = server.put(&packet).await;
+            server.went(Call::Write, stored.as_ref().err());
             stored.is_ok_and(|stored| stored == Stored::Outdated)
         });
         join_all(stored).await.contains(&true)
@@ -244,10 +269,12 @@ impl Rendezvous {
 
     fn health(&self, slots: &Slots) -> Health {
         let parts: Vec<(String, Condition)> =
-            self.relays.iter().map(|relay| (relay.url().to_owned(), relay.condition())).collect();
+            self.servers.iter().map(|server| (server.name().to_owned(), server.condition())).collect();
         let spoiled = slots.spoiled(now_ms());
         let condition = if parts.iter().all(|(_, condition)| matches!(condition, Condition::Ailing(_))) {
-            Condition::Ailing("no pkarr relay can be used; hosts that are known are dialled all the same".to_owned())
+            Condition::Ailing(
+                "no server of pkarr can be used; hosts that are known are dialled all the same".to_owned(),
+            )
         } else if spoiled > 0 {
             Condition::Ailing(format!(
                 "{spoiled} of {SLOTS} meeting places hold junk or a time in the future, and are left alone; see that \
@@ -263,7 +290,12 @@ impl Rendezvous {
 #[async_trait]
 impl Source for Rendezvous {
     fn name(&self) -> &'static str {
-        if self.options.meeting.writes { Self::NAME } else { Self::NAME_OF_OLDER }
+        match (&self.options.servers, self.options.meeting.writes) {
+            (Servers::Relays(_), true) => Self::NAME,
+            (Servers::Relays(_), false) => Self::NAME_OF_OLDER,
+            (Servers::Dht(_), true) => Self::DHT_NAME,
+            (Servers::Dht(_), false) => Self::DHT_NAME_OF_OLDER,
+        }
     }
 
     async fn run(&self, surroundings: Surroundings, finder: &Finder) -> Result<(), SourceError> {
@@ -316,8 +348,17 @@ impl Source for Rendezvous {
     }
 }
 
+/// Prepares what keeps the records.
+fn servers(servers: &Servers, call_time: Duration, pauses: (Duration, Duration)) -> Result<Vec<Server>, BeginError> {
+    let speeches = match servers {
+        Servers::Relays(urls) => relays(urls)?.into_iter().map(Speech::Relay).collect(),
+        Servers::Dht(dht) => vec![Speech::Dht(dht.clone())],
+    };
+    Ok(speeches.into_iter().map(|speech| Server::new(speech, call_time, pauses)).collect())
+}
+
 /// Prepares the relays at these addresses.
-fn relays(urls: &[String], call_time: Duration, pauses: (Duration, Duration)) -> Result<Vec<Relay>, BeginError> {
+fn relays(urls: &[String]) -> Result<Vec<Relay>, BeginError> {
     match urls.len() {
         0 => return Err(BeginError::NoRelay),
         relays if relays > limits::RENDEZVOUS_RELAYS => return Err(BeginError::TooManyRelays(relays)),
@@ -332,7 +373,7 @@ fn relays(urls: &[String], call_time: Duration, pauses: (Duration, Duration)) ->
     // A redirect or a proxy of the environment would be a server that nobody has configured here.
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
     let http = http.build().map_err(BeginError::Client)?;
-    Ok(urls.iter().map(|url| Relay::new(url, http.clone(), call_time, pauses)).collect())
+    Ok(urls.iter().map(|url| Relay::new(url, http.clone())).collect())
 }
 
 /// What a slot holds.

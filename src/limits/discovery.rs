@@ -41,6 +41,12 @@ pub const RENDEZVOUS_SCANNED_EVERY_CONNECTED: Duration = Duration::from_secs(5 *
 /// Time a relay has for one call, in which it asks the network behind it. Later the call has failed.
 pub const RENDEZVOUS_CALL_TIME: Duration = Duration::from_secs(10);
 
+/// How often a host that is connected to nobody looks at the slots in the DHT, where one look asks some hundred nodes.
+pub const RENDEZVOUS_DHT_SCANNED_EVERY: Duration = Duration::from_secs(30);
+
+/// Time for one call to the DHT: several rounds of nodes, of which many never answer (2 s each). Later it has failed.
+pub const RENDEZVOUS_DHT_CALL_TIME: Duration = Duration::from_secs(30);
+
 /// First pause after a relay failed or said that it is asked too often; it doubles. What it demands itself counts when
 /// that is longer, up to [`RENDEZVOUS_PAUSE_MOST`].
 pub const RENDEZVOUS_PAUSE: Duration = Duration::from_secs(15);

@@ -1,5 +1,7 @@
 //! Finding other hosts: which sources run, and what becomes of what they find.
 
+use std::net::Ipv4Addr;
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -12,6 +14,7 @@ use crate::auth::HostKey;
 use crate::auth::members::Circle;
 use crate::auth::pairing::MeetingPlace;
 use crate::discovery::BeginError;
+use crate::discovery::Dht;
 use crate::discovery::Find;
 use crate::discovery::Gossip;
 use crate::discovery::GossipOptions;
@@ -24,6 +27,7 @@ use crate::discovery::Options;
 use crate::discovery::Planned;
 use crate::discovery::Rendezvous;
 use crate::discovery::Search;
+use crate::discovery::Servers;
 use crate::discovery::Source;
 use crate::discovery::Surroundings;
 use crate::engine::Engine;
@@ -41,10 +45,29 @@ pub struct DiscoveryOptions {
     pub peers: Vec<Ticket>,
     /// Whether hosts on the local network are looked for, and may find this one.
     pub mdns: bool,
-    /// Addresses of pkarr relays; without one there is no rendezvous.
-    pub pkarr_relays: Vec<String>,
+    /// Where hosts meet that know nothing of each other but the secret.
+    pub pkarr: Pkarr,
     /// Whether connected members tell each other of themselves and of others.
     pub gossip: bool,
+}
+
+/// What keeps the records by which hosts meet: relays, the DHT, both; without one there is no rendezvous.
+#[derive(Debug, Clone, Default)]
+pub struct Pkarr {
+    /// Addresses of relays.
+    pub relays: Vec<String>,
+    /// Whether the DHT is asked, and the nodes to begin at; with none of them, at the public ones.
+    pub dht: Option<Vec<SocketAddrV4>>,
+}
+
+impl Pkarr {
+    /// Prepares it; `loopback_only` when the host can be reached on this machine alone.
+    pub(super) fn servers(self, loopback_only: bool) -> Vec<Servers> {
+        let relays = (!self.relays.is_empty()).then_some(Servers::Relays(self.relays));
+        let bind = if loopback_only { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        let dht = self.dht.map(|nodes| Servers::Dht(Dht::new(bind, (!nodes.is_empty()).then_some(nodes))));
+        relays.into_iter().chain(dht).collect()
+    }
 }
 
 /// Who says in gossip where this host is.
@@ -58,6 +81,8 @@ pub(super) struct Speaker {
 /// The sources of a host, which run from [`begin`](Self::begin) on.
 pub(super) struct Discovery {
     options: DiscoveryOptions,
+    /// One for every round of the sources, so that the DHT is entered once.
+    pkarr: Vec<Servers>,
     known: Vec<(Ticket, u64)>,
     /// Whether nobody else could reach an address that this host has.
     loopback_only: bool,
@@ -83,7 +108,9 @@ impl Discovery {
         let known = known.into_iter().filter_map(|peer| Some((last_ticket(&peer)?, peer.last_seen_ms))).collect();
         let (search, begun) = (Mutex::default(), AtomicBool::default());
         let own = watch::Sender::new(net.ticket());
-        let discovery = Self { options, known, loopback_only: net.is_loopback_only(), search, begun, own, speaker };
+        let loopback_only = net.is_loopback_only();
+        let pkarr = options.pkarr.clone().servers(loopback_only);
+        let discovery = Self { options, pkarr, known, loopback_only, search, begun, own, speaker };
         discovery.plan(circle)?;
         Ok(discovery)
     }
@@ -94,10 +121,6 @@ impl Discovery {
         let mut planned: Vec<Planned> = vec![Planned::On(Box::new(Known::remembered(self.known.clone())))];
         planned.push(Planned::On(Box::new(Known::configured(self.options.peers.clone()))));
         planned.push(if self.has_mdns() { Planned::On(Box::new(Mdns::new())) } else { Planned::Off(Mdns::NAME) });
-        if self.options.pkarr_relays.is_empty() {
-            planned.push(Planned::Off(Rendezvous::NAME));
-            return Ok(planned);
-        }
         let current = (circle.epoch(), circle.keys());
         for ((epoch, keys), writes) in std::iter::once((current, true)).chain(circle.older().map(|old| (old, false))) {
             let meeting = Meeting {
@@ -107,8 +130,16 @@ impl Discovery {
                 epoch,
                 writes,
             };
-            let options = Options::new(self.options.pkarr_relays.clone(), meeting);
-            planned.push(Planned::On(Box::new(Rendezvous::new(options)?)));
+            for servers in &self.pkarr {
+                let rendezvous = Rendezvous::new(Options::new(servers.clone(), meeting.clone()))?;
+                planned.push(Planned::On(Box::new(rendezvous)));
+            }
+        }
+        if !self.pkarr.iter().any(|servers| matches!(servers, Servers::Relays(_))) {
+            planned.push(Planned::Off(Rendezvous::NAME));
+        }
+        if !self.pkarr.iter().any(|servers| matches!(servers, Servers::Dht(_))) {
+            planned.push(Planned::Off(Rendezvous::DHT_NAME));
         }
         Ok(planned)
     }
@@ -200,7 +231,7 @@ impl Discovery {
             let round = group.child("meeting");
             if let Some(place) = place {
                 let surroundings = Surroundings { own: self.own(), connected: engine.members() };
-                let planned = meeting_sources(place, self.has_mdns(), &self.options.pkarr_relays, true);
+                let planned = meeting_sources(place, self.has_mdns(), &self.pkarr, true);
                 match planned {
                     // Whoever is found there comes by itself.
                     Ok(planned) => drop(Search::start(planned, surroundings, &round)),
@@ -232,15 +263,15 @@ async fn dial(engine: &Engine, find: Find) {
 pub(super) fn meeting_sources(
     place: MeetingPlace,
     mdns: bool,
-    relays: &[String],
+    pkarr: &[Servers],
     writes: bool,
 ) -> Result<Vec<Planned>, BeginError> {
     let mut planned = Vec::new();
     if mdns {
         planned.push(Planned::On(Box::new(Mdns::at(place)) as Box<dyn Source>));
     }
-    if !relays.is_empty() {
-        planned.push(Planned::On(Box::new(MeetingSlot::new(relays, place, writes)?)));
+    for servers in pkarr {
+        planned.push(Planned::On(Box::new(MeetingSlot::new(servers, place, writes)?)));
     }
     Ok(planned)
 }
@@ -323,7 +354,12 @@ mod tests {
     }
 
     fn at(relay: &LoopbackRelay) -> DiscoveryOptions {
-        DiscoveryOptions { pkarr_relays: vec![relay.url()], mdns: true, peers: Vec::new(), gossip: true }
+        DiscoveryOptions {
+            pkarr: Pkarr { relays: vec![relay.url()], dht: None },
+            mdns: true,
+            peers: Vec::new(),
+            gossip: true,
+        }
     }
 
     async fn connected(node: &Node) -> usize {

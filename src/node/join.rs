@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::data_folder::DataFolder;
 use super::data_folder::DataFolderError;
+use super::discovery::Pkarr;
 use super::discovery::meeting_sources;
 use crate::asset::HostId;
 use crate::auth::LibrarySecret;
@@ -21,6 +22,7 @@ use crate::auth::pairing::PairingFailure;
 use crate::auth::pairing::Refused;
 use crate::discovery::BeginError;
 use crate::discovery::Search;
+use crate::discovery::Servers;
 use crate::discovery::Surroundings;
 use crate::library::MIRROR;
 use crate::library::Ticket;
@@ -51,8 +53,8 @@ pub struct JoinOptions {
     pub relay: net::Relay,
     /// Whether the other device is looked for on the local network.
     pub mdns: bool,
-    /// Addresses of pkarr relays at which it is looked for.
-    pub pkarr_relays: Vec<String>,
+    /// Where it is looked for elsewhere.
+    pub pkarr: Pkarr,
 }
 
 /// What a device has joined.
@@ -81,7 +83,7 @@ pub enum JoinError {
     Relays(#[from] BeginError),
     /// There is no way to find the other device.
     #[error(
-        "there is nowhere to look for the other device: `mdns` and `pkarr_relays` are off; give its ticket \
+        "there is nowhere to look for the other device: `mdns`, `pkarr_relays` and `pkarr_dht` are off; give its ticket \
          (`can-sync pair --ticket`), or switch one of them on"
     )]
     Nowhere,
@@ -122,15 +124,16 @@ enum ExchangeError {
 /// # Errors
 /// [`JoinError`] says what to do next.
 pub async fn join(options: JoinOptions) -> Result<Joined, JoinError> {
-    let JoinOptions { folder, name, code, ticket, bind_addr, relay, mdns, pkarr_relays } = options;
+    let JoinOptions { folder, name, code, ticket, bind_addr, relay, mdns, pkarr } = options;
     let key = folder.host_key()?;
     // A circle that nobody else is in: nothing is proved on this connection.
     let nobody = Circle::new(net::host_id(&key), MIRROR, LibrarySecret::from_bytes(random()));
     let (_circle, follows) = watch::channel(Arc::new(nobody));
     let net = Net::bind(net::Options { key, bind_addr, last_port: folder.last_port(), relay, circle: follows }).await?;
     let group = Group::new("join", Arc::new(|_, task, message| tracing::error!(task, message, "a task panicked")));
-    let meet =
-        Meet { net: &net, code: &code, name: &name, ticket, mdns: mdns && !net.is_loopback_only(), pkarr_relays };
+    let loopback_only = net.is_loopback_only();
+    let pkarr = pkarr.servers(loopback_only);
+    let meet = Meet { net: &net, code: &code, name: &name, ticket, mdns: mdns && !loopback_only, pkarr };
     let met = meet.run(&group).await;
     let joined = match met {
         Ok((stream, handover)) => {
@@ -157,14 +160,14 @@ struct Meet<'a> {
     name: &'a str,
     ticket: Option<Ticket>,
     mdns: bool,
-    pkarr_relays: Vec<String>,
+    pkarr: Vec<Servers>,
 }
 
 impl Meet<'_> {
     /// Tries every device that is found, each once: a wrong code is not tried again.
     async fn run(self, group: &Group) -> Result<(PairingStream, Handover), JoinError> {
         let place = self.code.meeting();
-        let planned = meeting_sources(place, self.mdns, &self.pkarr_relays, false)?;
+        let planned = meeting_sources(place, self.mdns, &self.pkarr, false)?;
         if planned.is_empty() && self.ticket.is_none() {
             return Err(JoinError::Nowhere);
         }

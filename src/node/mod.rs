@@ -19,6 +19,7 @@ mod verify;
 pub use crate::sync::BrakeLimits;
 pub use data_folder::{DataFolder, DataFolderError};
 pub use discovery::DiscoveryOptions;
+pub use discovery::Pkarr;
 pub use doctor::{Finding, Verdict};
 pub use join::{JoinError, JoinOptions, Joined, join};
 pub use members::Invitation;

@@ -48,6 +48,8 @@ pub(crate) struct Place {
     /// The network namespace it runs in, and its address there.
     namespace: Option<(String, Ipv4Addr)>,
     relay: String,
+    /// Variables that the program is started with.
+    pub(crate) environment: Vec<(String, String)>,
     /// Lines of its configuration beside the usual ones.
     pub(crate) lines: Vec<String>,
 }
@@ -63,6 +65,7 @@ impl Place {
             phrase: Some(PHRASE),
             namespace: None,
             relay: "off".to_owned(),
+            environment: Vec::new(),
             lines: Vec::new(),
         }
     }
@@ -135,6 +138,7 @@ impl Place {
     pub(crate) fn start(&self) -> Host {
         let mut child = self
             .program()
+            .envs(self.environment.iter().cloned())
             .arg(self.config())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -148,13 +148,24 @@ async fn a_host_that_trashes_everything_is_stopped_and_undone() {
 /// Nothing but the words: the place where the two meet follows from the first of them.
 #[tokio::test]
 async fn two_devices_that_pair_meet_at_a_pkarr_relay() {
-    let dir = tempfile::tempdir().unwrap();
     drop(rustls::crypto::ring::default_provider().install_default());
     let relay = LoopbackRelay::start().await.unwrap();
-    let at_relay = |name: &str| Place::new(dir.path(), name).with("pkarr_relays", &format!("[{}]", relay.url()));
-    let desk_at = at_relay("desk");
+    pair_and_meet("pkarr_relays", &relay.url()).await;
+}
+
+/// The same without any server: in the DHT, here one on loopback.
+#[tokio::test]
+async fn two_devices_that_pair_meet_in_the_dht() {
+    let testnet = tokio::task::spawn_blocking(|| mainline::Testnet::builder(5).build().unwrap()).await.unwrap();
+    pair_and_meet("pkarr_dht", &testnet.bootstrap.join(", ")).await;
+}
+
+async fn pair_and_meet(key: &str, servers: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let meeting = |name: &str| Place::new(dir.path(), name).with(key, &format!("[{servers}]"));
+    let desk_at = meeting("desk");
     let desk = desk_at.start();
-    let laptop_at = at_relay("laptop").without_phrase();
+    let laptop_at = meeting("laptop").without_phrase();
     tokio::task::spawn_blocking({
         let (showing, joining) =
             (desk_at.command(Some(&desk), &["--json", "pair"]), laptop_at.command(None, &["pair"]));

@@ -155,7 +155,7 @@ fn join(context: &Context, link: Link) -> anyhow::Result<()> {
             bind_addr: settings.bind_addr,
             relay: runtime::relay(&settings),
             mdns: settings.mdns,
-            pkarr_relays: settings.rendezvous_relays(),
+            pkarr: runtime::pkarr(&settings),
         };
         Ok::<_, anyhow::Error>(node::join(options).await?)
     });

@@ -8,12 +8,13 @@ use futures_util::future::join_all;
 use pkarr::Keypair;
 
 use super::BeginError;
+use super::Servers;
 use super::packet;
-use super::relay::Call;
-use super::relay::Fetched;
-use super::relay::Relay;
-use super::relays;
 use super::sealed;
+use super::server::Call;
+use super::server::Fetched;
+use super::server::Server;
+use super::servers;
 use crate::auth::pairing::MeetingPlace;
 use crate::discovery::source::Condition;
 use crate::discovery::source::Finder;
@@ -29,23 +30,31 @@ use crate::task::now_ms;
 /// Leaves a ticket at a meeting place, or looks for one there.
 #[derive(Debug)]
 pub struct MeetingSlot {
-    relays: Vec<Relay>,
+    servers: Vec<Server>,
+    name: &'static str,
     keypair: Keypair,
     writes: bool,
 }
 
 impl MeetingSlot {
-    /// Its name, for people.
+    /// Its name with relays, for people.
     pub const NAME: &str = "meeting place";
+
+    /// Its name with the DHT.
+    pub const DHT_NAME: &str = "meeting place (dht)";
 
     /// Prepares it; nothing is sent before it runs. The device that shows the code writes, the other reads.
     ///
     /// # Errors
     /// [`BeginError`] names what is wrong with the relays.
-    pub fn new(urls: &[String], place: MeetingPlace, writes: bool) -> Result<Self, BeginError> {
+    pub fn new(at: &Servers, place: MeetingPlace, writes: bool) -> Result<Self, BeginError> {
         let pauses = (limits::MEETING_LOOKED_AT_EVERY, limits::MEETING_WRITTEN_EVERY);
-        let relays = relays(urls, limits::RENDEZVOUS_CALL_TIME, pauses)?;
-        Ok(Self { relays, keypair: Keypair::from_secret_key(&place.slot_seed()), writes })
+        let (name, call_time) = match at {
+            Servers::Relays(_) => (Self::NAME, limits::RENDEZVOUS_CALL_TIME),
+            Servers::Dht(_) => (Self::DHT_NAME, limits::RENDEZVOUS_DHT_CALL_TIME),
+        };
+        let servers = servers(at, call_time, pauses)?;
+        Ok(Self { servers, name, keypair: Keypair::from_secret_key(&place.slot_seed()), writes })
     }
 
     async fn write(&self, own: &Ticket) {
@@ -57,19 +66,19 @@ impl MeetingSlot {
             return;
         }
         let packet = packet(&self.keypair, text.as_bytes(), now_ms() * 1000);
-        let due = self.relays.iter().filter(|relay| relay.is_due());
-        join_all(due.map(async |relay| {
-            let stored = relay.put(&packet).await;
-            relay.went(Call::Write, stored.as_ref().err());
+        let due = self.servers.iter().filter(|server| server.is_due());
+        join_all(due.map(async |server| {
+            let stored = server.put(&packet).await;
+            server.went(Call::Write, stored.as_ref().err());
         }))
         .await;
     }
 
     async fn read(&self, finder: &Finder) {
-        let due = self.relays.iter().filter(|relay| relay.is_due());
-        let read = join_all(due.map(async |relay| {
-            let fetched = relay.get(&self.keypair.public_key()).await;
-            relay.went(Call::Read, fetched.as_ref().err());
+        let due = self.servers.iter().filter(|server| server.is_due());
+        let read = join_all(due.map(async |server| {
+            let fetched = server.get(&self.keypair.public_key()).await;
+            server.went(Call::Read, fetched.as_ref().err());
             fetched.ok()
         }));
         for fetched in read.await.into_iter().flatten() {
@@ -85,9 +94,9 @@ impl MeetingSlot {
 
     fn health(&self) -> Health {
         let parts: Vec<(String, Condition)> =
-            self.relays.iter().map(|relay| (relay.url().to_owned(), relay.condition())).collect();
+            self.servers.iter().map(|server| (server.name().to_owned(), server.condition())).collect();
         let ails = parts.iter().all(|(_, condition)| matches!(condition, Condition::Ailing(_)));
-        let none = || Condition::Ailing("no pkarr relay can be used".to_owned());
+        let none = || Condition::Ailing("no server of pkarr can be used".to_owned());
         Health { condition: if ails { none() } else { Condition::Well }, parts }
     }
 }
@@ -95,7 +104,7 @@ impl MeetingSlot {
 #[async_trait]
 impl Source for MeetingSlot {
     fn name(&self) -> &'static str {
-        Self::NAME
+        self.name
     }
 
     async fn run(&self, surroundings: Surroundings, finder: &Finder) -> Result<(), SourceError> {

@@ -1,5 +1,7 @@
 //! Rendezvous between hosts of one process, over relays on loopback.
 
+mod dht;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +48,7 @@ fn options(relays: &[&LoopbackRelay]) -> Options {
         scanned_every: SOON,
         scanned_every_connected: SOON,
         pauses: (SOON, SOON),
-        ..Options::new(relays.iter().map(|relay| relay.url()).collect(), meeting())
+        ..Options::new(Servers::Relays(relays.iter().map(|relay| relay.url()).collect()), meeting())
     }
 }
 
@@ -184,7 +186,7 @@ async fn a_relay_that_is_away_is_used_when_it_comes_back() {
     let relay = LoopbackRelay::start().await.unwrap();
     relay.behave(Manner::Refuses(503, 0));
     let (mut a, mut b) = (start(1, options(&[&relay])), start(2, options(&[&relay])));
-    a.is(|health| ailing(&health.condition, "no pkarr relay can be used")).await;
+    a.is(|health| ailing(&health.condition, "no server of pkarr can be used")).await;
     relay.behave(Manner::Well);
     assert_eq!(a.finds().await, ticket(2));
     assert_eq!(b.finds().await, ticket(1));
@@ -352,7 +354,7 @@ fn the_longest_sealed_record_fits_a_packet_and_comes_out_as_it_went_in() {
 fn relays_that_cannot_be_used_are_refused() {
     let begin = |relays: &[&str]| {
         let relays = relays.iter().map(|relay| (*relay).to_owned()).collect();
-        Rendezvous::new(Options::new(relays, meeting())).unwrap_err().to_string()
+        Rendezvous::new(Options::new(Servers::Relays(relays), meeting())).unwrap_err().to_string()
     };
     assert!(begin(&[]).contains("switch rendezvous off"));
     assert!(begin(&["pkarr.example.org"]).contains("`pkarr.example.org`"));
