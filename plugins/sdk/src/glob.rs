@@ -7,6 +7,19 @@
 /// The time is bounded by the product of the two lengths.
 #[must_use]
 pub fn matches_glob(pattern: &str, text: &str) -> bool {
+    // Up to its first wildcard a pattern is compared as it is; most that do not match end here.
+    let plain = pattern.find(['*', '?']).unwrap_or(pattern.len());
+    let Some(text) = text.strip_prefix(&pattern[..plain]) else { return false };
+    match &pattern[plain..] {
+        "" => text.is_empty(),
+        "*" => !text.contains('/'),
+        "**" => true,
+        rest => matches_rest(rest, text),
+    }
+}
+
+/// The same by every place of the text that a part of the pattern can reach.
+fn matches_rest(pattern: &str, text: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
     // `reached[i]`: the pattern so far matches the first `i` characters.
     let mut reached = vec![false; text.len() + 1];
