@@ -11,6 +11,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
@@ -197,17 +198,16 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 /// Writes verdicts down until the engine stops, and then what still waits.
 pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut orders: mpsc::Receiver<Order>) {
     let mut writer = Writer { shared, rows: None, full: false };
-    let mut waiting = Vec::with_capacity(limits::VERDICTS_PER_WRITE);
+    let mut waiting = Vec::new();
     loop {
         tokio::select! {
             biased;
             () = token.cancelled() => orders.close(),
-            _ = orders.recv_many(&mut waiting, limits::VERDICTS_PER_WRITE) => {}
+            () = gather(&mut orders, &mut waiting) => {}
         }
         if token.is_cancelled() {
-            while orders.recv_many(&mut waiting, limits::VERDICTS_PER_WRITE).await > 0 {
-                writer.carry_out(std::mem::take(&mut waiting)).await;
-            }
+            // The queue is closed, so this ends.
+            while orders.recv_many(&mut waiting, limits::VERDICTS_GATHERED).await > 0 {}
             return writer.carry_out(waiting).await;
         }
         if waiting.is_empty() {
@@ -217,31 +217,71 @@ pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut order
     }
 }
 
+/// Takes what waits to be written, and what comes until there is a quiet moment, unless somebody waits for it.
+///
+/// # Cancel safety
+/// What was taken is in `waiting`.
+async fn gather(orders: &mut mpsc::Receiver<Order>, waiting: &mut Vec<Order>) {
+    let most = limits::VERDICTS_GATHERED;
+    orders.recv_many(waiting, most).await;
+    let (mut seen, began) = (0, Instant::now());
+    while (1..most).contains(&waiting.len())
+        && began.elapsed() < limits::VERDICTS_GATHERED_FOR
+        && !waiting[seen..].iter().any(Order::is_waited_for)
+    {
+        seen = waiting.len();
+        match tokio::time::timeout(limits::VERDICTS_QUIET, orders.recv_many(waiting, most - seen)).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+impl Order {
+    const fn is_waited_for(&self) -> bool {
+        matches!(self, Self::Retire(..) | Self::Flush(_))
+    }
+}
+
 struct Writer {
     shared: Arc<Shared>,
     /// How many are written, once they were counted.
-    rows: Option<u64>,
+    rows: Option<Rows>,
     full: bool,
+}
+
+/// A count of verdicts that are written: what took the place of an earlier one may be in it.
+#[derive(Clone, Copy)]
+struct Rows {
+    most: u64,
+    exact: bool,
 }
 
 impl Writer {
     async fn carry_out(&mut self, orders: Vec<Order>) {
         let mut kept: Vec<Kept> = Vec::new();
+        let mut places: HashMap<VerdictKey, usize> = HashMap::new();
         for order in orders {
             match order {
-                Order::Keep(one) => kept.push(*one),
+                Order::Keep(one) => {
+                    places.insert(one.key, kept.len());
+                    kept.push(*one);
+                }
                 Order::Extend { asset, point, from, to } => {
-                    if let Some(waiting) = kept.iter_mut().find(|kept| kept.asset == asset && kept.key == from) {
-                        waiting.key = to;
+                    if let Some(place) = places.remove(&from) {
+                        kept[place].key = to;
+                        places.insert(to, place);
                     } else if let Err(error) = self.shared.state.extend_verdict(asset, point, from, to).await {
                         tracing::warn!(error = %causes(&error), "a verdict could not be kept");
                     }
                 }
                 Order::Retire(assets, done) => {
+                    places.clear();
                     self.write(std::mem::take(&mut kept)).await;
                     let _ = done.send(self.shared.state.retire_verdicts(assets).await);
                 }
                 Order::Flush(done) => {
+                    places.clear();
                     self.write(std::mem::take(&mut kept)).await;
                     let _ = done.send(());
                 }
@@ -251,26 +291,36 @@ impl Writer {
         self.write(kept).await;
     }
 
-    async fn write(&mut self, kept: Vec<Kept>) {
-        if kept.is_empty() {
-            return;
-        }
-        if let Err(error) = self.try_write(kept).await {
-            tracing::warn!(error = %causes(&error), "verdicts could not be kept");
+    async fn write(&mut self, mut kept: Vec<Kept>) {
+        // Neighbours lie on one page.
+        kept.sort_by_key(|kept| kept.asset);
+        let mut kept = kept.into_iter();
+        loop {
+            let part: Vec<Kept> = kept.by_ref().take(limits::VERDICTS_PER_WRITE).collect();
+            if part.is_empty() {
+                return;
+            }
+            if let Err(error) = self.try_write(part).await {
+                tracing::warn!(error = %causes(&error), "verdicts could not be kept");
+            }
         }
     }
 
     async fn try_write(&mut self, kept: Vec<Kept>) -> Result<(), StateError> {
+        let added = kept.len() as u64;
+        let room = |rows: Rows| limits::VERDICT_ROWS.saturating_sub(rows.most);
         let rows = match self.rows {
-            Some(rows) => rows,
-            None => self.shared.state.count_verdicts().await?,
+            Some(rows) if rows.exact || room(rows) >= added => rows,
+            _ => Rows { most: self.shared.state.count_verdicts().await?, exact: true },
         };
-        let room = limits::VERDICT_ROWS.saturating_sub(rows);
-        let (new, left_out) = self.shared.state.keep_verdicts(kept, room).await?;
-        self.rows = Some(rows + new);
+        let (new, left_out) = self.shared.state.keep_verdicts(kept, room(rows)).await?;
+        self.rows = Some(Rows { most: rows.most + new, exact: rows.exact && room(rows) < added });
         if left_out > 0 && !self.full {
             self.full = true;
-            tracing::warn!(rows, "no more verdicts are kept; those of new assets are asked for again after a restart");
+            tracing::warn!(
+                rows = rows.most,
+                "no more verdicts are kept; those of new assets are asked for again after a restart"
+            );
             prune(&self.shared).await;
             self.rows = None;
         }

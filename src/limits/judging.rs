@@ -1,13 +1,26 @@
 //! What bounds the asking of plugins, and what is kept of their answers.
 
+use std::time::Duration;
+
 /// Verdicts in memory; a pass takes about 60 bytes. Of more, those not used for longest are read from the state again.
 pub const VERDICTS_IN_MEMORY: usize = 65_536;
 
 /// Verdicts that wait to be written down. A full queue makes those who ask wait.
 pub const VERDICTS_QUEUED: usize = 4096;
 
-/// Verdicts written down in one go; more would let other writes wait.
-pub const VERDICTS_PER_WRITE: usize = 256;
+/// Verdicts written down in one go: among assets that come at random, the more there are, the fewer pages are written
+/// twice. Many more would let other writes wait.
+pub const VERDICTS_PER_WRITE: usize = 2048;
+
+/// Verdicts that are gathered, about 500 bytes each, while more of them come; then they are written down. What asks
+/// hundreds of times a second has better to do meanwhile.
+pub const VERDICTS_GATHERED: usize = 32_768;
+
+/// How long no verdict must have come before those that were gathered are written down.
+pub const VERDICTS_QUIET: Duration = Duration::from_millis(200);
+
+/// How long verdicts are gathered at most.
+pub const VERDICTS_GATHERED_FOR: Duration = Duration::from_secs(10);
 
 /// Verdicts that are remembered, about 200 bytes each. When there are so many, those of chains that are gone make room;
 /// without that, a further one is asked for again after a restart.

@@ -41,6 +41,10 @@ pub const COMPONENT_BYTES: u64 = 32 * 1024 * 1024;
 /// Calls after which an instance of a plugin is made anew, so that what it leaks goes.
 pub const CALLS_PER_INSTANCE: u32 = 10_000;
 
+/// Calls of one plugin that run at a time, for each processor. One runs to its end without a pause, so that this many
+/// run only while some read content; with less room, calls that could run would wait for those.
+pub const CALLS_PER_PROCESSOR: usize = 4;
+
 /// How often plugins are interrupted, so that others get their turn and deadlines are seen.
 pub const TICK: Duration = Duration::from_millis(10);
 

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 
 use data_encoding::HEXLOWER;
 use tokio::sync::Semaphore;
@@ -163,7 +164,7 @@ pub struct Plugin {
     code: Code,
     about: Arc<About>,
     idle: Mutex<Vec<Instance>>,
-    /// As many calls run at a time as there are processors to run them.
+    /// Bounds how many calls run at a time.
     places: Semaphore,
 }
 
@@ -221,7 +222,8 @@ impl Plugin {
             summary: one_text(&description.summary),
             configuration: description.configuration,
         };
-        let places = Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from));
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let places = Semaphore::new(processors * limits::plugin::CALLS_PER_PROCESSOR);
         let idle = Mutex::new(vec![instance]);
         Ok(Self { description, inspection, points, sha256, code, about, idle, places })
     }
@@ -263,7 +265,20 @@ impl Plugin {
     /// # Cancel safety
     /// The instance that was asked is let go.
     pub async fn ask(&self, asked: &Asked, metadata: &Metadata) -> Result<Verdict, Failure> {
-        let _place = self.places.acquire().await.map_err(|_| Failure::Broken("it is being stopped".to_owned()))?;
+        self.ask_timed(asked, metadata).await.0
+    }
+
+    /// The same, with the time it took; that until it was its turn is not the plugin's.
+    pub(super) async fn ask_timed(&self, asked: &Asked, metadata: &Metadata) -> (Result<Verdict, Failure>, Duration) {
+        let Ok(_place) = self.places.acquire().await else {
+            return (Err(Failure::Broken("it is being stopped".to_owned())), Duration::ZERO);
+        };
+        let began = Instant::now();
+        let answer = self.ask_now(asked, metadata).await;
+        (answer, began.elapsed())
+    }
+
+    async fn ask_now(&self, asked: &Asked, metadata: &Metadata) -> Result<Verdict, Failure> {
         let idle = lock(&self.idle).pop();
         let mut instance = match idle {
             Some(instance) => instance,

@@ -81,9 +81,7 @@ impl Member {
             let last = lock(&self.last_failure).clone().unwrap_or_default();
             return self.absent(format!("it is left alone for a while, since it kept failing: {last}"));
         }
-        let began = Instant::now();
-        let answer = plugin.ask(asked, metadata).await;
-        let took = began.elapsed();
+        let (answer, took) = plugin.ask_timed(asked, metadata).await;
         let gate = std::mem::replace(&mut call.gate, Gate::Through);
         match answer {
             Ok(verdict) => {

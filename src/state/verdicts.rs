@@ -90,7 +90,8 @@ impl State {
     }
 
     /// Keeps answers, each in place of an earlier one at the same place. One at a new place is kept only while there are
-    /// less than `room` new ones. Returns how many new ones were kept, and how many found no room.
+    /// less than `room` new ones. Returns how many new ones were kept, and how many found no room; where there is room
+    /// for all, nobody looks, and all count as new.
     ///
     /// # Errors
     /// [`StateError`] when the database refuses.
@@ -102,11 +103,14 @@ impl State {
                 let sql = "INSERT OR REPLACE INTO verdict
                            (library, asset, point, peer, key, chain, standing, answered_at, answer)
                            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+                let room_for_all = room >= kept.len() as u64;
                 let (mut new, mut left_out) = (0, 0);
                 for kept in kept {
                     let peer = kept.peer.as_ref().map_or(&[][..], |peer| peer.as_bytes());
                     let place = (&library, kept.asset.as_bytes(), number(kept.point), peer);
-                    if connection.prepare_cached(exists)?.query_row(place, |_| Ok(())).optional()?.is_none() {
+                    if room_for_all
+                        || connection.prepare_cached(exists)?.query_row(place, |_| Ok(())).optional()?.is_none()
+                    {
                         if new >= room {
                             left_out += 1;
                             continue;
