@@ -132,8 +132,11 @@ pub const WRITE_BACK_PATIENCE: u32 = 16;
 /// First and longest pause after a write-back that failed; the contents stay in the index meanwhile.
 pub const WRITE_BACK_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// Pages of 4 KiB in the write-ahead log of the index after which a commit copies them into the index.
+/// Pages of 4 KiB in the write-ahead log of the index after which they are copied into the index, beside the commits.
 pub const WAL_PAGES: u32 = 16 * 1024;
+
+/// Pages after which a commit copies them itself: the disk is too slow to do it beside so many commits.
+pub const WAL_PAGES_MOST: u32 = 4 * WAL_PAGES;
 
 /// The same when less than [`DISK_LOW_BYTES`] are free, so that the log does not take up what is left.
 pub const WAL_PAGES_LOW: u32 = 64;

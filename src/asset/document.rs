@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 use super::Metadata;
 use super::Stamp;
@@ -194,7 +195,10 @@ impl Document {
     /// Returns BLAKE3 over the frozen encoding.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let mut hasher = blake3::Hasher::new_derive_key("can-sync v1 document");
+        // The context of a key is hashed too, once and not for every document.
+        static HASHER: LazyLock<blake3::Hasher> =
+            LazyLock::new(|| blake3::Hasher::new_derive_key("can-sync v1 document"));
+        let mut hasher = HASHER.clone();
         hasher.update(&encoding::encode_document(self));
         Digest(hasher.finalize().into())
     }

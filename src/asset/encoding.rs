@@ -30,7 +30,8 @@ pub enum DecodeError {
 }
 
 pub(super) fn encode_document(document: &Document) -> Vec<u8> {
-    let mut out = vec![VERSION];
+    let mut out = Vec::with_capacity(document_bytes(document));
+    out.push(VERSION);
     put_document(&mut out, document);
     out
 }
@@ -62,6 +63,12 @@ pub(super) fn decode_local(bytes: &[u8]) -> Result<LocalDocument, DecodeError> {
     }
     reader.end()?;
     Ok(LocalDocument::from_parts(shared, values))
+}
+
+/// Returns how long an encoded document is, or a little more, so that it is made room for once.
+fn document_bytes(document: &Document) -> usize {
+    let field = |(name, field): (&str, &Field)| 4 + name.len() + 5 + field.value.text().map_or(0, str::len) + 40;
+    1 + 4 + document.iter().map(field).sum::<usize>()
 }
 
 fn put_document(out: &mut Vec<u8>, document: &Document) {

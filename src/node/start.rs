@@ -140,7 +140,7 @@ pub enum StartError {
 
 /// A running host.
 pub struct Node {
-    pub(super) folder: DataFolder,
+    pub(super) folder: Arc<DataFolder>,
     pub(super) name: String,
     pub(super) store: Arc<dyn Store>,
     pub(super) state: State,
@@ -162,23 +162,24 @@ pub struct Node {
 }
 
 impl Node {
-    /// Builds a host, in this order: secret, store, state, plugins, endpoint, discovery, engine. Nothing is served and
-    /// nobody is dialled before [`serve`](Self::serve).
+    /// Builds a host, in this order: store, state, plugins, and the secret beside them; endpoint, discovery, engine.
+    /// Nothing is served and nobody is dialled before [`serve`](Self::serve).
     ///
     /// # Errors
     /// [`StartError`] names what cannot be used; what was built before is given back.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let began = Instant::now();
         let library = Library::mirror();
-        let (folder, key, circle) = {
-            let (folder, phrase, name) = (options.folder, options.phrase, library.name.clone());
-            // Stretching a phrase takes 64 MiB and most of a second, before anything else large is made.
-            blocking(move || {
-                let key = folder.host_key()?;
-                let circle = folder.circle(net::host_id(&key), phrase.as_ref(), &name)?;
-                Ok::<_, DataFolderError>((folder, key, circle))
-            })
-            .await?
+        let folder = Arc::new(options.folder);
+        let key = {
+            let folder = Arc::clone(&folder);
+            blocking(move || folder.host_key()).await?
+        };
+        // Stretching a phrase for the first time takes longer than all the rest, which goes on meanwhile.
+        let circle = {
+            let (folder, phrase, name) = (Arc::clone(&folder), options.phrase, library.name.clone());
+            let own = net::host_id(&key);
+            tokio::task::spawn_blocking(move || folder.circle(own, phrase.as_ref(), &name))
         };
         let (events, _) = broadcast::channel(limits::EVENTS_QUEUED);
         let whole = Group::new("host", on_panic(events.clone()));
@@ -204,7 +205,7 @@ impl Node {
         let Begun { plugins, hooks, exchange } =
             plugins::begin(options.plugins, &folder, &store, host, &judging).await?;
         let host_key = HostKey::from_seed(&key);
-        let circle = watch::Sender::new(Arc::new(circle));
+        let circle = watch::Sender::new(Arc::new(circle.await.expect("the work does not panic and is not cancelled")?));
         let net = Net::bind(net::Options {
             key,
             bind_addr: options.bind_addr,

@@ -7,6 +7,7 @@
 //! sum kept elsewhere. Over a million items that is some milliseconds a reconcile.
 
 use std::sync::Arc;
+use std::sync::LazyLock;
 
 use negentropy::Bound;
 use negentropy::Id;
@@ -27,7 +28,10 @@ impl ItemHash {
     /// Makes the hash of one version of an asset.
     #[must_use]
     pub fn of(asset: &AssetId, document: &Digest) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("can-sync v1 set item");
+        // The context of a key is hashed too, once and not for every item.
+        static HASHER: LazyLock<blake3::Hasher> =
+            LazyLock::new(|| blake3::Hasher::new_derive_key("can-sync v1 set item"));
+        let mut hasher = HASHER.clone();
         hasher.update(asset.as_bytes());
         hasher.update(document.as_bytes());
         Self(hasher.finalize().into())

@@ -14,6 +14,7 @@ mod index;
 mod labels;
 mod layout;
 mod listing;
+mod log;
 mod open;
 mod readers;
 mod reading;

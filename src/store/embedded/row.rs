@@ -19,7 +19,16 @@ use crate::store::Presence;
 use crate::store::ReadError;
 use crate::store::Record;
 
-const COLUMNS: &str = "number, id, timestamp, size, content, origin, presence, place, arrival, extension, document";
+/// Asks for whole rows.
+macro_rules! select {
+    ($which:literal) => {
+        concat!(
+            "SELECT number, id, timestamp, size, content, origin, presence, place, arrival, extension, document \
+             FROM asset ",
+            $which
+        )
+    };
+}
 
 /// A row as it is stored; the document is decoded only when it is wanted.
 #[derive(Debug, Clone)]
@@ -53,18 +62,17 @@ impl Stored {
 }
 
 pub(super) fn by_id(connection: &Connection, id: &AssetId) -> rusqlite::Result<Option<Stored>> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM asset WHERE id = ?1"))?;
+    let mut statement = connection.prepare_cached(select!("WHERE id = ?1"))?;
     statement.query_row([id.as_bytes()], read).optional()
 }
 
 pub(super) fn by_number(connection: &Connection, number: i64) -> rusqlite::Result<Option<Stored>> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM asset WHERE number = ?1"))?;
+    let mut statement = connection.prepare_cached(select!("WHERE number = ?1"))?;
     statement.query_row([number], read).optional()
 }
 
 pub(super) fn arrived(connection: &Connection, after: Arrival, limit: usize) -> rusqlite::Result<Vec<Stored>> {
-    let sql = format!("SELECT {COLUMNS} FROM asset WHERE arrival > ?1 ORDER BY arrival LIMIT ?2");
-    let mut statement = connection.prepare_cached(&sql)?;
+    let mut statement = connection.prepare_cached(select!("WHERE arrival > ?1 ORDER BY arrival LIMIT ?2"))?;
     let rows = statement.query_map((signed(after.0), signed(limit as u64)), read)?;
     rows.collect()
 }

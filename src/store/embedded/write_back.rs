@@ -21,11 +21,11 @@ use rusqlite::Connection;
 use super::attribute;
 use super::attribute::Set;
 use super::layout;
+use super::log;
 use super::readers::index;
 use super::row;
 use super::row::Stored;
 use super::row::signed;
-use super::schema;
 use super::store::Inner;
 use super::text;
 use super::verify;
@@ -174,7 +174,7 @@ fn run(inner: &Arc<Inner>) {
             Err(error) => tracing::warn!(%error, "the index of text is behind, searches are slower"),
         }
         // While it is quiet the log goes into the index for nothing; later it would hold up a commit.
-        if let Err(error) = checkpoint(&inner.layout.index) {
+        if let Err(error) = log::copy(&inner.layout.index) {
             tracing::debug!(%error, "the log of the index was not copied");
         }
         match drained {
@@ -194,11 +194,6 @@ fn run(inner: &Arc<Inner>) {
             return;
         }
     }
-}
-
-fn checkpoint(index: &Path) -> rusqlite::Result<()> {
-    // Those of the readers may not write.
-    schema::connect(index)?.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
 /// Does batches until nothing waits.

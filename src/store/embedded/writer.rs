@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use super::index::Index;
 use super::index::Sums;
 use super::layout;
+use super::log::Log;
 use super::schema;
 use crate::limits;
 use crate::store::Arrival;
@@ -103,8 +104,10 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread on a connection whose tables are there.
-    pub(super) fn start(path: PathBuf, connection: Connection) -> Result<Self, Cause> {
+    pub(super) fn start(path: PathBuf, mut connection: Connection) -> Result<Self, Cause> {
         let sums = Sums::load(&connection)?;
+        let log = Log::start(path.clone())?;
+        log.follow(&mut connection)?;
         let latest = watch::Sender::new(Arrival(sums.arrival));
         let (sender, jobs) = mpsc::channel(limits::WRITES_QUEUED);
         let commits = Arc::new(AtomicU64::new(0));
@@ -115,6 +118,7 @@ impl Writer {
             labels: std::collections::HashMap::new(),
             latest: latest.clone(),
             commits: Arc::clone(&commits),
+            log,
             is_low: false,
         };
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || desk.run(jobs))?;
@@ -186,6 +190,7 @@ struct Desk {
     labels: super::index::LabelNumbers,
     latest: watch::Sender<Arrival>,
     commits: Arc<AtomicU64>,
+    log: Log,
     /// The disk is nearly full.
     is_low: bool,
 }
@@ -206,6 +211,8 @@ impl Desk {
                 job.answer(failure.as_ref());
             }
         }
+        drop(self.connection);
+        self.log.finish();
     }
 
     fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
@@ -216,8 +223,7 @@ impl Desk {
         let is_low = layout::free_bytes(&self.path).is_ok_and(|free| free < limits::DISK_LOW_BYTES);
         if is_low != self.is_low {
             self.is_low = is_low;
-            let pages = if is_low { limits::WAL_PAGES_LOW } else { limits::WAL_PAGES };
-            connection.pragma_update(None, "wal_autocheckpoint", pages)?;
+            self.log.keep_short(is_low);
         }
         let mut index = Index::new(connection, self.sums, &mut self.labels);
         match index.write_all(batch.iter_mut().map(|job| |index: &mut Index<'_>| job.apply(index))) {
@@ -251,7 +257,8 @@ impl Desk {
 
     /// Opens the index again and commits a little, which overwrites in the log what a failed commit may have left.
     fn reopen(&mut self) -> rusqlite::Result<Connection> {
-        let connection = schema::connect(&self.path)?;
+        let mut connection = schema::connect(&self.path)?;
+        self.log.follow(&mut connection)?;
         // On a full disk this makes room in the log.
         connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         let last = self.sums.arrival + limits::WRITES_PER_COMMIT as u64;
@@ -259,7 +266,6 @@ impl Desk {
                       ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)";
         connection.execute(settle, [super::row::signed(last)])?;
         self.sums = Sums::load(&connection)?;
-        self.is_low = false;
         Ok(connection)
     }
 }
