@@ -86,3 +86,51 @@ pub(super) fn copy(index: &std::path::Path) -> rusqlite::Result<()> {
     // The connections of the readers may not write.
     schema::connect(index)?.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Commits so many MiB, and returns how long the index was before and is then; the log is apart.
+    fn commit(connection: &Connection, index: &std::path::Path, mib: u64) -> (u64, u64) {
+        let length = || index.metadata().unwrap().len();
+        let before = length();
+        connection.execute_batch("BEGIN").unwrap();
+        for _ in 0..mib {
+            connection.execute("INSERT INTO small (bytes) VALUES (zeroblob(1048576))", []).unwrap();
+        }
+        connection.execute_batch("COMMIT").unwrap();
+        (before, length())
+    }
+
+    #[test]
+    fn a_long_log_is_copied_beside_the_commits_and_on_a_full_disk_by_each() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = dir.path().join("index");
+        let mut connection = schema::connect(&index).unwrap();
+        schema::prepare(&mut connection, 0).unwrap().unwrap();
+        let log = Log::start(index.clone()).unwrap();
+        log.follow(&mut connection).unwrap();
+        let pages = u64::from(limits::WAL_PAGES) * 4096 / (1024 * 1024);
+        let (before, after) = commit(&connection, &index, pages / 2);
+        assert_eq!(before, after, "a short log stays");
+        commit(&connection, &index, pages / 2 + 1);
+        let began = Instant::now();
+        while index.metadata().unwrap().len() < before + pages * 1024 * 1024 {
+            assert!(began.elapsed() < Duration::from_secs(60), "it was not copied");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        log.keep_short(true);
+        // The thread may still be at its last page, and only one copies at a time.
+        while let (before, after) = commit(&connection, &index, 1)
+            && after < before + 1024 * 1024
+        {
+            assert!(began.elapsed() < Duration::from_secs(60), "no commit has copied it");
+        }
+        drop(connection);
+        log.finish();
+    }
+}
