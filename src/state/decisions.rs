@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::Row;
 
@@ -155,43 +156,46 @@ impl State {
     /// [`StateError`] when the database refuses.
     pub async fn decide(&self, decided: Decided, by_hand: bool) -> Result<bool, StateError> {
         let (library, rows) = (Arc::clone(&self.library), Arc::clone(&self.decision_rows));
-        self.database
-            .write(move |connection| {
-                let sql = format!("SELECT {COLUMNS} FROM decision WHERE library = ?1 AND asset = ?2 AND way = ?3");
-                let place = (&library, decided.key.id.as_bytes(), decided.way.text());
-                let before = connection.prepare_cached(&sql)?.query_row(place, read).optional()?;
-                let said_by_hand = |before: &Decided| {
-                    let released = before.decision == Decision::Pass
-                        && before.decider == decided.decider
-                        && before.version == decided.version;
-                    before.decider == HAND || released
-                };
-                if !by_hand && before.as_ref().is_some_and(said_by_hand) {
-                    return Ok(false);
-                }
-                let sql = format!(
-                    "INSERT OR REPLACE INTO decision (library, {COLUMNS})
+        let write = move |connection: &Connection| {
+            let sql = format!("SELECT {COLUMNS} FROM decision WHERE library = ?1 AND asset = ?2 AND way = ?3");
+            let place = (&library, decided.key.id.as_bytes(), decided.way.text());
+            let before = connection.prepare_cached(&sql)?.query_row(place, read).optional()?;
+            let said_by_hand = |before: &Decided| {
+                let released = before.decision == Decision::Pass
+                    && before.decider == decided.decider
+                    && before.version == decided.version;
+                before.decider == HAND || released
+            };
+            if !by_hand && before.as_ref().is_some_and(said_by_hand) {
+                return Ok::<_, StateError>(None);
+            }
+            let sql = format!(
+                "INSERT OR REPLACE INTO decision (library, {COLUMNS})
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
-                );
-                connection.prepare_cached(&sql)?.execute((
-                    &library,
-                    decided.key.id.as_bytes(),
-                    decided.key.timestamp.as_millis(),
-                    decided.key.size,
-                    decided.way.text(),
-                    decided.decision.text(),
-                    &decided.decider,
-                    &decided.reason,
-                    decided.version.as_bytes(),
-                    decided.at_ms,
-                    point_text(decided.point),
-                    &decided.by,
-                    standing_text(decided.standing),
-                ))?;
-                count_rows(&rows, before.is_some(), true);
-                Ok(true)
-            })
-            .await
+            );
+            connection.prepare_cached(&sql)?.execute((
+                &library,
+                decided.key.id.as_bytes(),
+                decided.key.timestamp.as_millis(),
+                decided.key.size,
+                decided.way.text(),
+                decided.decision.text(),
+                &decided.decider,
+                &decided.reason,
+                decided.version.as_bytes(),
+                decided.at_ms,
+                point_text(decided.point),
+                &decided.by,
+                standing_text(decided.standing),
+            ))?;
+            Ok(Some(before.is_some()))
+        };
+        let tell = move |replaced: &Option<bool>| {
+            if let Some(replaced) = replaced {
+                count_rows(&rows, *replaced, true);
+            }
+        };
+        Ok(self.database.write_and_tell(write, tell).await?.is_some())
     }
 
     /// Takes a decision back, unless another decider has decided meanwhile; tells whether it was there.
@@ -201,15 +205,12 @@ impl State {
     pub async fn undecide(&self, decided: &Decided) -> Result<bool, StateError> {
         let (asset, way, decider) = (decided.key.id, decided.way, decided.decider.clone());
         let (library, rows) = (Arc::clone(&self.library), Arc::clone(&self.decision_rows));
-        self.database
-            .write(move |connection| {
-                let sql = "DELETE FROM decision WHERE library = ?1 AND asset = ?2 AND way = ?3 AND decider = ?4";
-                let place = (&library, asset.as_bytes(), way.text(), &decider);
-                let gone = connection.prepare_cached(sql)?.execute(place)? > 0;
-                count_rows(&rows, gone, false);
-                Ok(gone)
-            })
-            .await
+        let write = move |connection: &Connection| {
+            let sql = "DELETE FROM decision WHERE library = ?1 AND asset = ?2 AND way = ?3 AND decider = ?4";
+            let place = (&library, asset.as_bytes(), way.text(), &decider);
+            Ok(connection.prepare_cached(sql)?.execute(place)? > 0)
+        };
+        self.database.write_and_tell(write, move |gone| count_rows(&rows, *gone, false)).await
     }
 
     /// Counts the assets held and those declined or kept back.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::Row;
 
@@ -102,32 +103,31 @@ impl State {
         keep: impl FnOnce(&Document) -> bool + Send + 'static,
     ) -> Result<(), StateError> {
         let (library, rows) = (Arc::clone(&self.library), Arc::clone(&self.known_rows));
-        self.database
-            .write(move |connection| {
-                let sql = "SELECT peer, asset, timestamp, size, document FROM known
+        let write = move |connection: &Connection| {
+            let sql = "SELECT peer, asset, timestamp, size, document FROM known
                            WHERE library = ?1 AND asset = ?2 AND peer = ?3";
-                let place = (&library, key.id.as_bytes(), peer.as_bytes());
-                let before = connection.prepare_cached(sql)?.query_row(place, read).optional()?.transpose()?;
-                let after = match &before {
-                    Some(before) if !replaces => before.document.merged(&document),
-                    _ => Document::clone(&document),
-                };
-                let kept = keep(&after);
-                if kept {
-                    let sql = "INSERT INTO known (library, asset, peer, timestamp, size, document)
+            let place = (&library, key.id.as_bytes(), peer.as_bytes());
+            let before = connection.prepare_cached(sql)?.query_row(place, read).optional()?.transpose()?;
+            let after = match &before {
+                Some(before) if !replaces => before.document.merged(&document),
+                _ => Document::clone(&document),
+            };
+            let kept = keep(&after);
+            if kept {
+                let sql = "INSERT INTO known (library, asset, peer, timestamp, size, document)
                                VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                                ON CONFLICT (library, asset, peer) DO UPDATE SET document = excluded.document";
-                    let (timestamp, encoded) = (key.timestamp.as_millis(), after.encode());
-                    let row = (&library, key.id.as_bytes(), peer.as_bytes(), timestamp, key.size, encoded);
-                    connection.prepare_cached(sql)?.execute(row)?;
-                } else if before.is_some() {
-                    let sql = "DELETE FROM known WHERE library = ?1 AND asset = ?2 AND peer = ?3";
-                    connection.prepare_cached(sql)?.execute(place)?;
-                }
-                count_rows(&rows, before.is_some(), kept);
-                Ok(())
-            })
-            .await
+                let (timestamp, encoded) = (key.timestamp.as_millis(), after.encode());
+                let row = (&library, key.id.as_bytes(), peer.as_bytes(), timestamp, key.size, encoded);
+                connection.prepare_cached(sql)?.execute(row)?;
+            } else if before.is_some() {
+                let sql = "DELETE FROM known WHERE library = ?1 AND asset = ?2 AND peer = ?3";
+                connection.prepare_cached(sql)?.execute(place)?;
+            }
+            Ok::<_, StateError>((before.is_some(), kept))
+        };
+        let tell = move |(before, kept): &(bool, bool)| count_rows(&rows, *before, *kept);
+        self.database.write_and_tell(write, tell).await.map(drop)
     }
 
     /// Forgets what a peer was known to have of an asset.
@@ -136,14 +136,12 @@ impl State {
     /// [`StateError`] when the database refuses.
     pub async fn forget(&self, peer: HostId, asset: AssetId) -> Result<(), StateError> {
         let (library, rows) = (Arc::clone(&self.library), Arc::clone(&self.known_rows));
-        self.database
-            .write(move |connection| {
-                let sql = "DELETE FROM known WHERE library = ?1 AND asset = ?2 AND peer = ?3";
-                let gone = connection.prepare_cached(sql)?.execute((&library, asset.as_bytes(), peer.as_bytes()))?;
-                count_rows(&rows, gone > 0, false);
-                Ok(())
-            })
-            .await
+        let write = move |connection: &Connection| {
+            let sql = "DELETE FROM known WHERE library = ?1 AND asset = ?2 AND peer = ?3";
+            let gone = connection.prepare_cached(sql)?.execute((&library, asset.as_bytes(), peer.as_bytes()))?;
+            Ok::<_, StateError>(gone > 0)
+        };
+        self.database.write_and_tell(write, move |gone| count_rows(&rows, *gone, false)).await.map(drop)
     }
 }
 

@@ -17,6 +17,7 @@ mod verdicts;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -64,6 +65,8 @@ pub struct State {
     known_rows: Arc<AtomicU64>,
     /// Rows about decisions; while there are none, nothing needs to be asked.
     decision_rows: Arc<AtomicU64>,
+    /// Whether an answer was ever kept; until then, nothing needs to be asked.
+    has_verdicts: Arc<AtomicBool>,
 }
 
 impl State {
@@ -73,16 +76,18 @@ impl State {
     /// [`OpenError`] when the file cannot be used, or is of a later version.
     pub fn open(path: &Path, library: &str) -> Result<Self, OpenError> {
         let database = Database::open(path, layout::MIGRATIONS)?;
-        let count = |table: &str| -> rusqlite::Result<u64> {
-            let reader = Connection::open(path)?;
-            reader.query_row(&format!("SELECT count(*) FROM {table} WHERE library = ?1"), [library], |row| row.get(0))
+        let ask = |sql: String| -> rusqlite::Result<u64> {
+            Connection::open(path)?.query_row(&sql, [library], |row| row.get(0))
         };
+        let count = |table: &str| ask(format!("SELECT count(*) FROM {table} WHERE library = ?1"));
+        let has_verdicts = || ask("SELECT EXISTS (SELECT 1 FROM verdict WHERE library = ?1)".to_owned());
         let error = |source| OpenError::Sqlite { path: path.to_owned(), source };
         Ok(Self {
             database,
             library: library.into(),
             known_rows: Arc::new(AtomicU64::new(count("known").map_err(error)?)),
             decision_rows: Arc::new(AtomicU64::new(count("decision").map_err(error)?)),
+            has_verdicts: Arc::new(AtomicBool::new(has_verdicts().map_err(error)? > 0)),
         })
     }
 
@@ -92,7 +97,7 @@ impl State {
     }
 }
 
-/// Adjusts a count of rows by what a statement has done.
+/// Adjusts a count of rows by what a write has done that is durable: a count that is too low hides what is there.
 fn count_rows(rows: &AtomicU64, before: bool, after: bool) {
     match (before, after) {
         (false, true) => rows.fetch_add(1, Ordering::SeqCst),

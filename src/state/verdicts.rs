@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rusqlite::OptionalExtension;
 use rusqlite::Row;
@@ -65,6 +66,9 @@ impl State {
     /// # Errors
     /// [`StateError`] when the database refuses or an answer cannot be understood.
     pub async fn verdicts(&self, wanted: Vec<(AssetId, Wanted)>) -> Result<Vec<Kept>, StateError> {
+        if !self.has_verdicts.load(Ordering::SeqCst) {
+            return Ok(Vec::new());
+        }
         let library = Arc::clone(&self.library);
         self.database
             .read(move |connection| {
@@ -96,6 +100,7 @@ impl State {
     /// # Errors
     /// [`StateError`] when the database refuses.
     pub async fn keep_verdicts(&self, kept: Vec<Kept>, room: u64) -> Result<(u64, u64), StateError> {
+        self.has_verdicts.store(true, Ordering::SeqCst);
         let library = Arc::clone(&self.library);
         self.database
             .write(move |connection| {
