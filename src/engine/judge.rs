@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::LazyLock;
 
 use super::content;
 use super::shared::NOBODY;
@@ -170,7 +171,9 @@ fn chain(shared: &Shared, point: Point) -> Option<Chain> {
 
 /// Names everything that is shown.
 pub(super) fn key(library: &str, question: &Question<'_>, chain: &Chain) -> VerdictKey {
-    let mut hasher = blake3::Hasher::new_derive_key("can-sync v1 verdict");
+    // The context of a key is hashed too, once and not for every question.
+    static HASHER: LazyLock<blake3::Hasher> = LazyLock::new(|| blake3::Hasher::new_derive_key("can-sync v1 verdict"));
+    let mut hasher = HASHER.clone();
     hasher.update(&[question.point as u8]);
     hasher.update(chain.as_bytes());
     hasher.update(question.key.id.as_bytes());

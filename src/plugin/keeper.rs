@@ -178,15 +178,20 @@ impl Keeper {
             Ok(plugin) => plugin,
             Err(error) => return self.fail(name, error.to_string()).await,
         };
+        let (points, digest) = (plugin.points().to_vec(), plugin.about().digest);
+        // Before anything it lets through can go: a start without it must know that it is missing.
+        let remembered = Remembered { digest: Some(digest), points: points.clone(), enabled: true };
+        if let Err(error) = self.known.remember(name, remembered.clone()).await {
+            let why = format!("it cannot be remembered, so that a later start without it would miss it: {error}");
+            return self.fail(name, why).await;
+        }
+        self.remembered.insert(name.to_owned(), remembered);
         lock(&self.plugins.0.troubles).remove(name);
         lock(&self.plugins.0.switched_off).remove(name);
-        let (points, digest) = (plugin.points().to_vec(), plugin.about().digest);
         let version = plugin.description().version.clone();
         let took_ms = began.elapsed().as_millis() as u64;
         tracing::info!(plugin = %name, version, ?points, took_ms, "plugin loaded");
         let counter = Arc::clone(self.counters.entry(name.to_owned()).or_insert_with(|| Arc::new(Counter::new())));
-        // Remembered before anything it lets through can go: a start without it must know that it is missing.
-        self.remember(name, Remembered { digest: Some(digest), points: points.clone(), enabled: true }).await;
         let member = Member::new(name, settings, Some(digest), points, Ok(Arc::new(plugin)), counter);
         self.plugins.swap(self.plugins.line().with(member));
     }
@@ -297,13 +302,6 @@ impl Keeper {
             self.miss(name, "its file is not in the folder").await;
         }
         Ok(())
-    }
-
-    async fn remember(&mut self, name: &str, remembered: Remembered) {
-        if let Err(error) = self.known.remember(name, remembered.clone()).await {
-            tracing::error!(plugin = %name, %error, "plugin could not be remembered");
-        }
-        self.remembered.insert(name.to_owned(), remembered);
     }
 
     async fn forget(&mut self, name: &str) {

@@ -10,6 +10,7 @@ use super::fixtures::HOLD;
 use super::fixtures::KEEP_PRIVATE;
 use super::fixtures::PASS;
 use super::fixtures::TRAP;
+use super::host::Host;
 use super::host::Place;
 use super::host::asked;
 use crate::hook::Hooks;
@@ -111,6 +112,28 @@ async fn one_that_the_configuration_names_is_missed_from_the_first_start() {
     host.plugins.changed(generation).await;
     assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
     assert_eq!(host.status("keep-private").unwrap().trouble, None);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_remembered_is_not_let_in_until_it_can() {
+    let place = Place::new();
+    let host = place.start().await;
+    let memory = rusqlite::Connection::open(place.file("../data/plugins.db")).unwrap();
+    memory.execute_batch("ALTER TABLE plugin RENAME TO lost").unwrap();
+    place.drop_in("keep-private.wasm", &push(KEEP_PRIVATE));
+    let told = |words: &'static str| {
+        move |host: &Host| {
+            let trouble = host.status("keep-private").and_then(|status| status.trouble);
+            trouble.is_some_and(|trouble| trouble.contains(words))
+        }
+    };
+    host.until("it is refused", told("it cannot be remembered")).await;
+    assert!(host.ask(&asked(&["private"])).await.steps.is_empty());
+    memory.execute_batch("ALTER TABLE lost RENAME TO plugin").unwrap();
+    host.plugins.reload("keep-private").await.unwrap();
+    host.until("it is loaded", |host| host.status("keep-private").is_some_and(|status| status.loaded)).await;
+    assert_eq!(host.ask(&asked(&["private"])).await.verdict, Verdict::Drop("private".to_owned()));
     host.stop().await;
 }
 
