@@ -228,6 +228,9 @@ pub const STRANGER_BYTES: u32 = 64 * 1024;
 /// Time a connection has to prove membership. Later it is closed.
 pub const PROOF_TIME: Duration = Duration::from_secs(5);
 
+/// How long a host that waits to be accepted leaves its greeting to be read before it hangs up.
+pub const PENDING_GRACE: Duration = Duration::from_secs(1);
+
 /// Connections that may be without proof at one moment. A further one is refused.
 pub const STRANGERS: usize = 32;
 

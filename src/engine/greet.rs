@@ -114,8 +114,9 @@ async fn pending(shared: &Shared, control: &Control) {
     } else {
         tracing::info!(peer = %peer.fmt_short(), name = %greeting.name, "does not take this host for a member yet");
     }
-    // The side that dialled has the last word, so that both have read the greeting.
+    // The side that dialled has the last word, after a moment: what the other has not read when it comes is gone.
     if control.dialled {
+        let _ = tokio::time::timeout(limits::PENDING_GRACE, control.writer.connection().closed()).await;
         control.writer.connection().close(WAITS);
     } else {
         let _ = tokio::time::timeout(limits::PROOF_TIME, control.writer.connection().closed()).await;
