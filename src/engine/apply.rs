@@ -217,11 +217,15 @@ async fn merge(shared: &Shared, case: Case<'_>, record: &Record) -> Result<Fate,
         return Ok((Answer::Stored, record.arrival));
     }
     let standing = case.standing(shared);
-    let released = standing.is_some_and(|before| before.decision == crate::state::Decision::Pass);
-    if let Some(before) = standing.filter(|_| !released) {
+    let passed = standing.filter(|before| before.decision == crate::state::Decision::Pass);
+    if let Some(before) = standing.filter(|_| passed.is_none()) {
         return Ok((answer_of(before), Arrival::default()));
     }
-    if !released && let Some(held) = brakes::check(shared, record, taken, *peer, *case.offer.version()).await? {
+    // A person who lets go what the brake held says nothing about what plugins say.
+    let released = passed.is_some_and(|before| before.decider != BRAKE);
+    if passed.is_none()
+        && let Some(held) = brakes::check(shared, record, taken, *peer, *case.offer.version()).await?
+    {
         shared.announce(Event::AssetHeld { id: record.key.id, reason: held.reason.clone() });
         let answer = answer_of(&held);
         shared.state.decide(held, false).await?;

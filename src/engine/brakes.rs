@@ -148,7 +148,7 @@ impl Engine {
         self.open_brake().await?;
         let held = self.held_by_brake().await?;
         for decided in &held {
-            match self.release(decided.key.id).await {
+            match self.release_where(decided.key.id, |stop| stop.decider == BRAKE).await {
                 // Somebody else was faster.
                 Ok(()) | Err(HandError::NotStopped(_) | HandError::Unknown(_)) => {}
                 Err(error) => return Err(error),

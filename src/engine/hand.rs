@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::apply;
+use super::brakes::BRAKE;
 use super::feed;
 use super::shared::Engine;
 use crate::asset::AssetId;
@@ -73,6 +74,16 @@ impl Engine {
     /// # Errors
     /// [`HandError`] when nothing stops the asset, or store or state cannot be used.
     pub async fn release(&self, asset: AssetId) -> Result<(), HandError> {
+        self.release_where(asset, |_| true).await
+    }
+
+    /// Releases what some stops of an asset hold back. It overrules who stopped it and nobody else: what the brake held
+    /// is still shown to plugins.
+    pub(super) async fn release_where(
+        &self,
+        asset: AssetId,
+        wanted: impl Fn(&Decided) -> bool,
+    ) -> Result<(), HandError> {
         if !self.shared.exchange {
             return Err(HandError::Silent);
         }
@@ -81,10 +92,11 @@ impl Engine {
         if decisions.is_empty() {
             return Err(self.nothing_stops(asset, &known).await?);
         }
-        for decided in stops(decisions) {
+        for decided in stops(decisions).into_iter().filter(wanted) {
+            let braked = decided.decider == BRAKE;
             let released = Decided {
                 decision: Decision::Pass,
-                decider: self.shared.decider(decided.point),
+                decider: if braked { BRAKE.to_owned() } else { self.shared.decider(decided.point) },
                 by: HAND.to_owned(),
                 standing: Standing::Firm,
                 reason: "released by hand".to_owned(),

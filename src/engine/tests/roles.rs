@@ -1,15 +1,23 @@
 //! What goes in which direction, how fast, and how much of it at once into the trash.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
 use super::host::Host;
 use super::host::in_sync;
+use super::plugins::stopped;
 use crate::asset::AssetId;
 use crate::asset::Changes;
 use crate::engine::HandError;
+use crate::hook::Asked;
+use crate::hook::Point;
+use crate::hook::Verdict;
+use crate::hook::scripted::Scripted;
 use crate::library::Role;
 use crate::net::Head;
+use crate::state::Way;
 use crate::store::Store as _;
 use crate::sync::Culprit;
 
@@ -89,7 +97,11 @@ async fn trash(host: &Host, ids: &[AssetId]) {
 
 /// A host, one that trashes all of thirty assets there, and the assets.
 async fn trashed() -> (Host, Host, Vec<AssetId>) {
-    let (a, thief) = (Host::start(1).await, Host::start(2).await);
+    trashed_at(Host::start(1).await).await
+}
+
+async fn trashed_at(a: Host) -> (Host, Host, Vec<AssetId>) {
+    let thief = Host::start(2).await;
     let mut ids = Vec::new();
     for number in 0..30 {
         ids.push(a.ingest(10 + number, "photo").await);
@@ -156,6 +168,31 @@ async fn what_the_brake_holds_is_made_when_a_person_says_so() {
     let silent = a.stop().await.silent().again().await;
     assert!(matches!(silent.engine.release_brake().await, Err(HandError::Silent)));
     for host in [silent, thief] {
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_brake_lets_go_is_still_stopped_by_plugins() {
+    let rule = |asked: &Asked| {
+        let kept = asked.point == Point::BeforePush && asked.metadata.tags.contains("private");
+        let refused = asked.point == Point::AfterReceive && asked.metadata.trashed && asked.key.size == 39;
+        if kept || refused { Verdict::Hold("wait".into()) } else { Verdict::Pass }
+    };
+    let (a, thief, ids) = trashed_at(Host::start_with_hooks(1, Arc::new(Scripted::new("keeper", rule))).await).await;
+    // One asset is stopped twice: its trashing on the way in by the brake, and itself on the way out by the plugin.
+    a.change(&ids[28], Changes::new().add_tag("private")).await;
+    stopped(&a, 21, 0).await;
+    assert_eq!(a.engine.release_brake().await.unwrap(), 20);
+    for id in &ids[..29] {
+        a.metadata_is(id, |metadata| metadata.trashed).await;
+    }
+    stopped(&a, 2, 0).await;
+    let held = a.engine.held(None, 100).await.unwrap();
+    let held: HashSet<_> = held.iter().map(|held| (held.key.id, held.way, held.by.as_str())).collect();
+    assert_eq!(held, HashSet::from([(ids[28], Way::Push, "keeper"), (ids[29], Way::Pull, "keeper")]));
+    assert!(!a.metadata(&ids[29]).await.trashed);
+    for host in [a, thief] {
         host.stop().await;
     }
 }
