@@ -391,16 +391,20 @@ pub const REDIAL_PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause after a dial failed.
 pub const REDIAL_PAUSE_MOST: Duration = Duration::from_secs(60);
 
-/// Hosts that are dialled at a time. Beyond it, one that was only found is left out until others were given up; those
-/// that a person names are dialled all the same.
+/// Hosts that are dialled at a time. Beyond it, one that was a member before is left out until others were given up;
+/// those that a person names are dialled all the same.
 pub const HOSTS_DIALLED: usize = 256;
+
+/// Of those, hosts that were found and have proved nothing. Of more, the one that is tried longest makes room, so that
+/// whoever makes hosts up keeps nobody from being dialled.
+pub const FOUND_DIALLED: usize = 64;
 
 /// Newer tickets of one host that wait for the task that dials it. A further one is left out; the next word about the
 /// host brings it again.
 pub const DIAL_WISHES_QUEUED: usize = 4;
 
 /// How long a host is tried that was found and has never proved to be a member: as long as a record of it may lie at a
-/// slot. Then it is left alone until something new is said of it.
+/// slot. Then it is left alone until something new is said of it, or the same after a while.
 pub const FOUND_TRIED_FOR: Duration = Duration::from_mins(10);
 
 /// Two connections between the same hosts that were dialled in opposite directions within this time have crossed; the

@@ -44,6 +44,7 @@ struct Said {
     ticket: Ticket,
     at_ms: u64,
     until_ms: Option<u64>,
+    sure: bool,
 }
 
 /// Where a host was said to be since it was last connected.
@@ -51,6 +52,8 @@ struct Said {
 struct Places {
     addresses: BTreeSet<SocketAddr>,
     relay: Option<String>,
+    /// When that was handed on.
+    told_ms: u64,
 }
 
 impl Finds {
@@ -90,20 +93,44 @@ impl Finds {
         if hosts.get(&host).is_some_and(|said| said.at_ms > at_ms) {
             return None;
         }
-        hosts.insert(host, Said { ticket, at_ms, until_ms });
+        hosts.insert(host, Said { ticket, at_ms, until_ms, sure });
         if hosts.len() > limits::FINDS_PER_SOURCE {
             let oldest = hosts.iter().min_by_key(|(_, said)| said.at_ms).map(|(host, _)| *host);
             oldest.and_then(|oldest| hosts.remove(&oldest));
             self.forget_unsaid();
         }
-        let mut said: Vec<&Said> = self.said.values().filter_map(|hosts| hosts.get(&host)).collect();
-        said.sort_by_key(|said| Reverse(said.at_ms));
-        let ticket = merged(said.into_iter().map(|said| &said.ticket))?;
-        self.is_new(&ticket).then_some(Find { ticket, source, at_ms, sure })
+        let ticket = self.merged(host)?.ticket;
+        self.is_new(&ticket, now_ms).then_some(Find { ticket, source, at_ms, sure })
+    }
+
+    /// Returns what is still said of hosts that are not connected and were handed on long ago: whoever was given up
+    /// since may be there now.
+    pub(super) fn again(&mut self, connected: &BTreeSet<HostId>, now_ms: u64) -> Vec<Find> {
+        self.forget_expired(now_ms);
+        let due = |told: &Places| now_ms.saturating_sub(told.told_ms) >= limits::FINDS_AGAIN_MS;
+        let due = self.told.iter_mut().filter(|(host, told)| due(told) && !connected.contains(host));
+        let due: Vec<HostId> = due
+            .map(|(host, told)| {
+                told.told_ms = now_ms;
+                *host
+            })
+            .collect();
+        due.into_iter().filter_map(|host| self.merged(host)).collect()
+    }
+
+    /// Merges what is said of a host; what was said last counts for more.
+    fn merged(&self, host: HostId) -> Option<Find> {
+        let said = self.said.iter().filter_map(|(source, hosts)| Some((*source, hosts.get(&host)?)));
+        let mut said: Vec<(&'static str, &Said)> = said.collect();
+        said.sort_by_key(|(_, said)| Reverse(said.at_ms));
+        let (source, latest) = *said.first()?;
+        let sure = said.iter().any(|(_, said)| said.sure);
+        let ticket = merged(said.iter().map(|(_, said)| &said.ticket))?;
+        Some(Find { ticket, source, at_ms: latest.at_ms, sure })
     }
 
     /// Tells whether a ticket says more than was handed on of its host, and remembers that it is now.
-    fn is_new(&mut self, ticket: &Ticket) -> bool {
+    fn is_new(&mut self, ticket: &Ticket, now_ms: u64) -> bool {
         let first = !self.told.contains_key(&ticket.host);
         let told = self.told.entry(ticket.host).or_default();
         let elsewhere = ticket.addresses.iter().any(|address| !told.addresses.contains(address));
@@ -115,7 +142,11 @@ impl Finds {
         if relayed {
             told.relay.clone_from(&ticket.relay);
         }
-        first || elsewhere || relayed
+        let is_new = first || elsewhere || relayed;
+        if is_new {
+            told.told_ms = now_ms;
+        }
+        is_new
     }
 
     fn forget_expired(&mut self, now_ms: u64) {
@@ -231,6 +262,25 @@ mod tests {
         finds.take(found("a", ticket(1, &[1]), NOW), NOW).unwrap();
         let later = NOW + 1001;
         assert_eq!(finds.take(found("b", ticket(1, &[2]), later), later).unwrap().ticket, ticket(1, &[2]));
+    }
+
+    #[test]
+    fn what_is_still_said_of_a_host_is_handed_on_again_after_a_while() {
+        let mut finds = Finds::new(host(0));
+        let say = |source, number, sure| {
+            let find = Find { ticket: ticket(number, &[1]), source, at_ms: NOW, sure };
+            News::Found { find, until_ms: None }
+        };
+        finds.take(say("known", 1, true), NOW).unwrap();
+        finds.take(say("a", 1, false), NOW);
+        finds.take(say("a", 2, false), NOW).unwrap();
+        finds.take(found("a", ticket(3, &[1]), NOW), NOW).unwrap();
+        let (none, connected) = (BTreeSet::new(), BTreeSet::from([host(2)]));
+        let later = NOW + limits::FINDS_AGAIN_MS;
+        assert_eq!(finds.again(&none, later - 1), []);
+        let again = finds.again(&connected, later);
+        assert_eq!(again.iter().map(|find| (find.ticket.host, find.sure)).collect::<Vec<_>>(), [(host(1), true)]);
+        assert_eq!(finds.again(&none, later + 1).len(), 1, "the one that was connected");
     }
 
     #[test]

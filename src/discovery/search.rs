@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use super::finds::Finds;
 use super::finds::News;
@@ -112,8 +113,17 @@ async fn gather(
 ) {
     let mut merging = Finds::new(own);
     let mut peers = hosts(&connected.borrow_and_update());
+    let mut look = tokio::time::interval(limits::FINDS_LOOKED_AT_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            _ = look.tick() => {
+                for find in merging.again(&peers, now_ms()) {
+                    if finds.send(find).await.is_err() {
+                        return;
+                    }
+                }
+            }
             word = news.recv() => {
                 let Some(word) = word else { return };
                 if let Some(find) = merging.take(word, now_ms())

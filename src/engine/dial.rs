@@ -94,7 +94,7 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
                 }
             }
             Err(DialError::Proof(ProofError::Moved(moved))) => {
-                if members::hear(&shared, moved.peer, moved.succession).await {
+                if members::moved_on(&shared, *moved).await {
                     continue;
                 }
             }
@@ -157,11 +157,13 @@ impl Dialled {
         Self { ticket, on_trial_since: (why == Why::Found).then(Instant::now), backoff, told: false }
     }
 
-    /// Takes in a newer word about the host.
+    /// Takes in another word about the host. One that is somewhere else has another chance.
     fn hear(&mut self, Wish { ticket, why }: Wish) {
+        let moved = ticket != self.ticket;
         self.ticket = ticket;
         self.backoff.reset();
-        self.on_trial_since = self.on_trial_since.filter(|_| why == Why::Found).map(|_| Instant::now());
+        let on_trial_since = self.on_trial_since.filter(|_| why == Why::Found);
+        self.on_trial_since = on_trial_since.map(|since| if moved { Instant::now() } else { since });
     }
 
     /// Remembers that it has proved to be a member.
@@ -204,6 +206,8 @@ mod tests {
         assert!(found.is_left_alone_after(&stranger) && !found.is_left_alone_after(&away));
         found.on_trial_since = Instant::now().checked_sub(limits::FOUND_TRIED_FOR + Duration::from_secs(1));
         assert!(found.is_left_alone_after(&away));
+        found.hear(wish(Why::Found, 1));
+        assert!(found.is_left_alone_after(&away), "nothing new was said");
         // It is somewhere else: another chance.
         found.hear(wish(Why::Found, 2));
         assert!(!found.is_left_alone_after(&away) && found.is_left_alone_after(&stranger));

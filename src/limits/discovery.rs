@@ -9,6 +9,13 @@ pub const FINDS_QUEUED: usize = 64;
 /// who floods one source pushes out nothing that another source says.
 pub const FINDS_PER_SOURCE: usize = 1024;
 
+/// Age of a word about a host, in milliseconds, at which it is handed on again while it stands and the host is not
+/// connected: whoever was given up in between (see [`FOUND_TRIED_FOR`](super::FOUND_TRIED_FOR)) may be there now.
+pub const FINDS_AGAIN_MS: u64 = 10 * 60 * 1000;
+
+/// How often it is looked which words are that old.
+pub const FINDS_LOOKED_AT_EVERY: Duration = Duration::from_secs(60);
+
 /// First pause before a source that failed runs again; it doubles.
 pub const SOURCE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -83,6 +90,20 @@ pub const MEETING_LOOKED_AT_EVERY: Duration = Duration::from_secs(3);
 
 /// How long a device that wants to join looks for the other one; then it gives up and says what it tried.
 pub const MEETING_TIME: Duration = Duration::from_secs(120);
+
+/// How long it goes on looking once a device was there that did not have the words: a wrong word is told soon, and the
+/// right device is found all the same if another was faster.
+pub const MEETING_TIME_AFTER_REFUSAL: Duration = Duration::from_secs(10);
+
+/// How often it tries a device again that cannot be reached or does not answer.
+pub const MEETING_TRIED_EVERY: Duration = Duration::from_secs(3);
+
+/// Devices that it tries at one moment.
+pub const MEETING_TRIED_AT_ONCE: usize = 8;
+
+/// Times a device may not answer: it may have more than one joiner (see
+/// [`PAIRING_PAUSE_MS`](super::membership::PAIRING_PAUSE_MS)), or show no code at all.
+pub const MEETING_REFUSALS: u32 = 5;
 
 /// Largest sealed announcement in bytes. A larger one is not sent, and one that comes ends the connection.
 pub const GOSSIP_SEALED_BYTES: usize = 1024;
