@@ -90,21 +90,24 @@ pub enum DeviceError {
 }
 
 impl Engine {
-    /// Finds a device by its id, the beginning of it (four characters at least), or its name.
+    /// Finds a device by its id, the name a person gave it here, the name it gives itself, or the beginning of its id
+    /// (four characters at least). A device may call itself what it likes, also like the id of another: then both are
+    /// named.
     ///
     /// # Errors
     /// [`NamedError`] when there is none, or more than one.
     pub fn named(&self, text: &str) -> Result<HostId, NamedError> {
         let all = self.devices();
-        let name_of = |peer: &Peer| peer.shown_name().to_lowercase();
         let wanted = text.trim().to_lowercase();
+        let is_wanted = |name: &str| !wanted.is_empty() && name.to_lowercase() == wanted;
+        let begins = |peer: &Peer| wanted.len() >= 4 && peer.id.to_string().starts_with(&wanted);
         let by = |fits: &dyn Fn(&Peer) -> bool| all.iter().filter(|peer| fits(peer)).map(|peer| peer.id).collect();
         let mut ids: Vec<HostId> = by(&|peer| peer.id.to_string() == wanted);
         if ids.is_empty() {
-            ids = by(&|peer| !wanted.is_empty() && name_of(peer) == wanted);
+            ids = by(&|peer| peer.settings.name.as_deref().is_some_and(is_wanted));
         }
-        if ids.is_empty() && wanted.len() >= 4 {
-            ids = by(&|peer| peer.id.to_string().starts_with(&wanted));
+        if ids.is_empty() {
+            ids = by(&|peer| is_wanted(peer.shown_name()) || begins(peer));
         }
         match ids.as_slice() {
             [only] => Ok(*only),

@@ -1,12 +1,14 @@
 //! The members of the library: what is stated about them is taken in, kept, spread, and changed by people here.
 //!
 //! Peers tell of members on their connections (`peers`, `dial`); whoever asks about a host asks the circle, which the
-//! endpoint reads too. A change is kept before it counts.
+//! endpoint reads too. A change is kept before it counts, and once begun it is carried to its end, whether or not
+//! whoever asked for it still waits.
 
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use tokio::sync::mpsc;
 use tokio::sync::watch;
 
 use super::peers::PeerOrder;
@@ -23,6 +25,7 @@ use crate::auth::members::Standing;
 use crate::auth::members::Succession;
 use crate::auth::members::TakeError;
 use crate::event::Event;
+use crate::net::Moved;
 use crate::task::random;
 
 /// Keeps what is known of the members, durably. It may block; the error is for people.
@@ -33,7 +36,9 @@ pub(super) struct Members {
     circle: watch::Sender<Arc<Circle>>,
     key: HostKey,
     keep: Keep,
-    changing: tokio::sync::Mutex<()>,
+    /// Has everybody told who is connected, and lets go who no longer belongs.
+    peers: mpsc::Sender<PeerOrder>,
+    changing: Mutex<()>,
     /// What people should know, if something is wrong.
     trouble: Mutex<Option<String>>,
 }
@@ -72,8 +77,13 @@ pub struct MembersStatus {
 }
 
 impl Members {
-    pub(super) fn new(circle: watch::Sender<Arc<Circle>>, key: HostKey, keep: Keep) -> Self {
-        Self { circle, key, keep, changing: tokio::sync::Mutex::default(), trouble: Mutex::default() }
+    pub(super) fn new(
+        circle: watch::Sender<Arc<Circle>>,
+        key: HostKey,
+        keep: Keep,
+        peers: mpsc::Sender<PeerOrder>,
+    ) -> Self {
+        Self { circle, key, keep, peers, changing: Mutex::default(), trouble: Mutex::default() }
     }
 
     pub(super) fn circle(&self) -> Arc<Circle> {
@@ -92,26 +102,36 @@ impl Members {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
-    /// Changes what is known: all of it, durably, or nothing. Tells whether anything is different.
-    async fn change<E: Into<MembersError>>(
+    /// Changes what is known: all of it, durably, or nothing; and has everybody told. Returns what the change says, and
+    /// whether anything is different.
+    async fn change<T: Send + 'static, E: Into<MembersError> + Send + 'static>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut Circle, &HostKey) -> Result<T, E> + Send + 'static,
+    ) -> Result<(T, bool), MembersError> {
+        let members = Arc::clone(self);
+        // It blocks, and a task that blocks is never ended in the middle.
+        let changing = tokio::task::spawn_blocking(move || members.change_now(change));
+        changing.await.map_err(|error| MembersError::Keep(error.to_string()))?
+    }
+
+    fn change_now<T, E: Into<MembersError>>(
         &self,
-        change: impl FnOnce(&mut Circle, &HostKey) -> Result<(), E>,
-    ) -> Result<bool, MembersError> {
-        let _changing = self.changing.lock().await;
+        change: impl FnOnce(&mut Circle, &HostKey) -> Result<T, E>,
+    ) -> Result<(T, bool), MembersError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.circle();
         let mut circle = Circle::clone(&before);
-        change(&mut circle, &self.key).map_err(Into::into)?;
+        let said = change(&mut circle, &self.key).map_err(Into::into)?;
         // Someone was removed whom its maker may have handed the current secret to.
         circle.renew_if_due(&self.key, fresh_secret())?;
         if circle.is_same(&before) {
-            return Ok(false);
+            return Ok((said, false));
         }
-        let (circle, keep) = (Arc::new(circle), Arc::clone(&self.keep));
-        let kept = Arc::clone(&circle);
-        let keeping = tokio::task::spawn_blocking(move || keep(&kept)).await;
-        keeping.map_err(|error| error.to_string()).flatten().map_err(MembersError::Keep)?;
-        self.circle.send_replace(circle);
-        Ok(true)
+        (self.keep)(&circle).map_err(MembersError::Keep)?;
+        self.circle.send_replace(Arc::new(circle));
+        // The engine has stopped when there is nobody to take it.
+        let _ = self.peers.blocking_send(PeerOrder::MembersChanged);
+        Ok((said, true))
     }
 }
 
@@ -121,36 +141,33 @@ fn fresh_secret() -> LibrarySecret {
 
 /// Takes in what a peer tells of the members. Tells whether another secret is used since.
 pub(super) async fn hear(shared: &Shared, from: HostId, succession: Succession) -> bool {
-    let told_nothing = succession.statements.is_empty();
-    let mut secret = false;
-    let heard = shared.members.change(|circle, key| {
-        secret = circle.take(from, succession, key)?.secret;
-        Ok::<_, TakeError>(())
-    });
+    let heard = shared.members.change(move |circle, key| circle.take(from, succession, key));
     match heard.await {
-        Ok(changed) => {
+        Ok((taken, changed)) => {
             if changed {
-                tracing::info!(peer = %from.fmt_short(), secret, "heard news of the members");
+                tracing::info!(peer = %from.fmt_short(), secret = taken.secret, "heard news of the members");
                 shared.members.say(None);
-                spread(shared).await;
-            } else if told_nothing {
-                let text = "this library has moved on and its phrase is dead; pair this device again: `can-sync pair` on \
-                            a device that stayed, then `can-sync pair WORDS` here";
-                tracing::warn!(peer = %from.fmt_short(), "the library has moved on without this host; pair it again");
-                shared.members.say(Some(text.to_owned()));
             }
+            taken.secret
         }
         Err(error) => {
             tracing::warn!(peer = %from.fmt_short(), %error, "what a peer tells of the members is not taken");
             shared.members.say(Some(error.to_string()));
+            false
         }
     }
-    secret
 }
 
-/// Has everybody told who is connected, and lets go who no longer belongs.
-async fn spread(shared: &Shared) {
-    let _ = shared.peers.send(PeerOrder::MembersChanged).await;
+/// Takes in what a peer tells that uses another secret. Tells whether another one is used here since.
+pub(super) async fn moved_on(shared: &Shared, Moved { peer, is_behind, succession }: Moved) -> bool {
+    if is_behind && succession.statements.is_empty() {
+        let text = "this library has moved on and its phrase is dead; pair this device again: `can-sync pair` on a \
+                    device that stayed, then `can-sync pair WORDS` here";
+        tracing::warn!(peer = %peer.fmt_short(), "the library has moved on without this host; pair it again");
+        shared.members.say(Some(text.to_owned()));
+        return false;
+    }
+    hear(shared, peer, succession).await
 }
 
 impl Shared {
@@ -161,10 +178,7 @@ impl Shared {
         if circle.membership() == Membership::Secret && !circle.may_sign() {
             return Ok(());
         }
-        if self.members.change(|circle, key| circle.accept(key, host, false, random())).await? {
-            spread(self).await;
-        }
-        Ok(())
+        self.members.change(move |circle, key| circle.accept(key, host, false, random())).await.map(drop)
     }
 }
 
@@ -194,35 +208,34 @@ impl Engine {
     /// # Errors
     /// [`MembersError`] when this host may not sign that, or it cannot be kept.
     pub async fn accept_member(&self, host: HostId, admin: bool) -> Result<(), MembersError> {
-        let changed = self.shared.members.change(|circle, key| circle.accept(key, host, admin, random()));
-        if changed.await? {
-            spread(&self.shared).await;
-        }
-        Ok(())
+        self.shared.members.change(move |circle, key| circle.accept(key, host, admin, random())).await.map(drop)
     }
 
     /// From now on only accepted hosts are members; those that stay are accepted.
     ///
     /// # Errors
     /// [`MembersError`] when this host may not sign that, or it cannot be kept.
-    pub async fn list_members(&self, staying: &[HostId]) -> Result<(), MembersError> {
-        if self.shared.members.change(|circle, key| circle.list(key, staying, random())).await? {
-            spread(&self.shared).await;
-        }
-        Ok(())
+    pub async fn list_members(&self, staying: Vec<HostId>) -> Result<(), MembersError> {
+        self.shared.members.change(move |circle, key| circle.list(key, &staying, random())).await.map(drop)
     }
 
-    /// Removes a host for good, and gives the library a new secret, which those that stay are handed.
+    /// Removes a host for good, with it those of the leaving that were accepted, and gives the library a new secret,
+    /// which those that stay are handed. Where the secret alone made a member, those that stay are accepted first.
     ///
     /// # Errors
     /// [`MembersError`] when this host may not sign that, or it cannot be kept.
-    pub async fn remove_member(&self, host: HostId, staying: &[HostId]) -> Result<(), MembersError> {
-        let secret = fresh_secret();
-        let changed = self.shared.members.change(|circle, key| circle.remove(key, host, staying, random(), secret));
-        if changed.await? {
+    pub async fn remove_member(
+        &self,
+        host: HostId,
+        leaving: Vec<HostId>,
+        staying: Vec<HostId>,
+    ) -> Result<(), MembersError> {
+        let remove = move |circle: &mut Circle, key: &HostKey| {
+            circle.remove(key, host, &leaving, &staying, random(), fresh_secret())
+        };
+        if self.shared.members.change(remove).await?.1 {
             tracing::warn!(peer = %host.fmt_short(), "removed from the library");
             self.shared.announce(Event::PeerRemoved { peer: host });
-            spread(&self.shared).await;
         }
         Ok(())
     }

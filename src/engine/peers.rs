@@ -50,7 +50,6 @@ use crate::net::Control;
 use crate::net::ControlReader;
 use crate::net::ControlWriter;
 use crate::net::Line;
-use crate::net::Moved;
 use crate::net::Purpose;
 use crate::net::Word;
 use crate::sync::Input;
@@ -103,13 +102,20 @@ struct Peers {
     group: Group,
     standing: BTreeMap<HostId, Connection>,
     /// Hosts to which a connection is kept or tried, and the tasks that do.
-    dialled: BTreeMap<HostId, mpsc::Sender<Wish>>,
+    dialled: BTreeMap<HostId, Dialler>,
     /// Those of them that a person named.
     named: BTreeSet<HostId>,
     /// Hosts that may be members and are not dialled as long as there are links enough.
     spare: BTreeMap<HostId, Wish>,
     links: Links,
     numbers: u64,
+}
+
+/// A task that dials.
+struct Dialler {
+    wishes: mpsc::Sender<Wish>,
+    /// Since when a host is tried of which nothing is known but that somebody says it is there.
+    on_trial_since: Option<Instant>,
 }
 
 /// A connection that stands.
@@ -172,9 +178,9 @@ pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
                 Accepted::Member { purpose: Purpose::Control, link } => {
                     group.clone().spawn_until_cancelled("greet", async move { greet::greet(&shared, link).await });
                 }
-                Accepted::Moved(Moved { peer, succession }) => {
+                Accepted::Moved(moved) => {
                     group.clone().spawn_until_cancelled("members", async move {
-                        members::hear(&shared, peer, succession).await;
+                        members::moved_on(&shared, moved).await;
                     });
                 }
                 Accepted::Pairing(stream) => {
@@ -207,24 +213,43 @@ pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
 impl Peers {
     /// Starts to dial a host, or tells the task that does of a newer ticket.
     fn dial(&mut self, wish: Wish) {
-        let host = wish.ticket.host;
-        if let Some(task) = self.dialled.get(&host) {
-            match task.try_send(wish.clone()) {
+        let (host, why) = (wish.ticket.host, wish.why);
+        if let Some(task) = self.dialled.get_mut(&host) {
+            if why != Why::Found {
+                task.on_trial_since = None;
+            }
+            match task.wishes.try_send(wish.clone()) {
                 Ok(()) => return,
                 // The next word about the host brings this one again.
-                Err(TrySendError::Full(wish)) if wish.why != Why::Named => return,
+                Err(TrySendError::Full(_)) if why != Why::Named => return,
                 // It has given up, or does not listen; another takes its place.
                 Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {}
             }
         }
-        self.dialled.retain(|_, task| !task.is_closed());
-        if wish.why != Why::Named && self.dialled.len() >= limits::HOSTS_DIALLED {
+        self.dialled.retain(|_, task| !task.wishes.is_closed());
+        if why == Why::Found {
+            self.make_room_for_a_trial();
+        }
+        if why != Why::Named && self.dialled.len() >= limits::HOSTS_DIALLED {
             tracing::debug!(peer = %host.fmt_short(), "too many hosts are dialled already");
             return;
         }
         let (wishes, newer) = mpsc::channel(limits::DIAL_WISHES_QUEUED);
-        self.dialled.insert(host, wishes);
+        let on_trial = why == Why::Found && !self.standing.contains_key(&host);
+        let on_trial_since = on_trial.then(Instant::now);
+        self.dialled.insert(host, Dialler { wishes, on_trial_since });
         self.group.spawn_until_cancelled("dial", dial::keep_connected(Arc::clone(&self.shared), wish, newer));
+    }
+
+    /// Gives up the found host that is tried longest, where as many are tried as may be.
+    fn make_room_for_a_trial(&mut self) {
+        let on_trial = self.dialled.iter().filter_map(|(host, task)| Some((task.on_trial_since?, *host)));
+        let on_trial: Vec<(Instant, HostId)> = on_trial.collect();
+        if on_trial.len() >= limits::FOUND_DIALLED
+            && let Some((_, longest)) = on_trial.into_iter().min()
+        {
+            self.dialled.remove(&longest);
+        }
     }
 
     async fn greeted(&mut self, control: Control) {
@@ -245,6 +270,9 @@ impl Peers {
             }
         }
         self.let_go(peer, "replaced by a newer connection");
+        if let Some(task) = self.dialled.get_mut(&peer) {
+            task.on_trial_since = None;
+        }
         self.numbers += 1;
         let number = self.numbers;
         let ends = self.group.token().child_token();
@@ -460,9 +488,17 @@ async fn write(
     loop {
         let word = tokio::select! {
             biased;
-            told = told.recv() => told.map(|()| {
-                Word::Succession(shared.members.circle().succession_for(peer, random))
-            }),
+            told = told.recv() => {
+                if told.is_none() {
+                    return;
+                }
+                let succession = shared.members.circle().succession_for(peer, random);
+                // To whom nothing is told the connection ends; where nothing was stated there is nothing to tell.
+                if succession.statements.is_empty() {
+                    continue;
+                }
+                Some(Word::Succession(succession))
+            }
             word = words.recv() => word,
         };
         let Some(word) = word else { return };

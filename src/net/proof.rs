@@ -104,8 +104,9 @@ pub(super) async fn prove(connection: Connection, own: HostId, circle: &Circle) 
         let pending = match (is_shown(&current), next) {
             (true, Next::Unspecified) => circle.standing(peer) == Standing::Pending,
             (true, Next::Pending) => true,
-            (true, Next::Succession) => return Ok(Outcome::Moved(send, recv)),
-            (false, Next::Succession) if older.iter().any(is_shown) => return Ok(Outcome::Moved(send, recv)),
+            // Of the secrets that both hold it is the latest, so the acceptor has a later one.
+            (true, Next::Succession) => return Ok(Outcome::Moved(send, recv, true)),
+            (false, Next::Succession) if older.iter().any(is_shown) => return Ok(Outcome::Moved(send, recv, false)),
             (false, _) => return Err(ProofError::Wrong),
         };
         Ok(Outcome::Member(send, recv, pending))
@@ -129,6 +130,7 @@ pub(super) async fn check_and_prove(connection: Connection, own: HostId, circle:
         // The latest secret that both hold. All are tried, so that the time tells nothing of which one fits.
         let fits: Vec<bool> =
             std::iter::once(&current).chain(&older).map(|proof| is_first(proof) | is_older(proof)).collect();
+        let is_behind = fits[0];
         let common = std::iter::once(&current).chain(&older).zip(fits).find(|(_, fits)| *fits);
         let (common, _) = common.ok_or(ProofError::Wrong)?;
         let standing = circle.standing(peer);
@@ -143,7 +145,7 @@ pub(super) async fn check_and_prove(connection: Connection, own: HostId, circle:
         let answer = wire::Proof { tag, older: Vec::new(), next: next.into() };
         frame::write(&mut send, &answer, limits::PROOF_FRAME_BYTES).await?;
         Ok(match next {
-            Next::Succession => Outcome::Moved(send, recv),
+            Next::Succession => Outcome::Moved(send, recv, is_behind),
             _ => Outcome::Member(send, recv, next == Next::Pending),
         })
     });
@@ -155,8 +157,8 @@ pub(super) async fn check_and_prove(connection: Connection, own: HostId, circle:
 enum Outcome {
     /// Both use the same secret; whether one side waits to be accepted.
     Member(SendStream, RecvStream, bool),
-    /// They use different secrets of the library.
-    Moved(SendStream, RecvStream),
+    /// They use different secrets of the library; whether the other side's is the later one.
+    Moved(SendStream, RecvStream, bool),
 }
 
 async fn finish(
@@ -172,7 +174,7 @@ async fn finish(
             connection.set_max_concurrent_bi_streams(VarInt::from_u32(limits::STREAMS));
             Ok(Link { connection, peer, dialled, pending, send, recv })
         }
-        Ok(Outcome::Moved(mut send, mut recv)) => {
+        Ok(Outcome::Moved(mut send, mut recv, is_behind)) => {
             connection.set_receive_window(VarInt::from_u32(limits::CONNECTION_WINDOW_BYTES));
             let own = circle.succession_for(peer, random);
             let exchanged = succession::exchange(&mut send, &mut recv, &own, dialled);
@@ -182,7 +184,7 @@ async fn finish(
                 let _ = tokio::time::timeout(limits::PROOF_TIME, connection.closed()).await;
             }
             connection.close(VarInt::from_u32(MOVED_ON.0), MOVED_ON.1);
-            Err(ProofError::Moved(Box::new(Moved { peer, succession: theirs?? })))
+            Err(ProofError::Moved(Box::new(Moved { peer, is_behind, succession: theirs?? })))
         }
         Err(error) => {
             connection.close(VarInt::from_u32(NOT_A_MEMBER.0), NOT_A_MEMBER.1);

@@ -19,7 +19,9 @@ use crate::proto::peer::v1 as wire;
 pub struct Moved {
     /// Who is on the other side.
     pub peer: HostId,
-    /// What it told; empty when it does not take this host for a member.
+    /// Whether this host is behind: the other holds the secret that is used here, and uses a later one.
+    pub is_behind: bool,
+    /// What it told; empty when it does not take this host for a member, or nothing was stated that it knows of.
     pub succession: Succession,
 }
 

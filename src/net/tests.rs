@@ -215,7 +215,7 @@ fn moved(staying: &[u8]) -> Moved {
     let before = circle(1, 1);
     let mut founder = before.clone();
     let secret = LibrarySecret::from_bytes([77; 32]);
-    founder.remove(&host_key(1), host_key(9).id(), &staying, [5; 16], secret).unwrap();
+    founder.remove(&host_key(1), host_key(9).id(), &[], &staying, [5; 16], secret).unwrap();
     Moved { founder, before }
 }
 
@@ -238,12 +238,12 @@ async fn a_member_that_was_away_is_handed_the_new_secret_whoever_dials() {
     let mut away = before(2, &moved);
     let net = bind_with(2, away.clone()).await;
     let told = moved_to(&net, &host.net.ticket()).await;
-    assert_eq!(told.peer, host.net.id());
+    assert_eq!((told.peer, told.is_behind), (host.net.id(), true));
     let taken = away.take(told.peer, told.succession, &host_key(2)).unwrap();
     assert!(taken.secret && taken.members);
     assert_eq!((away.epoch(), away.secret().expose()), (1, moved.founder.secret().expose()));
     let Accepted::Moved(heard) = host.links.recv().await.unwrap() else { panic!("let in with an old secret") };
-    assert_eq!((heard.peer, heard.succession), (net.id(), Succession::default()));
+    assert_eq!((heard.peer, heard.is_behind, heard.succession), (net.id(), false, Succession::default()));
     // With the new secret it is let in.
     let net = bind_with(2, away).await;
     net.dial(&host.net.ticket(), Purpose::Control).await.unwrap();
@@ -252,8 +252,10 @@ async fn a_member_that_was_away_is_handed_the_new_secret_whoever_dials() {
     // The one that was away is dialled.
     let mut third = accepting_with(3, before(3, &moved)).await;
     let ahead = bind_with(1, moved.founder.clone()).await;
-    assert_eq!(moved_to(&ahead, &third.net.ticket()).await.succession, Succession::default());
+    let told = moved_to(&ahead, &third.net.ticket()).await;
+    assert_eq!((told.is_behind, told.succession), (false, Succession::default()));
     let Accepted::Moved(heard) = third.links.recv().await.unwrap() else { panic!("let in with an old secret") };
+    assert!(heard.is_behind);
     let mut away = before(3, &moved);
     assert!(away.take(heard.peer, heard.succession, &host_key(3)).unwrap().secret);
     assert_eq!(away.epoch(), 1);

@@ -13,12 +13,14 @@ use rustix::fs::FlockOperation;
 use zeroize::Zeroizing;
 
 use crate::asset::HostId;
+use crate::auth::HostKey;
 use crate::auth::LibrarySecret;
 use crate::auth::Phrase;
 use crate::auth::PhraseCheck;
 use crate::auth::members::Circle;
 use crate::auth::members::DecodeCircleError;
 use crate::engine::Keep;
+use crate::task::random;
 use crate::telemetry::causes;
 
 /// The key by which this host is known.
@@ -69,6 +71,12 @@ pub enum DataFolderError {
         /// What is wrong.
         reason: DecodeCircleError,
     },
+    /// The phrase is of another library than the one whose members are known here.
+    #[error(
+        "`sync_passphrase` is none of the library whose members are kept in {0}; correct it, or give another library a \
+         `data_dir` of its own"
+    )]
+    OtherPhrase(PathBuf),
     /// There is no secret.
     #[error(
         "there is no `sync_passphrase`, and this device was not paired; `can-sync init` writes a configuration with a new \
@@ -184,12 +192,29 @@ impl DataFolder {
         path.join(MEMBERS).exists()
     }
 
-    /// Returns who the members of the library are, as this host knows them, and its secrets: as they were kept, else
-    /// with the secret of the phrase and no statement. A phrase that is none of a library that was kept begins another
-    /// one, and what was kept is set aside; a library that pairing handed over stays.
+    /// Begins a library with a new phrase: this host, which makes it, is the first that may sign who belongs to it. A
+    /// folder that was used before is left as it is. Tells whether it did; takes most of a second.
     ///
     /// # Errors
-    /// [`DataFolderError`] when it cannot be read, or there is no secret.
+    /// [`DataFolderError`] when it cannot be read or written.
+    pub fn found(&self, phrase: &Phrase, library: &str) -> Result<bool, DataFolderError> {
+        if [MEMBERS, LIBRARY_SECRET].iter().any(|name| self.file(name).exists()) {
+            return Ok(false);
+        }
+        let key = HostKey::from_seed(&*self.host_key()?);
+        let mut circle = Circle::new(key.id(), library, self.library_secret(phrase, library)?);
+        circle.found(&key, random());
+        self.keep_circle(&circle)?;
+        Ok(true)
+    }
+
+    /// Returns who the members of the library are, as this host knows them, and its secrets: as they were kept, else
+    /// with the secret of the phrase and no statement. A library that pairing handed over stays, whatever the phrase;
+    /// one of which nothing was stated but its birth makes room for that of another phrase.
+    ///
+    /// # Errors
+    /// [`DataFolderError`] when it cannot be read, there is no secret, or the phrase is of another library: to go on
+    /// without what was stated would let those in again who were removed.
     pub fn circle(&self, own: HostId, phrase: Option<&Phrase>, library: &str) -> Result<Circle, DataFolderError> {
         let path = self.file(MEMBERS);
         let kept = match std::fs::read(&path) {
@@ -212,13 +237,8 @@ impl DataFolder {
                 );
                 Ok(circle)
             }
-            Some(_) => {
-                let aside = path.with_extension("old");
-                tracing::warn!(aside = %aside.display(), "the phrase is of another library; what was known of the members is set aside");
-                std::fs::rename(&path, &aside).map_err(|source| DataFolderError::File { path, source })?;
-                Ok(Circle::new(own, library, secret))
-            }
-            None => Ok(Circle::new(own, library, secret)),
+            Some(circle) if circle.is_used() => Err(DataFolderError::OtherPhrase(path)),
+            Some(_) | None => Ok(Circle::new(own, library, secret)),
         }
     }
 
@@ -318,6 +338,8 @@ fn check_mode(_: &Path) -> Result<(), DataFolderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::members::Membership;
+    use crate::auth::members::Standing;
 
     fn phrase(text: &str) -> Phrase {
         Phrase::parse(text).unwrap()
@@ -362,5 +384,35 @@ mod tests {
         assert_eq!(folder.library_secret(&phrase("one phrase"), "mirror").unwrap().expose(), first.expose());
         assert_eq!(std::fs::read(folder.file(LIBRARY_SECRET)).unwrap(), kept);
         assert_ne!(folder.library_secret(&phrase("another phrase"), "mirror").unwrap().expose(), first.expose());
+    }
+
+    #[test]
+    fn whoever_makes_a_library_is_its_first_admin() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(dir.path()).unwrap();
+        let own = HostKey::from_seed(&folder.host_key().unwrap()).id();
+        assert!(folder.found(&phrase("one phrase"), "mirror").unwrap());
+        let circle = folder.circle(own, Some(&phrase("one phrase")), "mirror").unwrap();
+        assert_eq!(circle.standing(own), Standing::Member { admin: true });
+        assert_eq!(circle.membership(), Membership::Secret);
+        // A configuration that was written over begins anew, and nothing is founded twice.
+        let other = folder.circle(own, Some(&phrase("another phrase")), "mirror").unwrap();
+        assert!(other.roster().is_none());
+        assert!(!folder.found(&phrase("another phrase"), "mirror").unwrap());
+    }
+
+    #[test]
+    fn a_mistyped_phrase_lets_nobody_in_again_who_was_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(dir.path()).unwrap();
+        let key = HostKey::from_seed(&folder.host_key().unwrap());
+        let lost = HostId::from_bytes([9; 32]);
+        let mut circle = folder.circle(key.id(), Some(&phrase("one phrase")), "mirror").unwrap();
+        circle.remove(&key, lost, &[], &[], [1; 16], LibrarySecret::from_bytes([7; 32])).unwrap();
+        folder.keep_circle(&circle).unwrap();
+        let error = folder.circle(key.id(), Some(&phrase("one phrsae")), "mirror").unwrap_err();
+        assert!(error.to_string().contains("correct it"), "{error}");
+        let again = folder.circle(key.id(), Some(&phrase("one phrase")), "mirror").unwrap();
+        assert_eq!((again.standing(lost), again.epoch()), (Standing::Removed, 1));
     }
 }

@@ -83,16 +83,21 @@ impl Node {
     ///
     /// # Errors
     /// [`MembersError`] when this host may not sign that, or it cannot be kept.
-    pub async fn list_members(&self, staying: &[HostId]) -> Result<(), MembersError> {
+    pub async fn list_members(&self, staying: Vec<HostId>) -> Result<(), MembersError> {
         self.engine.list_members(staying).await
     }
 
-    /// Removes a host for good, and gives the library a new secret.
+    /// Removes a host for good, with it those of the leaving that were accepted, and gives the library a new secret.
     ///
     /// # Errors
     /// [`MembersError`] when this host may not sign that, or it cannot be kept.
-    pub async fn remove_peer(&self, id: HostId, staying: &[HostId]) -> Result<(), MembersError> {
-        self.engine.remove_member(id, staying).await
+    pub async fn remove_peer(
+        &self,
+        id: HostId,
+        leaving: Vec<HostId>,
+        staying: Vec<HostId>,
+    ) -> Result<(), MembersError> {
+        self.engine.remove_member(id, leaving, staying).await
     }
 
     /// Makes a pairing code in place of the one before.

@@ -29,6 +29,7 @@ fn init_makes_a_configuration_that_a_host_can_start_with() {
     let secret = text.lines().find_map(|line| line.strip_prefix("sync_passphrase: ")).unwrap();
     assert_eq!(secret.trim_matches('"').split(' ').count(), 12);
     assert!(!format!("{made:?}").contains(secret.trim_matches('"')), "the secret is shown");
+    assert!(made.stderr.contains("This machine may say who belongs to the library"), "{made:?}");
 
     let right = finish(program(&folder, &["config", "check"]));
     assert_eq!((right.code, right.stderr.as_str()), (Some(0), "The configuration is right.\n"), "{right:?}");

@@ -1,10 +1,12 @@
 //! The members of a library as one host knows them: the statements about them, and the secrets it holds.
 //!
-//! As long as nobody has stated anything there is no roster: whoever proves the secret is a member. The first statement
-//! founds one. What is current follows from the statements; a host that has not been handed the current secret yet goes
-//! on with the latest it holds, and is told of the newer by whoever has it.
+//! As long as nobody has stated anything there is no roster: whoever proves the secret is a member. Whoever makes a
+//! library founds one; of a library that was made by writing a phrase down, the first who states anything does. What is
+//! current follows from the statements; a host that has not been handed the current secret yet goes on with the latest
+//! it holds, and is told of the newer by whoever has it.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use zeroize::Zeroizing;
 
@@ -183,6 +185,12 @@ impl Circle {
         self.roster.as_ref()
     }
 
+    /// Tells whether anything was stated since the library was founded.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.roster.as_ref().is_some_and(Roster::is_used)
+    }
+
     /// Returns what makes a host a member.
     #[must_use]
     pub fn membership(&self) -> Membership {
@@ -283,6 +291,17 @@ impl Circle {
         Ok(())
     }
 
+    /// Founds the roster, if nobody has yet: this host is the first admin. `nonce` is 16 fresh random bytes.
+    pub fn found(&mut self, key: &HostKey, nonce: [u8; 16]) {
+        if self.roster.is_none() {
+            self.roster = Some(self.founded(key, nonce));
+        }
+    }
+
+    fn founded(&self, key: &HostKey, nonce: [u8; 16]) -> Roster {
+        Roster::found(key, &self.library, self.epoch(), self.secret(), nonce)
+    }
+
     /// Signs that a host is a member, and an admin if so asked. `nonce` is 16 fresh random bytes, for a first statement.
     ///
     /// # Errors
@@ -299,23 +318,28 @@ impl Circle {
         self.signed(key, nonce, |roster| roster.list(key, staying).map(drop))
     }
 
-    /// Signs that a host is removed and that the library has a new secret; where only the secret counted so far, the
-    /// hosts that stay are accepted first.
+    /// Signs that a host is removed and that the library has a new secret. Of those that leave with it the accepted ones
+    /// are removed as well; where only the secret counted so far, the hosts that stay are accepted first.
     ///
     /// # Errors
-    /// [`ChangeError`] when this host may not, or is the one.
+    /// [`ChangeError`] when this host may not, or is one of those that go.
     pub fn remove(
         &mut self,
         key: &HostKey,
         host: HostId,
+        leaving: &[HostId],
         staying: &[HostId],
         nonce: [u8; 16],
         secret: LibrarySecret,
     ) -> Result<(), ChangeError> {
-        if host == self.own {
+        if host == self.own || leaving.contains(&self.own) {
             return Err(ChangeError::Itself);
         }
-        self.signed(key, nonce, |roster| roster.remove(key, host, staying).map(drop))?;
+        let accepted: BTreeSet<HostId> = self.roster.iter().flat_map(Roster::accepted).collect();
+        let leaving: BTreeSet<HostId> = leaving.iter().copied().filter(|leaves| accepted.contains(leaves)).collect();
+        let hosts: Vec<HostId> =
+            std::iter::once(host).chain(leaving.into_iter().filter(|leaves| *leaves != host)).collect();
+        self.signed(key, nonce, |roster| roster.remove(key, &hosts, staying).map(drop))?;
         self.renew(key, secret).map_err(ChangeError::from)
     }
 
@@ -347,10 +371,7 @@ impl Circle {
         nonce: [u8; 16],
         change: impl FnOnce(&mut Roster) -> Result<(), SignError>,
     ) -> Result<(), ChangeError> {
-        let mut roster = match &self.roster {
-            Some(roster) => roster.clone(),
-            None => Roster::found(key, &self.library, self.epoch(), self.secret(), nonce),
-        };
+        let mut roster = self.roster.clone().unwrap_or_else(|| self.founded(key, nonce));
         change(&mut roster)?;
         self.roster = Some(roster);
         Ok(())

@@ -49,7 +49,7 @@ fn without_a_statement_whoever_proves_the_secret_is_a_member() {
 #[test]
 fn a_removal_reaches_all_that_stay_and_nobody_else() {
     let (mut a, mut b, mut c) = (circle(1), circle(2), circle(3));
-    a.remove(&key(1), id(9), &[id(2), id(3)], [1; 16], secret(1)).unwrap();
+    a.remove(&key(1), id(9), &[], &[id(2), id(3)], [1; 16], secret(1)).unwrap();
     assert_eq!((a.epoch(), a.membership()), (1, Membership::Listed));
     assert!(!a.is_behind() && a.older().map(|(epoch, _)| epoch).eq([0]));
     let taken = hear((&mut b, 2), (&a, 1)).unwrap();
@@ -67,13 +67,30 @@ fn a_removal_reaches_all_that_stay_and_nobody_else() {
 }
 
 #[test]
+fn who_leaves_with_the_removed_one_is_removed_too_where_it_was_accepted() {
+    let mut a = circle(1);
+    a.accept(&key(1), id(3), true, [1; 16]).unwrap();
+    let itself = a.remove(&key(1), id(9), &[id(1)], &[], [1; 16], secret(1));
+    assert_eq!((itself, a.epoch()), (Err(ChangeError::Itself), 0));
+    a.remove(&key(1), id(9), &[id(3), id(4)], &[id(2)], [1; 16], secret(1)).unwrap();
+    for (host, standing) in [(2, MEMBER), (3, Standing::Removed), (4, Standing::Pending), (9, Standing::Removed)] {
+        assert_eq!(a.standing(id(host)), standing, "{host}");
+        let told = a.succession_for(id(host), || [1; 32]);
+        assert_eq!(told == Succession::default(), standing != MEMBER, "{host}");
+    }
+    // In a listed library as well.
+    a.remove(&key(1), id(8), &[id(2)], &[], [1; 16], secret(2)).unwrap();
+    assert_eq!((a.standing(id(2)), a.epoch()), (Standing::Removed, 2));
+}
+
+#[test]
 fn two_removals_at_once_come_together_and_leave_both_removed_without_a_secret() {
     let mut a = circle(1);
     a.accept(&key(1), id(2), true, [1; 16]).unwrap();
     let mut b = circle(2);
     hear((&mut b, 2), (&a, 1)).unwrap();
-    a.remove(&key(1), id(8), &[id(2), id(3), id(9)], [1; 16], secret(11)).unwrap();
-    b.remove(&key(2), id(9), &[id(1), id(3), id(8)], [1; 16], secret(12)).unwrap();
+    a.remove(&key(1), id(8), &[], &[id(2), id(3), id(9)], [1; 16], secret(11)).unwrap();
+    b.remove(&key(2), id(9), &[], &[id(1), id(3), id(8)], [1; 16], secret(12)).unwrap();
     hear((&mut a, 1), (&b, 2)).unwrap();
     hear((&mut b, 2), (&a, 1)).unwrap();
     assert_eq!((a.fingerprint(), a.epoch()), (b.fingerprint(), b.epoch()));
@@ -92,7 +109,7 @@ fn two_removals_at_once_come_together_and_leave_both_removed_without_a_secret() 
 #[test]
 fn a_statement_without_its_secret_is_behind_until_somebody_hands_it_over() {
     let (mut a, mut b) = (circle(1), circle(2));
-    a.remove(&key(1), id(9), &[id(2)], [1; 16], secret(1)).unwrap();
+    a.remove(&key(1), id(9), &[], &[id(2)], [1; 16], secret(1)).unwrap();
     let statements = a.roster().unwrap().statements().cloned().collect();
     let taken = b.take(id(1), Succession { statements, secrets: Vec::new() }, &key(2)).unwrap();
     assert_eq!(taken, Taken { members: true, secret: false });
@@ -113,7 +130,7 @@ fn a_history_of_another_library_or_against_this_host_is_not_taken() {
     assert_eq!(hear((&mut b, 2), (&other, 1)), Err(TakeError::Foreign(id(1))));
     // A member that makes itself the founder of a library without this host.
     let mut thief = circle(3);
-    thief.remove(&key(3), id(2), &[], [1; 16], secret(51)).unwrap();
+    thief.remove(&key(3), id(2), &[], &[], [1; 16], secret(51)).unwrap();
     let statements = thief.roster().unwrap().statements().cloned().collect();
     let told = Succession { statements, secrets: Vec::new() };
     assert_eq!(b.take(id(3), told, &key(2)), Err(TakeError::Excluded(id(3))));
@@ -128,19 +145,19 @@ fn a_history_of_another_library_or_against_this_host_is_not_taken() {
 #[test]
 fn nobody_removes_itself_and_only_admins_sign() {
     let (mut a, mut b) = (circle(1), circle(2));
-    assert_eq!(a.remove(&key(1), id(1), &[], [1; 16], secret(1)), Err(ChangeError::Itself));
+    assert_eq!(a.remove(&key(1), id(1), &[], &[], [1; 16], secret(1)), Err(ChangeError::Itself));
     assert!(a.roster().is_none(), "nothing was founded by a change that was not made");
     a.accept(&key(1), id(2), false, [1; 16]).unwrap();
     hear((&mut b, 2), (&a, 1)).unwrap();
     let denied = ChangeError::Sign(SignError::NotAdmin { admins: vec![id(1)] });
     assert_eq!(b.accept(&key(2), id(3), false, [1; 16]), Err(denied.clone()));
-    assert_eq!(b.remove(&key(2), id(3), &[], [1; 16], secret(1)), Err(denied));
+    assert_eq!(b.remove(&key(2), id(3), &[], &[], [1; 16], secret(1)), Err(denied));
 }
 
 #[test]
 fn what_pairing_hands_over_is_kept_whole() {
     let mut a = circle(1);
-    a.remove(&key(1), id(9), &[id(2)], [1; 16], secret(1)).unwrap();
+    a.remove(&key(1), id(9), &[], &[id(2)], [1; 16], secret(1)).unwrap();
     a.accept(&key(1), id(3), false, [1; 16]).unwrap();
     let handover = Handover {
         device: "desk".to_owned(),
@@ -165,7 +182,7 @@ fn what_pairing_hands_over_is_kept_whole() {
 fn only_so_many_secrets_are_handed_over() {
     let mut a = circle(1);
     for number in 0..20 {
-        a.remove(&key(1), id(100 + number), &[id(2)], [1; 16], secret(30 + number)).unwrap();
+        a.remove(&key(1), id(100 + number), &[], &[id(2)], [1; 16], secret(30 + number)).unwrap();
     }
     assert_eq!(a.succession_for(id(2), || [1; 32]).secrets.len(), limits::SECRETS_HANDED);
     assert_eq!(a.older().count(), limits::SECRETS_HANDED);
@@ -196,7 +213,7 @@ proptest! {
             made += 1;
             if who == other {
                 let staying = [id(0), id(1), id(2)];
-                if circles[at].remove(&key(who), id(victim), &staying, [1; 16], secret(made)).is_ok() {
+                if circles[at].remove(&key(who), id(victim), &[], &staying, [1; 16], secret(made)).is_ok() {
                     removed.insert(victim);
                 }
             } else {

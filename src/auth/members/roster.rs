@@ -217,12 +217,18 @@ impl Roster {
         if self.birth().id() == other.birth().id() {
             return Ok(false);
         }
-        match (self.history.len() > 1, other.history.len() > 1) {
+        match (self.is_used(), other.is_used()) {
             (false, true) => Ok(true),
             (true, false) => Ok(false),
             (false, false) => Ok(self.birth().id() > other.birth().id()),
             (true, true) => Err(TwoBirths { ours: self.birth().signer(), theirs: other.birth().signer() }),
         }
+    }
+
+    /// Tells whether there are statements behind the birth.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.history.len() > 1
     }
 
     /// Returns what makes a host a member.
@@ -301,24 +307,26 @@ impl Roster {
         Ok(signed)
     }
 
-    /// Signs that a host is removed. Where only the secret counted so far, the hosts that stay are accepted, and the
+    /// Signs that hosts are removed. Where only the secret counted so far, the hosts that stay are accepted, and the
     /// library becomes listed. What is left to do is a new secret: [`rekey`](Self::rekey).
     ///
     /// # Errors
     /// [`SignError`] when this host may not, or nobody could sign any more.
-    pub fn remove(&mut self, key: &HostKey, host: HostId, staying: &[HostId]) -> Result<Vec<Statement>, SignError> {
-        if self.picture.removed.contains(&host) {
-            return Err(SignError::Removed { host });
+    pub fn remove(&mut self, key: &HostKey, hosts: &[HostId], staying: &[HostId]) -> Result<Vec<Statement>, SignError> {
+        if let Some(removed) = hosts.iter().find(|host| self.picture.removed.contains(host)) {
+            return Err(SignError::Removed { host: *removed });
         }
-        if self.admins().eq([host]) {
-            return Err(SignError::LastAdmin { host });
+        if let Some(host) = hosts.first().filter(|_| self.admins().all(|admin| hosts.contains(&admin))) {
+            return Err(SignError::LastAdmin { host: *host });
         }
         let mut signed = Vec::new();
         if self.membership() == Membership::Secret {
-            let staying: Vec<_> = staying.iter().copied().filter(|stays| *stays != host).collect();
+            let staying: Vec<_> = staying.iter().copied().filter(|stays| !hosts.contains(stays)).collect();
             signed = self.accept_all(key, &staying)?;
         }
-        signed.push(self.sign(key, Action::Remove { host })?);
+        for host in hosts {
+            signed.push(self.sign(key, Action::Remove { host: *host })?);
+        }
         Ok(signed)
     }
 

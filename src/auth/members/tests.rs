@@ -106,7 +106,7 @@ fn played(steps: &[Step]) -> (Roster, Vec<Statement>) {
                 let signed = match action {
                     0 => roster.accept(&key, id(*about), false).map(|one| vec![one]),
                     1 | 2 => roster.accept(&key, id(*about), true).map(|one| vec![one]),
-                    3 => roster.remove(&key, id(*about), &[id(2)]),
+                    3 => roster.remove(&key, &[id(*about)], &[id(2)]),
                     4 => roster.list(&key, &[id(3)]),
                     _ => roster.rekey(&key, &new_secret).map(|one| vec![one]),
                 };
@@ -224,7 +224,7 @@ fn once_listed_a_new_id_waits_until_it_is_accepted() {
 #[test]
 fn the_first_removal_keeps_who_stays_and_asks_for_a_new_secret() {
     let mut roster = founded();
-    roster.remove(&key(1), id(3), &[id(1), id(2), id(3)]).unwrap();
+    roster.remove(&key(1), &[id(3)], &[id(1), id(2), id(3)]).unwrap();
     assert_eq!(roster.membership(), Membership::Listed);
     assert_eq!((roster.standing(id(2)), roster.standing(id(3))), (MEMBER, Standing::Removed));
     // A second id that it made earlier is not among the confirmed.
@@ -236,16 +236,16 @@ fn the_first_removal_keeps_who_stays_and_asks_for_a_new_secret() {
     assert!(roster.is_secret_of(0, &secret(0)) && roster.is_secret_of(1, &secret(1)));
     assert!(!roster.is_secret_of(0, &secret(1)) && !roster.is_secret_of(2, &secret(2)));
     assert_eq!(roster.accept(&key(1), id(3), false), Err(SignError::Removed { host: id(3) }));
-    assert_eq!(roster.remove(&key(1), id(3), &[]), Err(SignError::Removed { host: id(3) }));
+    assert_eq!(roster.remove(&key(1), &[id(3)], &[]), Err(SignError::Removed { host: id(3) }));
 }
 
 #[test]
 fn removals_made_apart_all_hold_and_the_secrets_made_apart_are_replaced() {
     let start = with_admins();
     let (mut one, mut two) = (start.clone(), start);
-    one.remove(&key(1), id(3), &[id(2), id(4)]).unwrap();
+    one.remove(&key(1), &[id(3)], &[id(2), id(4)]).unwrap();
     one.rekey(&key(1), &secret(1)).unwrap();
-    two.remove(&key(2), id(4), &[id(1), id(3)]).unwrap();
+    two.remove(&key(2), &[id(4)], &[id(1), id(3)]).unwrap();
     two.rekey(&key(2), &secret(2)).unwrap();
     one.merge(two.statements().cloned());
     two.merge(one.statements().cloned());
@@ -267,7 +267,7 @@ fn what_a_removed_admin_signed_unseen_is_void_and_what_rests_on_it() {
     let (mut thief, mut owner) = (start.clone(), start);
     let seen = thief.accept(&key(2), id(5), false).unwrap();
     owner.merge([seen]);
-    owner.remove(&key(1), id(2), &[]).unwrap();
+    owner.remove(&key(1), &[id(2)], &[]).unwrap();
     thief.accept(&key(2), id(6), true).unwrap();
     thief.accept(&key(6), id(7), true).unwrap();
     thief.rekey(&key(6), &secret(6)).unwrap();
@@ -287,7 +287,7 @@ fn what_a_removed_admin_signed_unseen_is_void_and_what_rests_on_it() {
 fn a_removed_admin_that_signs_on_can_only_remove() {
     let mut roster = with_admins();
     let before: Vec<_> = roster.statements().map(Statement::id).collect();
-    roster.remove(&key(1), id(3), &[]).unwrap();
+    roster.remove(&key(1), &[id(3)], &[]).unwrap();
     let removal = roster.statements().last().unwrap().id();
     let as_before = [*before.last().unwrap()];
     let knowing = made_up(&roster, 3, remove(4), &[removal]);
@@ -313,8 +313,8 @@ fn two_admins_that_remove_each_other_are_both_removed() {
     start.accept(&key(1), id(2), true).unwrap();
     start.accept(&key(1), id(4), false).unwrap();
     let (mut one, mut two) = (start.clone(), start);
-    one.remove(&key(1), id(2), &[]).unwrap();
-    two.remove(&key(2), id(1), &[]).unwrap();
+    one.remove(&key(1), &[id(2)], &[]).unwrap();
+    two.remove(&key(2), &[id(1)], &[]).unwrap();
     one.merge(two.statements().cloned());
     two.merge(one.statements().cloned());
     assert_eq!(said(&one), said(&two));
@@ -328,10 +328,11 @@ fn two_admins_that_remove_each_other_are_both_removed() {
 #[test]
 fn the_last_admin_is_not_removed_and_others_do_not_sign() {
     let mut roster = founded();
-    assert_eq!(roster.remove(&key(1), id(1), &[]), Err(SignError::LastAdmin { host: id(1) }));
+    assert_eq!(roster.remove(&key(1), &[id(1)], &[]), Err(SignError::LastAdmin { host: id(1) }));
+    assert_eq!(roster.remove(&key(1), &[id(2), id(1)], &[]), Err(SignError::LastAdmin { host: id(2) }));
     assert_eq!(roster.accept(&key(2), id(2), true), Err(SignError::NotAdmin { admins: vec![id(1)] }));
     roster.accept(&key(1), id(2), true).unwrap();
-    roster.remove(&key(1), id(1), &[]).unwrap();
+    roster.remove(&key(1), &[id(1)], &[]).unwrap();
     assert_eq!((roster.standing(id(1)), roster.standing(id(2))), (Standing::Removed, ADMIN));
 }
 
@@ -403,13 +404,13 @@ fn a_full_history_still_removes_until_it_is_quite_full() {
     assert_eq!((merged.added, merged.full), (room - 4, 4));
     assert_eq!(roster.accept(&key(1), id(9), false), Err(SignError::Full));
     // More than a statement names came apart from each other; the one that makes its signer an admin is among them.
-    roster.remove(&key(2), id(3), &[]).unwrap();
+    roster.remove(&key(2), &[id(3)], &[]).unwrap();
     assert_eq!(roster.standing(id(3)), Standing::Removed);
     roster.rekey(&key(2), &secret(2)).unwrap();
     let removals = fill(&roster, |host| Action::Remove { host }, limits::STATEMENTS_RESERVED);
     let merged = roster.merge(removals);
     assert_eq!((merged.added, merged.full), (limits::STATEMENTS_RESERVED - 2, 2));
-    assert_eq!(roster.remove(&key(1), id(4), &[]), Err(SignError::Full));
+    assert_eq!(roster.remove(&key(1), &[id(4)], &[]), Err(SignError::Full));
     let bytes: usize = roster.statements().map(|statement| statement.as_bytes().len()).sum();
     assert!(bytes <= limits::STATEMENTS * limits::STATEMENT_BYTES);
 }

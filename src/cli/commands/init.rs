@@ -1,5 +1,6 @@
-//! `can-sync init`: a new configuration with a secret of its own.
+//! `can-sync init`: a new library, as a configuration with a secret of its own.
 
+use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::anyhow;
@@ -10,6 +11,8 @@ use crate::auth::Phrase;
 use crate::cli::context::Context;
 use crate::cli::context::DEFAULT_FILE;
 use crate::config;
+use crate::library::MIRROR;
+use crate::node::DataFolder;
 
 /// Write a commented configuration with a new secret of twelve words
 #[derive(Debug, clap::Args)]
@@ -24,7 +27,9 @@ impl Args {
         let mut random = Zeroizing::new([0; ENTROPY_BYTES]);
         getrandom::fill(random.as_mut_slice())
             .map_err(|error| anyhow!("the system has no random bytes for a secret: {error}"))?;
-        config::write_new(&self.file, &config::template_with(&Phrase::generate(*random)))?;
+        let phrase = Phrase::generate(*random);
+        config::write_new(&self.file, &config::template_with(&phrase))?;
+        let founded = found(context, &self.file, &phrase);
         let (printer, file) = (context.printer(), self.file.display());
         printer.line(&file.to_string())?;
         for line in [
@@ -39,6 +44,19 @@ impl Args {
         ] {
             printer.say(&line);
         }
+        printer.say(&match founded {
+            Ok(true) => {
+                "This machine may say who belongs to the library; `can-sync peers admin` shares that.".to_owned()
+            }
+            Ok(false) => "Whoever first says who belongs to the library is its admin.".to_owned(),
+            Err(error) => format!("Whoever first says who belongs to the library is its admin: {error:#}."),
+        });
         Ok(())
     }
+}
+
+/// Makes this machine the first admin of the new library, if its data folder holds no other.
+fn found(context: &Context, file: &Path, phrase: &Phrase) -> anyhow::Result<bool> {
+    let settings = context.resolve(Some(file))?.settings;
+    Ok(DataFolder::open(&settings.data_dir)?.found(phrase, MIRROR)?)
 }

@@ -12,6 +12,7 @@ use crate::auth::members::Standing;
 use crate::auth::pairing::Joiner;
 use crate::auth::pairing::PairingCode;
 use crate::engine::Condition;
+use crate::engine::NamedError;
 use crate::engine::PairingStatus;
 use crate::engine::Trust;
 use crate::net::DialError;
@@ -84,7 +85,7 @@ async fn who_is_removed_is_locked_out_everywhere_and_one_that_was_away_is_handed
     let (away_id, away_parts) = (away.id(), away.stop().await);
     a.until(|a| !a.is_connected_to(away_id)).await;
 
-    a.engine.remove_member(lost.id(), &[b.id(), away_id]).await.unwrap();
+    a.engine.remove_member(lost.id(), vec![], vec![b.id(), away_id]).await.unwrap();
     for host in [&a, &b] {
         host.until(|host| host.epoch() == 1 && !host.is_connected_to(lost.id())).await;
     }
@@ -114,6 +115,8 @@ async fn who_is_removed_is_locked_out_everywhere_and_one_that_was_away_is_handed
     away.has(&asset).await;
     assert_eq!(away.epoch(), 1);
     assert_eq!(away.engine.members_status().admins, [a.id()]);
+    // Who hands it over hears nothing from it, and is not behind for that.
+    assert_eq!(b.engine.members_status().trouble, None);
     // What was handed over is kept.
     let away = away.stop().await.again().await;
     assert_eq!(away.epoch(), 1);
@@ -123,9 +126,27 @@ async fn who_is_removed_is_locked_out_everywhere_and_one_that_was_away_is_handed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_carried_to_its_end_when_nobody_waits_for_it() {
+    let (a, b) = (Host::start(1).await, Host::start(2).await);
+    a.engine.connect(b.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    let listing = a.engine.list_members(vec![b.id()]);
+    // Whoever asks goes once it has begun.
+    assert!(futures_util::FutureExt::now_or_never(listing).is_none());
+    for host in [&a, &b] {
+        host.until(|host| host.engine.members_status().membership == Membership::Listed).await;
+    }
+    // What nobody has stated yet is nothing to be told.
+    assert_eq!([&a, &b].map(|host| host.engine.members_status().trouble), [None, None]);
+    for host in [a, b] {
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_with_the_old_phrase_that_nobody_accepted_is_told_to_pair() {
     let (a, lost) = (Host::start(1).await, Host::start(4).await);
-    a.engine.remove_member(lost.id(), &[]).await.unwrap();
+    a.engine.remove_member(lost.id(), vec![], vec![]).await.unwrap();
     let newcomer = Host::start(5).await;
     newcomer.engine.connect(a.ticket()).await;
     newcomer.until(|host| host.engine.members_status().trouble.is_some()).await;
@@ -142,7 +163,7 @@ async fn a_new_host_of_a_listed_library_waits_until_it_is_accepted() {
     let (a, b, new) = (Host::start(1).await, Host::start(2).await, Host::start(3).await);
     a.engine.connect(b.ticket()).await;
     in_sync(&[(&a, &b)]).await;
-    a.engine.list_members(&[b.id()]).await.unwrap();
+    a.engine.list_members(vec![b.id()]).await.unwrap();
     b.until(|b| b.engine.members_status().membership == Membership::Listed).await;
     let asset = a.ingest(100, "for members").await;
     new.engine.connect(a.ticket()).await;
@@ -159,7 +180,7 @@ async fn a_new_host_of_a_listed_library_waits_until_it_is_accepted() {
     // An admin that was made says so everywhere.
     a.engine.accept_member(b.id(), true).await.unwrap();
     b.until(|b| b.engine.members_status().may_sign).await;
-    b.engine.remove_member(new.id(), &[]).await.unwrap();
+    b.engine.remove_member(new.id(), vec![], vec![]).await.unwrap();
     a.until(|a| a.epoch() == 1 && !a.is_connected_to(new.id())).await;
     for host in [a, b, new] {
         host.stop().await;
@@ -178,8 +199,8 @@ async fn two_removals_at_once_both_hold() {
     // While they are apart, each removes another and keeps the one that the other removes.
     a.engine.pause(b.id(), None).await.unwrap();
     a.until(|a| !a.is_connected_to(b.id())).await;
-    a.engine.remove_member(x.id(), &[b.id(), y.id()]).await.unwrap();
-    b.engine.remove_member(y.id(), &[a.id(), x.id()]).await.unwrap();
+    a.engine.remove_member(x.id(), vec![], vec![b.id(), y.id()]).await.unwrap();
+    b.engine.remove_member(y.id(), vec![], vec![a.id(), x.id()]).await.unwrap();
     a.engine.resume(b.id()).await.unwrap();
     let settled = |host: &Host, other: &Host| host.epoch() == 2 && host.is_connected_to(other.id());
     a.until(|a| settled(a, &b)).await;
@@ -274,6 +295,12 @@ async fn a_paused_device_is_neither_dialled_nor_let_in() {
         assert_eq!(a.engine.named(text), Ok(b.id()), "{text}");
     }
     assert!(a.engine.named("nobody").is_err() && a.engine.named("").is_err());
+    // A device that calls itself like the short id of another stands for neither; a person's word does.
+    let impostor = HostId::from_bytes([7; 32]);
+    a.engine.shared.registry.change(impostor, |peer| peer.name = id[..10].to_owned()).await.unwrap();
+    assert!(matches!(a.engine.named(&id[..10]), Err(NamedError::Several { ids, .. }) if ids.len() == 2));
+    a.engine.rename(b.id(), Some(id[..10].to_owned())).await.unwrap();
+    assert_eq!(a.engine.named(&id[..10]), Ok(b.id()));
     assert!(a.engine.rename(b.id(), Some("two\nlines".to_owned())).await.is_err());
     assert!(a.engine.limit(b.id(), Some(5), None).await.is_err());
     for host in [a, b] {
@@ -291,7 +318,7 @@ impl Host {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_library_of_the_same_name_with_another_secret_is_another_one() {
     let (a, other) = (Host::start(1).await, Host::start_with_secret(2, [2; 32]).await);
-    other.engine.list_members(&[]).await.unwrap();
+    other.engine.list_members(vec![]).await.unwrap();
     let net = bind(3, [2; 32]).await;
     let error = net.dial(&a.ticket(), Purpose::Control).await.unwrap_err();
     assert!(matches!(error, DialError::Proof(ProofError::Wrong)), "{error}");

@@ -146,6 +146,15 @@ pub(super) struct Staying {
     staying: Vec<String>,
 }
 
+/// Who leaves with a host that is removed, and who stays: ids.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Parting {
+    #[serde(default)]
+    leaving: Vec<String>,
+    staying: Vec<String>,
+}
+
 pub(super) async fn peers(State(api): State<Api>) -> Result<Response, Failure> {
     let status = api.node.status().await.map_err(|error| Failure::internal(&error))?;
     let replication = status.replication;
@@ -205,15 +214,16 @@ pub(super) async fn accept(State(api): State<Api>, Path(peer): Path<String>, bod
 }
 
 pub(super) async fn remove(State(api): State<Api>, Path(peer): Path<String>, body: Body) -> Result<Response, Failure> {
-    let (id, staying) = (named(&api, &peer)?, read::<Staying>(body).await?.ids()?);
-    api.node.remove_peer(id, &staying).await.map_err(members_failure)?;
+    let (id, Parting { leaving, staying }) = (named(&api, &peer)?, read(body).await?);
+    api.node.remove_peer(id, ids(leaving)?, ids(staying)?).await.map_err(members_failure)?;
     Ok(done(id, "removed"))
 }
 
 pub(super) async fn list(State(api): State<Api>, body: Body) -> Result<Response, Failure> {
-    let staying = read::<Staying>(body).await?.ids()?;
-    api.node.list_members(&staying).await.map_err(members_failure)?;
-    Ok(success(json!({ "membership": "listed", "accepted": staying.len() })))
+    let staying = ids(read::<Staying>(body).await?.staying)?;
+    let accepted = staying.len();
+    api.node.list_members(staying).await.map_err(members_failure)?;
+    Ok(success(json!({ "membership": "listed", "accepted": accepted })))
 }
 
 pub(super) async fn release_brake(State(api): State<Api>) -> Result<Response, Failure> {
@@ -226,11 +236,9 @@ pub(super) async fn drop_braked(State(api): State<Api>) -> Result<Response, Fail
     Ok(success(json!({ "dropped": dropped })))
 }
 
-impl Staying {
-    fn ids(self) -> Result<Vec<HostId>, Failure> {
-        let id = |text: String| text.parse().map_err(|_| Failure::bad_request(format!("`{text}` is no id of a host")));
-        self.staying.into_iter().map(id).collect()
-    }
+fn ids(texts: Vec<String>) -> Result<Vec<HostId>, Failure> {
+    let id = |text: String| text.parse().map_err(|_| Failure::bad_request(format!("`{text}` is no id of a host")));
+    texts.into_iter().map(id).collect()
 }
 
 fn named(api: &Api, text: &str) -> Result<HostId, Failure> {

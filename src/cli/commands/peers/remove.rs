@@ -15,13 +15,14 @@ use crate::cli::context::Context;
 
 /// Lock a device out for good, and give the library a new secret
 ///
-/// What it has already, it keeps. Every other device gets the new secret by itself, also one that is away now, if it
-/// stays; one that does not stay has to be paired again.
+/// What it has already, it keeps. Every other device that stays gets the new secret by itself, also one that is away
+/// now. One that does not stay gets nothing any more: an accepted one is removed for good as well, any other has to be
+/// paired again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Its name, or its id or the beginning of it
     peer: String,
-    /// A device that does not stay either, by name or id; it has to be paired again
+    /// A device that does not stay either, by name or id
     #[arg(long, value_name = "PEER")]
     except: Vec<String>,
     /// Do not ask
@@ -43,7 +44,8 @@ impl Args {
         let question = format!("Remove {name} ({}) for good?", table::short(&removed.id));
         confirm(context, &peers, &staying, &question, self.yes)?;
         let ids: Vec<&String> = staying.iter().map(|peer| &peer.id).collect();
-        let answer: Value = api.post_with(&path(&removed.id, "remove"), &json!({ "staying": ids })).await?;
+        let answer: Value =
+            api.post_with(&path(&removed.id, "remove"), &json!({ "leaving": left_out, "staying": ids })).await?;
         let printer = context.printer();
         if printer.is_json() {
             printer.json(&answer)?;
