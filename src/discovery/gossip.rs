@@ -253,11 +253,11 @@ impl Voice<'_> {
         if self.last.as_ref().is_some_and(|said| said.set != set) {
             self.change = self.change.wrapping_add(1);
         }
-        let before_ms = self.last.as_ref().map_or(0, |said| said.announcement.at_ms);
+        let before_ms = self.last.as_ref().map(|said| said.announcement.at_ms);
         let announcement = Announcement {
             ticket: own.clone(),
             name: self.options.name.clone(),
-            at_ms: now_ms.max(before_ms + 1),
+            at_ms: stamp(before_ms, now_ms),
             keeps_everything,
             change: self.change,
         };
@@ -334,5 +334,26 @@ impl Voice<'_> {
         for (peer, message) in self.swarm.outgoing() {
             self.neighbours.say(peer, net::Gossip::Protocol(message));
         }
+    }
+}
+
+/// Returns the time of the next announcement: later than the one before, by which others tell which is newer; unless that
+/// was made by a clock so far ahead that nobody believes it.
+fn stamp(before_ms: Option<u64>, now_ms: u64) -> u64 {
+    let before_ms = before_ms.filter(|before_ms| before_ms.saturating_sub(now_ms) <= limits::GOSSIP_AHEAD_MS);
+    before_ms.map_or(now_ms, |before_ms| now_ms.max(before_ms + 1))
+}
+
+#[cfg(test)]
+mod stamps {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_ahead_silences_nobody() {
+        let now_ms = 1_800_000_000_000;
+        assert_eq!(stamp(None, now_ms), now_ms);
+        assert_eq!(stamp(Some(now_ms - 5), now_ms), now_ms);
+        assert_eq!(stamp(Some(now_ms + 5), now_ms), now_ms + 6);
+        assert_eq!(stamp(Some(now_ms + limits::GOSSIP_AHEAD_MS + 1), now_ms), now_ms);
     }
 }

@@ -283,9 +283,13 @@ impl Lane {
         })
     }
 
-    async fn piece(&self, reader: &mut WantReader) -> Result<Piece, FrameError> {
+    /// Takes in a piece of a content of this size. The path may have changed since it was asked for.
+    async fn piece(&self, reader: &mut WantReader, size: u64) -> Result<Piece, FrameError> {
         let piece = in_time(reader.piece()).await?;
         if let Piece::Bytes(bytes) = &piece {
+            if !self.shared.may_travel(self.peer, &self.line, size) {
+                return Err(FrameError::Ended);
+            }
             self.traffic.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             self.traffic.receiving.take(bytes.len()).await;
         }
@@ -296,7 +300,7 @@ impl Lane {
     async fn receive_small(&self, reader: &mut WantReader, key: AssetKey, mut spool: Spool) -> Received {
         let mut failed = None;
         loop {
-            match self.piece(reader).await? {
+            match self.piece(reader, key.size).await? {
                 Piece::Bytes(bytes) if failed.is_none() => failed = spool.write(&bytes).err(),
                 // More than a piece too much is no mistake.
                 Piece::Bytes(_) => return Err(FrameError::Ended),
@@ -332,7 +336,7 @@ impl Lane {
         });
         let mut listening = true;
         let ended = loop {
-            match self.piece(reader).await {
+            match self.piece(reader, key.size).await {
                 Ok(Piece::Bytes(bytes)) => {
                     let done = transfer.done.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     if done > key.size {

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::peers::PeerOrder;
+use super::shared::PAUSED;
 use super::shared::Shared;
+use super::shared::WAITS;
 use crate::asset::HostId;
 use crate::auth::members::Standing;
 use crate::library::RelayPolicy;
@@ -20,12 +22,6 @@ use crate::telemetry::causes;
 /// Why a connection ends that has no direct path where nothing may travel over a relay.
 pub(super) const RELAYED: &str = "there is no direct path, and nothing may travel over a relay";
 
-/// Why a connection ends to a host that is paused here, or no member any more.
-pub(super) const UNWELCOME: &str = "it is paused here";
-
-/// Why a connection ends on which one side has yet to accept the other; for the other side and the log.
-pub(super) const WAITS: &str = "one of the hosts waits to be accepted by an admin";
-
 /// Returns where a peer says that it can be reached.
 pub(super) fn ticket(peer: HostId, greeting: &Greeting) -> Ticket {
     let mut addresses: Vec<SocketAddr> = greeting.addresses.iter().filter_map(|text| text.parse().ok()).collect();
@@ -38,7 +34,7 @@ pub(super) async fn greet(shared: &Shared, link: Link) {
     let peer = link.peer;
     let settings = shared.registry.settings(peer);
     if settings.is_paused(now_ms()) {
-        link.line().close(UNWELCOME);
+        link.line().close(PAUSED);
         return;
     }
     if shared.relay_policy == RelayPolicy::Never && !becomes_direct(&link.line()).await {

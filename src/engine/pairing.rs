@@ -4,6 +4,7 @@
 //! Connections come from `peers`; the code is opened and closed by people. Where others find this host meanwhile is the
 //! meeting place, which `node` announces as long as it is shown here.
 
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 
 use super::members::MembersError;
 use super::shared::Engine;
@@ -24,6 +26,7 @@ use crate::auth::pairing::Inviter;
 use crate::auth::pairing::MeetingPlace;
 use crate::auth::pairing::PairingCode;
 use crate::auth::pairing::PairingFailure;
+use crate::auth::pairing::Welcome;
 use crate::auth::pairing::Window;
 use crate::event::Event;
 use crate::limits::membership as limits;
@@ -41,6 +44,8 @@ pub(super) struct Pairing {
 }
 
 struct Open {
+    /// Which code this is, so that one that took its place is not taken for it.
+    number: u64,
     window: Window,
     opened_ms: u64,
     /// Who is at it now.
@@ -109,9 +114,19 @@ impl Pairing {
         self.open().as_mut().is_some_and(|open| open.window.code(now_ms).is_ok())
     }
 
-    /// Closes the meeting place when the code is no longer good.
+    /// Does something with a code, unless another has taken its place.
+    fn with_code<T>(
+        &self,
+        number: u64,
+        act: impl FnOnce(&mut Open) -> Result<T, ExchangeError>,
+    ) -> Result<T, ExchangeError> {
+        self.open().as_mut().filter(|open| open.number == number).map_or(Err(ExchangeError::Closed), act)
+    }
+
+    /// Leaves the meeting place when the code is no longer good.
     fn tidy(&self, now_ms: u64) {
-        let good = self.is_open(now_ms);
+        let mut open = self.open();
+        let good = open.as_mut().is_some_and(|open| open.window.code(now_ms).is_ok());
         self.meeting.send_if_modified(|place| !good && place.take().is_some());
     }
 }
@@ -127,18 +142,28 @@ pub(super) async fn run(shared: &Shared, mut stream: PairingStream) {
         return;
     };
     let exchanged = tokio::time::timeout(limits::PAIRING_TIME, exchange(shared, &mut stream)).await;
+    shared.pairing.tidy(shared.moment());
+    finish(shared, stream, exchanged).await;
     if let Some(open) = shared.pairing.open().as_mut() {
         open.with = open.with.filter(|with| *with != joiner);
     }
-    shared.pairing.tidy(shared.moment());
+}
+
+/// Lets a device in, or turns it away.
+async fn finish(shared: &Shared, stream: PairingStream, exchanged: Result<Result<Let, ExchangeError>, Elapsed>) {
+    let joiner = stream.other();
     match exchanged {
-        Ok(Ok((welcome, name))) => {
+        Ok(Ok(Let { number, welcome, name })) => {
             let sent = stream.send_welcome(&welcome).await;
             if let Err(error) = sent {
                 tracing::warn!(peer = %joiner.fmt_short(), error = %causes(&error), "the library could not be handed over");
                 return;
             }
-            tracing::info!(peer = %joiner.fmt_short(), name, "paired");
+            let shown = shared.pairing.with_code(number, |open| {
+                open.paired = Some((joiner, name.clone()));
+                Ok(())
+            });
+            tracing::info!(peer = %joiner.fmt_short(), name, shown = shown.is_ok(), "paired");
             shared.announce(Event::DevicePaired { peer: joiner });
         }
         Ok(Err(error)) => {
@@ -152,29 +177,30 @@ pub(super) async fn run(shared: &Shared, mut stream: PairingStream) {
     }
 }
 
-async fn exchange(
-    shared: &Shared,
-    stream: &mut PairingStream,
-) -> Result<(crate::auth::pairing::Welcome, String), ExchangeError> {
+/// What is left to do for a device that is let in.
+struct Let {
+    /// With which code.
+    number: u64,
+    welcome: Welcome,
+    name: String,
+}
+
+async fn exchange(shared: &Shared, stream: &mut PairingStream) -> Result<Let, ExchangeError> {
     let binding = stream.binding()?;
     let hello = stream.hello().await?;
-    let (inviter, answer) = {
+    let (number, inviter, answer) = {
         let mut open = shared.pairing.open();
         let open = open.as_mut().ok_or(ExchangeError::Closed)?;
         let code = open.window.begin(shared.moment())?;
-        let answered = Inviter::answer(code, &binding, random(), &hello)?;
+        let (inviter, answer) = Inviter::answer(code, &binding, random(), &hello)?;
         open.with = Some(binding.joiner);
-        answered
+        (open.number, inviter, answer)
     };
     stream.send_answer(&answer).await?;
     let confirm = stream.confirm().await?;
-    let confirmed = {
-        let mut open = shared.pairing.open();
-        let open = open.as_mut().ok_or(ExchangeError::Closed)?;
-        let confirmed = open.window.decide(shared.moment(), || inviter.check(&confirm))?;
-        open.paired = Some((confirmed.joiner(), confirmed.device().to_owned()));
-        confirmed
-    };
+    let confirmed = shared
+        .pairing
+        .with_code(number, |open| Ok(open.window.decide(shared.moment(), || inviter.check(&confirm))?))?;
     let (joiner, name) = (confirmed.joiner(), confirmed.device().to_owned());
     shared.accept_paired(joiner).await?;
     let device = name.clone();
@@ -189,7 +215,7 @@ async fn exchange(
         secret: circle.secret().clone(),
         statements: circle.roster().into_iter().flat_map(|roster| roster.statements().cloned()).collect(),
     };
-    Ok((confirmed.welcome(&handover)?, name))
+    Ok(Let { number, welcome: confirmed.welcome(&handover)?, name })
 }
 
 impl Engine {
@@ -206,14 +232,24 @@ impl Engine {
         let code = PairingCode::from_random(random());
         let now = self.shared.moment();
         let window = Window::open(code.clone(), now);
-        *self.shared.pairing.open() = Some(Open { window, opened_ms: now, with: None, paired: None });
+        let mut open = self.shared.pairing.open();
+        let number = open.as_ref().map_or(0, |before| before.number + 1);
+        *open = Some(Open { number, window, opened_ms: now, with: None, paired: None });
         self.shared.pairing.meeting.send_replace(Some(code.meeting()));
+        drop(open);
+        // Nobody may ask what became of it.
+        let shared = Arc::clone(&self.shared);
+        self.group.spawn_until_cancelled("pairing", async move {
+            tokio::time::sleep(Duration::from_millis(limits::PAIRING_WINDOW_MS)).await;
+            shared.pairing.tidy(shared.moment());
+        });
         Ok(code)
     }
 
     /// Closes the code that is open.
     pub fn close_pairing(&self) {
-        *self.shared.pairing.open() = None;
+        let mut open = self.shared.pairing.open();
+        *open = None;
         self.shared.pairing.meeting.send_replace(None);
     }
 
@@ -226,6 +262,10 @@ impl Engine {
         let Some(open) = open.as_mut() else { return PairingStatus::None };
         match (&open.paired, open.window.code(now).map(drop)) {
             (Some((peer, name)), _) => PairingStatus::Paired { peer: *peer, name: name.clone() },
+            // It is being handed the library.
+            (None, Err(PairingFailure::Used)) if open.with.is_some() => {
+                PairingStatus::Open { left: Duration::ZERO, with: open.with }
+            }
             (None, Err(why)) => PairingStatus::Closed { why },
             (None, Ok(())) => {
                 let left = limits::PAIRING_WINDOW_MS.saturating_sub(now - open.opened_ms);

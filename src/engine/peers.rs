@@ -25,8 +25,6 @@ use super::fetch;
 use super::fetch::Jobs;
 use super::greet;
 use super::greet::RELAYED;
-use super::greet::UNWELCOME;
-use super::greet::WAITS;
 use super::hub;
 use super::hub::Told;
 use super::links::Links;
@@ -34,7 +32,9 @@ use super::members;
 use super::memory;
 use super::pairing;
 use super::serve;
+use super::shared::NO_MEMBER;
 use super::shared::Shared;
+use super::shared::WAITS;
 use crate::asset::HostId;
 use crate::auth::members::Standing;
 use crate::discovery::Allowance;
@@ -193,8 +193,8 @@ pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
                         older.close("replaced by a newer connection");
                     }
                     // It may have been paused or removed while it proved itself.
-                    if !shared.is_welcome(peer) {
-                        link.line().close(UNWELCOME);
+                    if let Some(why) = shared.why_unwelcome(peer) {
+                        link.line().close(why);
                         continue;
                     }
                     group.clone().spawn_until_cancelled("bulk", serve::run(shared, group, peer, link.into_server()));
@@ -257,8 +257,8 @@ impl Peers {
         let line = writer.connection();
         let settings = self.shared.registry.settings(peer);
         // It may have been paused or removed while it greeted.
-        if !self.shared.is_welcome(peer) {
-            line.close(UNWELCOME);
+        if let Some(why) = self.shared.why_unwelcome(peer) {
+            line.close(why);
             return;
         }
         if let Some(standing) = self.standing.get(&peer) {
@@ -421,7 +421,7 @@ impl Peers {
                     let _ = self.standing[&peer].telling.try_send(());
                 }
                 Standing::Pending => self.end(peer, WAITS).await,
-                Standing::Removed => self.end(peer, "not a member").await,
+                Standing::Removed => self.end(peer, NO_MEMBER).await,
             }
         }
         self.cut_off_the_unwelcome();
@@ -430,11 +430,11 @@ impl Peers {
     /// Ends the connections on which contents go to whom nothing may go any more, in the middle if need be.
     fn cut_off_the_unwelcome(&self) {
         self.shared.served.retain(|peer, line| {
-            let stays = self.shared.is_welcome(*peer);
-            if !stays {
-                line.close(UNWELCOME);
+            let why = self.shared.why_unwelcome(*peer);
+            if let Some(why) = why {
+                line.close(why);
             }
-            stays
+            why.is_none()
         });
     }
 

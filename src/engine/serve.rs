@@ -25,6 +25,9 @@ use crate::store::Content;
 use crate::task::Group;
 use crate::telemetry::causes;
 
+/// Why a connection ends on which a content was to travel that may not.
+const RELAYED_NOW: &str = "this content does not travel over a relay";
+
 /// Serves all lanes of a connection until it ends.
 pub(super) async fn run(shared: Arc<Shared>, group: Group, peer: HostId, mut server: BulkServer) {
     let line = server.line();
@@ -63,10 +66,18 @@ async fn serve(shared: &Arc<Shared>, peer: HostId, line: &Line, lane: ServedLane
             Some((id, None)) => records.head(Head::NotHere(id)).await?,
             Some((_, Some(content))) if !shared.may_travel(peer, line, content.key.size) => {
                 // A peer that keeps to what was greeted does not ask; the lane ends, and it asks again later.
-                line.close("this content does not travel over a relay");
+                line.close(RELAYED_NOW);
                 return Ok(());
             }
-            Some((_, Some(content))) => send(peer, &traffic, &mut records, content).await?,
+            Some((_, Some(content))) => {
+                let size = content.key.size;
+                // The path may change while it is sent.
+                let may_travel = || shared.may_travel(peer, line, size);
+                if !send(peer, &traffic, &mut records, content, may_travel).await? {
+                    line.close(RELAYED_NOW);
+                    return Ok(());
+                }
+            }
         }
     }
 }
@@ -95,11 +106,19 @@ async fn open(shared: &Shared, peer: HostId, wanted: Vec<(AssetId, u64)>) -> Vec
     served.collect()
 }
 
-async fn send(peer: HostId, traffic: &Traffic, records: &mut Records, mut content: Content) -> Result<(), FrameError> {
+/// Sends a content, as long as it may travel; tells whether that was so to its end.
+async fn send(
+    peer: HostId,
+    traffic: &Traffic,
+    records: &mut Records,
+    mut content: Content,
+    may_travel: impl Fn() -> bool,
+) -> Result<bool, FrameError> {
     let id = content.key.id;
     records.head(Head::Content(id, content.offset)).await?;
     while let Some(piece) = content.stream.next().await {
         match piece {
+            Ok(_) if !may_travel() => return Ok(false),
             Ok(piece) => {
                 traffic.sending.take(piece.len()).await;
                 traffic.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
@@ -107,9 +126,11 @@ async fn send(peer: HostId, traffic: &Traffic, records: &mut Records, mut conten
             }
             Err(error) => {
                 tracing::error!(peer = %peer.fmt_short(), asset = %id.fmt_short(), error = %causes(&error), "content broken off");
-                return records.end(false).await;
+                records.end(false).await?;
+                return Ok(true);
             }
         }
     }
-    records.end(true).await
+    records.end(true).await?;
+    Ok(true)
 }

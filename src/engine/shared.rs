@@ -107,6 +107,15 @@ pub enum StartError {
     State(#[from] StateError),
 }
 
+/// Why a connection ends to a host that is no member any more.
+pub(super) const NO_MEMBER: &str = "not a member";
+
+/// Why a connection ends on which one side has yet to accept the other.
+pub(super) const WAITS: &str = "one of the hosts waits to be accepted by an admin";
+
+/// Why a connection ends to a host that a person has left alone.
+pub(super) const PAUSED: &str = "it is paused here";
+
 /// The decider where nobody is asked.
 pub(super) const NOBODY: &str = "none";
 
@@ -127,7 +136,7 @@ pub(super) struct Traffic {
 #[derive(Clone)]
 pub struct Engine {
     pub(super) shared: Arc<Shared>,
-    group: Group,
+    pub(super) group: Group,
 }
 
 /// What every part of the engine may use.
@@ -346,8 +355,16 @@ impl Shared {
 
     /// Tells whether a link to a host is wanted at all: it is a member, and no person has it left alone.
     pub(super) fn is_welcome(&self, host: HostId) -> bool {
-        let member = matches!(self.members.standing(host), Standing::Member { .. });
-        member && !self.registry.is_paused(host)
+        self.why_unwelcome(host).is_none()
+    }
+
+    /// Says why no link to a host is wanted, if so; for the other side and the log.
+    pub(super) fn why_unwelcome(&self, host: HostId) -> Option<&'static str> {
+        match self.members.standing(host) {
+            Standing::Removed => Some(NO_MEMBER),
+            Standing::Pending => Some(WAITS),
+            Standing::Member { .. } => self.registry.is_paused(host).then_some(PAUSED),
+        }
     }
 
     /// Tells whether a content of this size may travel on a connection to a peer: over a relay, only what both sides let.

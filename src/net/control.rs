@@ -25,7 +25,7 @@ use crate::proto::peer::v1 as wire;
 use crate::sync::Message;
 
 /// Code with which a connection is closed that its host has enough others beside.
-const ENOUGH_LINKS: VarInt = VarInt::from_u32(2);
+const ENOUGH_LINKS: VarInt = VarInt::from_u32(4);
 
 /// What a host says of itself first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -16,6 +16,7 @@ use crate::auth::pairing::Binding;
 use crate::auth::pairing::Confirm;
 use crate::auth::pairing::Hello;
 use crate::auth::pairing::Welcome;
+use crate::limits::PROOF_TIME;
 use crate::limits::membership as limits;
 use crate::proto::pairing::v1 as wire;
 
@@ -30,7 +31,6 @@ const REFUSED: (u32, &[u8]) = (3, b"pairing refused");
 
 /// Code and text with which a pairing ends that is done.
 const DONE: (u32, &[u8]) = (0, b"paired");
-
 /// A connection on which two devices pair.
 #[derive(Debug)]
 pub struct PairingStream {
@@ -50,7 +50,8 @@ impl PairingStream {
 
     /// Waits for the joiner's stream.
     pub(super) async fn accept(connection: Connection, own: HostId) -> Result<Self, FrameError> {
-        let accepting = tokio::time::timeout(limits::PAIRING_TIME, connection.accept_bi()).await;
+        // A stranger has as long as for a proof.
+        let accepting = tokio::time::timeout(PROOF_TIME, connection.accept_bi()).await;
         let (send, recv) = match accepting {
             Ok(opened) => opened.map_err(|error| FrameError::Lost(Box::new(error)))?,
             Err(_) => {

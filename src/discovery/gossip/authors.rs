@@ -60,12 +60,15 @@ impl Authors {
         if author == self.own {
             return Weighed::Dropped("it is this host's own");
         }
-        if is_dead(at_ms, now_ms) || at_ms.saturating_sub(now_ms) > limits::GOSSIP_AHEAD_MS {
+        if is_dead(at_ms, now_ms) || is_early(at_ms, now_ms) {
             return Weighed::Dropped("its time is past, or has not come");
         }
         match self.heard.get(&author) {
             Some(before) if before.sealed == *sealed => return Weighed::Known,
-            Some(before) if before.at_ms >= at_ms => return Weighed::Dropped("its author has said more since"),
+            // What was heard while this host's own clock was ahead does not count against what is said now.
+            Some(before) if before.at_ms >= at_ms && !is_early(before.at_ms, now_ms) => {
+                return Weighed::Dropped("its author has said more since");
+            }
             _ => {}
         }
         if !opened.is_signed() {
@@ -118,6 +121,10 @@ impl Authors {
         });
         told.into_iter().take(limits::GOSSIP_TOLD).map(|(_, author)| author.sealed.clone()).collect()
     }
+}
+
+fn is_early(at_ms: u64, now_ms: u64) -> bool {
+    at_ms.saturating_sub(now_ms) > limits::GOSSIP_AHEAD_MS
 }
 
 fn is_dead(at_ms: u64, now_ms: u64) -> bool {

@@ -7,6 +7,7 @@ use super::host::bind;
 use super::host::in_sync;
 use super::host::within;
 use crate::asset::HostId;
+use crate::auth::HostKey;
 use crate::auth::members::Membership;
 use crate::auth::members::Standing;
 use crate::auth::pairing::Joiner;
@@ -15,6 +16,8 @@ use crate::engine::Condition;
 use crate::engine::NamedError;
 use crate::engine::PairingStatus;
 use crate::engine::Trust;
+use crate::library::Ticket;
+use crate::limits;
 use crate::net::DialError;
 use crate::net::Head;
 use crate::net::Net;
@@ -271,6 +274,46 @@ async fn three_wrong_tries_burn_a_code_and_all_failures_look_alike() {
     assert!(join(&bind(8, [9; 32]).await, &a, &code).await.is_none(), "burnt");
     assert!(a.engine.members_status().admins.is_empty(), "nothing was stated");
     a.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_code_that_was_replaced_lets_nobody_in_who_was_at_it() {
+    let a = Host::start(1).await;
+    let joiner = bind(5, [9; 32]).await;
+    let code = a.engine.open_pairing().unwrap();
+    let mut stream = joiner.dial_to_pair(&a.ticket()).await.unwrap();
+    let (joining, hello) = Joiner::new(&code, stream.binding().unwrap(), "laptop", [7; 32]).unwrap();
+    stream.send_hello(&hello).await.unwrap();
+    let answer = within(stream.answer()).await.unwrap();
+    a.engine.open_pairing().unwrap();
+    let (_, confirm) = joining.confirm(&answer).unwrap();
+    stream.send_confirm(&confirm).await.unwrap();
+    assert!(within(stream.welcome()).await.is_err());
+    assert!(matches!(a.engine.pairing(), PairingStatus::Open { .. }));
+    a.stop().await;
+}
+
+/// Hosts that somebody makes up: nobody answers there.
+fn made_up(number: u16) -> Ticket {
+    let host = HostKey::from_seed(blake3::hash(&number.to_le_bytes()).as_bytes()).id();
+    Ticket { host, addresses: vec![([127, 0, 0, 1], 1).into()], relay: None }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_that_are_made_up_keep_no_member_from_being_dialled() {
+    let [a, found, known] = [1, 2, 3].map(Host::start);
+    let (a, found, known) = (a.await, found.await, known.await);
+    for number in 0..u16::try_from(2 * limits::HOSTS_DIALLED).unwrap() {
+        a.engine.found(made_up(number)).await;
+    }
+    a.engine.known(known.ticket()).await;
+    a.engine.found(found.ticket()).await;
+    for host in [&found, &known] {
+        a.until(|a| a.is_connected_to(host.id())).await;
+    }
+    for host in [a, found, known] {
+        host.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -74,6 +74,32 @@ async fn the_stricter_policy_of_two_says_what_travels_over_a_relay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_content_under_way_stops_when_it_may_travel_no_longer() {
+    let (server, url) = relay().await;
+    let (a, b) = (behind(1, &url, RelayPolicy::Allow, true).await, behind(2, &url, RelayPolicy::Allow, true).await);
+    b.engine.connect(by_relay(&a, &url)).await;
+    in_sync(&[(&a, &b)]).await;
+    a.engine.limit(b.net.id(), Some(1_000_000), None).await.unwrap();
+    let large = a.ingest(usize::try_from(limits::RELAYED_BYTES).unwrap() + 1, "large").await;
+    let got = || b.engine.shared.traffic(a.net.id()).received.load(std::sync::atomic::Ordering::Relaxed);
+    b.until(|_| got() > 200_000).await;
+    // As when a direct path is lost in the middle: from now on it would be a relayed one that carries small things only.
+    for (host, other) in [(&a, &b), (&b, &a)] {
+        host.engine.shared.connected.get_mut(&other.net.id()).unwrap().relay_policy = RelayPolicy::SmallOnly;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let stopped = got();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(got(), stopped);
+    assert!(stopped < limits::RELAYED_BYTES);
+    assert!(b.store.record(&large).await.unwrap().is_none_or(|record| !record.presence.is_here()));
+    for host in [a, b] {
+        host.stop().await;
+    }
+    server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_that_met_over_a_relay_go_direct_where_they_can() {
     let (server, url) = relay().await;
     let (a, b) = (behind(1, &url, RelayPolicy::Never, false).await, behind(2, &url, RelayPolicy::Never, false).await);
