@@ -13,10 +13,12 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::hub::Told;
 use super::shared::Shared;
 use super::shared::Traffic;
+use crate::asset::AssetId;
 use crate::asset::AssetKey;
 use crate::asset::HostId;
 use crate::library::Ticket;
@@ -28,12 +30,10 @@ use crate::net::Piece;
 use crate::net::Purpose;
 use crate::net::WantReader;
 use crate::net::WantWriter;
-use crate::store::Arrival;
 use crate::store::Spool;
 use crate::store::SpoolError;
 use crate::store::Spooled;
 use crate::sync::Fetched;
-use crate::sync::Input;
 use crate::task::Group;
 use crate::telemetry::causes;
 
@@ -48,29 +48,37 @@ pub(super) struct Transfer {
     pub(super) done: AtomicU64,
 }
 
-/// Serves the jobs of one connected peer until its control connection ends.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    group: Group,
-    address: Ticket,
-    control: Line,
-    mut jobs: mpsc::Receiver<Jobs>,
-) {
-    let peer = address.host;
+/// A connected peer from which contents are fetched.
+pub(super) struct From {
+    pub(super) shared: Arc<Shared>,
+    pub(super) group: Group,
+    pub(super) address: Ticket,
+    /// Its control connection, which number that has, and what ends with it.
+    pub(super) control: Line,
+    pub(super) number: u64,
+    pub(super) ends: CancellationToken,
+}
+
+/// Serves the jobs of a peer until its control connection ends.
+pub(super) async fn run(from: From, mut jobs: mpsc::Receiver<Jobs>) {
     let mut lanes: Option<Lanes> = None;
-    while let Some(keys) = jobs.recv().await {
-        if lanes.as_ref().is_none_or(Lanes::ended) {
-            lanes = open(&shared, &group, &address, &control).await;
+    let serving = async {
+        while let Some(keys) = jobs.recv().await {
+            if lanes.as_ref().is_none_or(Lanes::ended) {
+                lanes = open(&from).await;
+            }
+            let left = match &lanes {
+                Some(lanes) => lanes.send(keys).await,
+                None => keys,
+            };
+            if !left.is_empty() {
+                lanes = None;
+                let told = left.into_iter().map(|key| (key.id, Fetched::Stalled)).collect();
+                from.shared.tell(Told::Fetched(from.address.host, from.number, told)).await;
+            }
         }
-        let left = match &lanes {
-            Some(lanes) => lanes.send(keys).await,
-            None => keys,
-        };
-        if !left.is_empty() {
-            lanes = None;
-            stalled(&shared, peer, left).await;
-        }
-    }
+    };
+    from.ends.run_until_cancelled(serving).await;
 }
 
 /// The open lanes of a peer.
@@ -99,7 +107,8 @@ impl Lanes {
     }
 }
 
-async fn open(shared: &Arc<Shared>, group: &Group, address: &Ticket, control: &Line) -> Option<Lanes> {
+async fn open(from: &From) -> Option<Lanes> {
+    let From { shared, group, address, control, number, ends } = from;
     let opened = match shared.net.dial(address, Purpose::Bulk).await {
         Ok(link) => {
             let (line, writer, reader) = link.into_lane();
@@ -123,28 +132,40 @@ async fn open(shared: &Arc<Shared>, group: &Group, address: &Ticket, control: &L
     let start = |(writer, reader): (WantWriter, WantReader)| {
         let (jobs, queue) = mpsc::channel(limits::WANTS_OPEN);
         let traffic = shared.traffic(address.host);
-        let lane = Lane { shared: Arc::clone(shared), traffic, peer: address.host, line: line.clone() };
-        group.spawn_until_cancelled("lane", lane.run(writer, reader, queue));
+        let lane =
+            Lane { shared: Arc::clone(shared), traffic, peer: address.host, number: *number, line: line.clone() };
+        let (ends, line) = (ends.clone(), line.clone());
+        group.spawn("lane", async move {
+            ends.run_until_cancelled(lane.run(writer, reader, queue)).await;
+            line.close("the lane has ended");
+        });
         jobs
     };
     Some(Lanes { small: start(small), large: start(large) })
 }
 
-/// Tells that contents did not come, so that they are fetched from elsewhere or later.
-pub(super) async fn stalled(shared: &Shared, peer: HostId, keys: Jobs) {
-    let ended = keys.iter().map(|key| ended(shared, peer, key, Fetched::Stalled)).collect();
-    shared.tell(Told::Inputs(ended)).await;
+/// A large transfer that people see as long as it is under way.
+struct Shown<'a>(Arc<Transfer>, &'a Shared);
+
+impl<'a> Shown<'a> {
+    fn new(shared: &'a Shared, transfer: Transfer) -> Self {
+        let transfer = Arc::new(transfer);
+        shared.transfers.insert(transfer.key.id, Arc::clone(&transfer));
+        Self(transfer, shared)
+    }
 }
 
-fn ended(shared: &Shared, peer: HostId, key: &AssetKey, outcome: Fetched) -> (Arrival, Input) {
-    shared.transfers.remove(&key.id);
-    (Arrival::default(), Input::Fetched { peer, asset: key.id, outcome })
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        self.1.transfers.remove_if(&self.0.key.id, |_, shown| Arc::ptr_eq(shown, &self.0));
+    }
 }
 
 struct Lane {
     shared: Arc<Shared>,
     traffic: Arc<Traffic>,
     peer: HostId,
+    number: u64,
     line: Line,
 }
 
@@ -188,7 +209,6 @@ impl Lane {
             never = asking => match never {},
             () = self.answer(&mut reader, &mut replies) => {}
         }
-        self.line.close("the lane has ended");
         replies.close();
         asked.jobs.close();
         let mut left = Jobs::from(asked.next);
@@ -198,7 +218,12 @@ impl Lane {
         while let Some(keys) = asked.jobs.recv().await {
             left.extend(keys);
         }
-        stalled(&self.shared, self.peer, left).await;
+        self.tell(left.into_iter().map(|key| (key.id, Fetched::Stalled)).collect()).await;
+    }
+
+    /// Tells what became of contents.
+    async fn tell(&self, ended: Vec<(AssetId, Fetched)>) {
+        self.shared.tell(Told::Fetched(self.peer, self.number, ended)).await;
     }
 
     /// Sends the wants of jobs until there are no more, or the connection breaks.
@@ -207,16 +232,20 @@ impl Lane {
             if !self.shared.may_travel(self.peer, &self.line, key.size) {
                 // It is tried again later, from whoever has it.
                 asked.next.pop_front();
-                stalled(&self.shared, self.peer, vec![key]).await;
+                self.tell(vec![(key.id, Fetched::Stalled)]).await;
                 continue;
             }
             let spool = match self.shared.store.resume(&key).await {
                 Ok(spool) => spool,
                 Err(error) => {
+                    let outcome = match error {
+                        // An earlier fetch is about to end.
+                        SpoolError::Busy(_) => Fetched::Stalled,
+                        _ => Fetched::Local,
+                    };
                     tracing::error!(asset = %key.id.fmt_short(), error = %causes(&error), "no place for a content");
                     asked.next.pop_front();
-                    let ended = ended(&self.shared, self.peer, &key, Fetched::Local);
-                    self.shared.tell(Told::Inputs(vec![ended])).await;
+                    self.tell(vec![(key.id, outcome)]).await;
                     continue;
                 }
             };
@@ -242,14 +271,14 @@ impl Lane {
             // What has ended is told together, and before anything is waited for.
             let waits = replies.is_empty() || !reader.is_buffered();
             if !news.is_empty() && (waits || news.len() >= limits::FETCHED_TOGETHER) {
-                self.shared.tell(Told::Inputs(std::mem::take(&mut news))).await;
+                self.tell(std::mem::take(&mut news)).await;
             }
             let Some(Pending { key, spool }) = replies.recv().await else { return };
             let received = self.receive(reader, key, spool).await;
             let broken = received.is_err();
-            news.push(ended(&self.shared, self.peer, &key, received.unwrap_or(Fetched::Stalled)));
+            news.push((key.id, received.unwrap_or(Fetched::Stalled)));
             if broken {
-                self.shared.tell(Told::Inputs(news)).await;
+                self.tell(news).await;
                 return;
             }
         }
@@ -277,7 +306,7 @@ impl Lane {
                 tracing::warn!(peer = %self.peer.fmt_short(), asset = %key.id.fmt_short(), error = %causes(&error), "content not taken");
                 match error {
                     SpoolError::Mismatch(_) | SpoolError::TooLong { .. } => Fetched::Wrong,
-                    SpoolError::File { .. } => Fetched::Local,
+                    SpoolError::File { .. } | SpoolError::Busy(_) => Fetched::Local,
                 }
             }
         })
@@ -312,8 +341,8 @@ impl Lane {
 
     /// Takes in a content piece by piece, while a blocking thread hashes and writes.
     async fn receive_large(&self, reader: &mut WantReader, key: AssetKey, spool: Spool) -> Received {
-        let transfer = Arc::new(Transfer { peer: self.peer, key, done: AtomicU64::new(spool.offset()) });
-        self.shared.transfers.insert(key.id, Arc::clone(&transfer));
+        let transfer =
+            Shown::new(&self.shared, Transfer { peer: self.peer, key, done: AtomicU64::new(spool.offset()) });
         let (pieces, mut queue) = mpsc::channel::<Bytes>(limits::CONTENT_CHUNKS_QUEUED);
         let (whole, is_whole) = tokio::sync::oneshot::channel::<bool>();
         let writing = tokio::task::spawn_blocking(move || {
@@ -338,7 +367,7 @@ impl Lane {
         let ended = loop {
             match self.piece(reader, key.size).await {
                 Ok(Piece::Bytes(bytes)) => {
-                    let done = transfer.done.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    let done = transfer.0.done.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     if done > key.size {
                         break Err(FrameError::Ended);
                     }

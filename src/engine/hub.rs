@@ -11,11 +11,11 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::apply;
-use super::fetch;
 use super::fetch::Jobs;
 use super::memory::Note;
 use super::peers::PeerOrder;
 use super::shared::Shared;
+use crate::asset::AssetId;
 use crate::asset::AssetKey;
 use crate::asset::HostId;
 use crate::event::Event;
@@ -23,6 +23,7 @@ use crate::limits;
 use crate::net::Line;
 use crate::net::Word;
 use crate::store::Arrival;
+use crate::sync::Fetched;
 use crate::sync::Input;
 use crate::sync::Message;
 use crate::sync::Offer;
@@ -39,6 +40,8 @@ pub(super) enum Told {
     Connected(Box<Connection>),
     /// A message of a connection.
     Received(HostId, u64, Message),
+    /// What became of contents that were to be fetched on a connection.
+    Fetched(HostId, u64, Vec<(AssetId, Fetched)>),
     /// A connection has ended.
     Disconnected(HostId, u64),
 }
@@ -139,6 +142,17 @@ impl Hub {
                     self.inputs.push(Input::Received { peer, message });
                 }
             }
+            Told::Fetched(peer, number, ended) => {
+                let is_current = self.connections.get(&peer).is_some_and(|connection| connection.number == number);
+                for (asset, outcome) in ended {
+                    if is_current {
+                        self.inputs.push(Input::Fetched { peer, asset, outcome });
+                    } else {
+                        // It is wanted anew, if it still is.
+                        self.shared.arrived.remove(&asset);
+                    }
+                }
+            }
             Told::Disconnected(peer, number) => {
                 if self.connections.get(&peer).is_some_and(|connection| connection.number == number) {
                     self.handle();
@@ -185,7 +199,9 @@ impl Hub {
         };
         if let Some(jobs) = left {
             let shared = Arc::clone(&self.shared);
-            self.group.spawn_until_cancelled("fetch", async move { fetch::stalled(&shared, peer, jobs).await });
+            let stalled = |key: AssetKey| Input::Fetched { peer, asset: key.id, outcome: Fetched::Stalled };
+            let stalled = jobs.into_iter().map(|key| (Arrival::default(), stalled(key))).collect();
+            self.group.spawn_until_cancelled("fetch", async move { shared.tell(Told::Inputs(stalled)).await });
         }
     }
 

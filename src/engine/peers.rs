@@ -287,23 +287,20 @@ impl Peers {
         let (jobs, queue) = mpsc::channel(2 * limits::WANTS_OPEN);
         let connected = Input::Connected { peer, dialled, passes: flow.send, exceptions: known };
         let ticket = greet::ticket(peer, &greeting);
-        let (ends_with, since) = (ends.clone(), Instant::now());
-        let (standing_line, standing_ticket) = (line.clone(), ticket.clone());
         let standing = Connection {
             number,
             dialled,
-            since,
-            ends: ends_with,
-            line: standing_line,
+            since: Instant::now(),
+            ends: ends.clone(),
+            line: line.clone(),
             telling,
-            ticket: standing_ticket,
+            ticket: ticket.clone(),
         };
         self.standing.insert(peer, standing);
         self.links.heard(ticket.clone(), keeps_everything, tokio::time::Instant::now());
         let clock_ahead_ms = greeting.now_ms.cast_signed().saturating_sub(now_ms().cast_signed());
-        let (line_shown, words) = (line.clone(), messages.clone());
         let connected_peer = Connected {
-            line: line_shown,
+            line: line.clone(),
             clock_ahead_ms,
             settled: false,
             flow,
@@ -311,7 +308,7 @@ impl Peers {
             dialled,
             relay_policy: self.shared.relay_policy.max(greeting.relay_policy),
             keeps_everything,
-            words,
+            words: messages.clone(),
             number,
         };
         let relay_policy = connected_peer.relay_policy;
@@ -331,7 +328,9 @@ impl Peers {
             token.run_until_cancelled(apply::decide_again(&shared, peer)).await;
         });
         self.spawn_pumps(peer, number, &ends, (writer, outgoing, told), reader);
-        self.spawn_bulk(peer, ticket, &line, &ends, queue);
+        let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
+        let from = fetch::From { shared, group, address: ticket, control: line.clone(), number, ends: ends.clone() };
+        self.spawn_bulk(from, queue);
         if relay_policy == RelayPolicy::Never {
             let (shared, token) = (Arc::clone(&self.shared), ends.clone());
             self.group.spawn("path", async move {
@@ -365,21 +364,11 @@ impl Peers {
         });
     }
 
-    fn spawn_bulk(
-        &self,
-        peer: HostId,
-        address: Ticket,
-        line: &Line,
-        ends: &CancellationToken,
-        jobs: mpsc::Receiver<Jobs>,
-    ) {
-        let (shared, group, token) = (Arc::clone(&self.shared), self.group.clone(), ends.clone());
-        let fetching = fetch::run(shared, group.clone(), address, line.clone(), jobs);
-        self.group.spawn("fetch", async move {
-            token.run_until_cancelled(fetching).await;
-        });
+    fn spawn_bulk(&self, from: fetch::From, jobs: mpsc::Receiver<Jobs>) {
+        let (shared, group, token) = (Arc::clone(&from.shared), from.group.clone(), from.ends.clone());
+        let (peer, server) = (from.address.host, from.control.server());
+        self.group.spawn("fetch", fetch::run(from, jobs));
         // Lanes that the peer opens here when it cannot dial a bulk connection.
-        let (shared, token, server) = (Arc::clone(&self.shared), ends.clone(), line.server());
         self.group.spawn("bulk", async move {
             token.run_until_cancelled(serve::run(shared, group, peer, server)).await;
         });

@@ -103,7 +103,7 @@ pub const MEETING_TRIED_AT_ONCE: usize = 8;
 
 /// Times a device may not answer: it may have more than one joiner (see
 /// [`PAIRING_PAUSE_MS`](super::membership::PAIRING_PAUSE_MS)), or show no code at all.
-pub const MEETING_REFUSALS: u32 = 5;
+pub const MEETING_REFUSALS: u32 = 3;
 
 /// Largest sealed announcement in bytes. A larger one is not sent, and one that comes ends the connection.
 pub const GOSSIP_SEALED_BYTES: usize = 1024;

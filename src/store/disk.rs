@@ -34,16 +34,16 @@ impl Disk {
         OpenOptions::new().read(true).write(true).create_new(true).open(path)
     }
 
-    /// Opens a file for reading and appending, made when missing. As long as it is open, nobody takes it for left
-    /// behind: it has a shared lock.
+    /// Opens a file for reading and appending, made when missing. As long as it is open, it is locked: nobody else opens
+    /// it this way, and nobody takes it for left behind.
     ///
     /// # Errors
-    /// What the file system says.
+    /// What the file system says; [`io::ErrorKind::WouldBlock`] when somebody has it open.
     pub fn append(&self, path: &Path) -> io::Result<File> {
         self.step()?;
         loop {
             let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-            file.lock_shared()?;
+            file.try_lock()?;
             // Somebody may have removed it between the two calls; what is written to it then would be lost.
             let is_there = rustix::fs::fstat(&file)?.st_nlink > 0;
             if is_there {

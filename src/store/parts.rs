@@ -52,7 +52,7 @@ fn remove_if_old(path: &Path, before: SystemTime) -> io::Result<bool> {
         Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Ok(false),
         other => other?,
     };
-    // Whoever has it open has locked it, and whoever opens it now waits until it is gone and makes a new one.
+    // Whoever has it open has locked it, and whoever opens it now is told to try again.
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => return Ok(false),
         Err(TryLockError::Error(error)) => return Err(error),
@@ -112,7 +112,12 @@ mod tests {
                 let path = path.clone();
                 move || {
                     going.send(()).unwrap();
-                    Disk::default().append(&path).unwrap()
+                    loop {
+                        match Disk::default().append(&path) {
+                            Err(busy) if busy.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
+                            opened => return opened.unwrap(),
+                        }
+                    }
                 }
             });
             gone.recv().unwrap();

@@ -38,6 +38,9 @@ pub enum SpoolError {
         /// Why.
         source: io::Error,
     },
+    /// The content of that asset is being written already.
+    #[error("the content of asset {0} is being written already")]
+    Busy(AssetId),
     /// The content does not belong to the id.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
@@ -85,10 +88,10 @@ impl Spool {
         Self { disk, dir: dir.to_owned(), timestamp, expected: None, place: Place::Memory(Vec::new()) }
     }
 
-    /// Starts or resumes the content of a known asset.
+    /// Starts or resumes the content of a known asset. A large one is written by one spool at a time.
     ///
     /// # Errors
-    /// [`SpoolError::File`] when the spool file cannot be opened.
+    /// [`SpoolError::Busy`] when another writes it, [`SpoolError::File`] when the spool file cannot be opened.
     pub fn resume(disk: Disk, dir: &Path, key: &AssetKey) -> Result<Self, SpoolError> {
         let place = if key.size <= limits::SMALL_CONTENT_BYTES {
             Place::Memory(Vec::new())
@@ -103,7 +106,10 @@ impl Spool {
                 }
                 Ok((file, length))
             };
-            let (file, length) = open().map_err(|source| SpoolError::File { path: path.clone(), source })?;
+            let (file, length) = open().map_err(|source: io::Error| match source.kind() {
+                io::ErrorKind::WouldBlock => SpoolError::Busy(key.id),
+                _ => SpoolError::File { path: path.clone(), source },
+            })?;
             let file = SpoolFile { disk: disk.clone(), file, path, keep: true };
             Place::File(Growing::follow(file, length, key.timestamp)?)
         };
@@ -359,6 +365,8 @@ impl SpoolFile {
 
 impl Drop for SpoolFile {
     fn drop(&mut self) {
+        // A thread behind it may hold it open for a moment longer; it only reads and flushes.
+        let _ = self.file.unlock();
         if !self.keep {
             // It is a leftover then, and reclaimed at the next start.
             let _ = std::fs::remove_file(&self.path);
@@ -409,6 +417,8 @@ mod tests {
         let key = key(&content);
         let mut spool = Spool::resume(Disk::default(), dir.path(), &key).unwrap();
         spool.write(&content[..1_700_000]).unwrap();
+        let second = Spool::resume(Disk::default(), dir.path(), &key);
+        assert!(matches!(second, Err(SpoolError::Busy(id)) if id == key.id), "two would write into each other");
         drop(spool);
         let mut spool = Spool::resume(Disk::default(), dir.path(), &key).unwrap();
         assert_eq!(spool.offset(), 1_700_000);

@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::hook::Point;
 use crate::hook::Verdict;
 use crate::hook::scripted::Scripted;
+use crate::library::Role;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hosts_end_with_every_asset_of_both() {
@@ -247,6 +248,27 @@ async fn two_hosts_that_dial_each_other_at_once_end_with_one_connection() {
         let dialled = |host: &Host| host.engine.shared.connected.iter().next().unwrap().dialled;
         a.until(|a| dialled(a) != dialled(&b)).await;
     }
+    for host in [a, b] {
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_whose_connection_is_made_again_in_its_middle_goes_on() {
+    let (a, b) = (Host::start(1).await, Host::start(2).await);
+    a.engine.connect(b.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    a.engine.limit(b.net.id(), Some(4_000_000), None).await.unwrap();
+    let large = a.ingest(12_000_000, "in pieces").await;
+    let received = || b.engine.shared.traffic(a.net.id()).received.load(std::sync::atomic::Ordering::Relaxed);
+    for round in 1..=4 {
+        b.until(|_| received() > round * 2_000_000).await;
+        // The old lane ends with the old connection; the new one goes on where it was.
+        b.engine.set_role(a.net.id(), Role::Mirror).await.unwrap();
+    }
+    b.has(&large).await;
+    in_sync(&[(&a, &b)]).await;
+    assert!(received() < 14_000_000, "{} bytes for 12,000,000", received());
     for host in [a, b] {
         host.stop().await;
     }
