@@ -366,9 +366,16 @@ pub const PEER_ORDERS_QUEUED: usize = 256;
 /// Notes about what peers have that wait to be written. A peer that causes more is disconnected.
 pub const NOTES_QUEUED: usize = 65_536;
 
+/// Bytes of such notes that wait. A peer that causes more is disconnected.
+pub const NOTES_QUEUED_BYTES: usize = 64 * 1024 * 1024;
+
 /// Messages that wait to be sent to one peer; more than the protocol's windows let come together. A peer that lets more
 /// gather does not read, and is disconnected.
 pub const MESSAGES_QUEUED: usize = 16_384;
+
+/// Bytes of messages a peer has asked for that wait to be sent to it. A peer that lets more gather does not read, and is
+/// disconnected.
+pub const MESSAGES_QUEUED_BYTES: usize = 16 * 1024 * 1024;
 
 /// Contents of a lane that are opened together; small ones are in memory then, and as many again are being sent.
 pub const CONTENTS_OPENED_AHEAD: usize = 16;

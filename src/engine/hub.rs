@@ -12,6 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::apply;
 use super::fetch::Jobs;
+use super::load::Load;
 use super::memory::Note;
 use super::peers::PeerOrder;
 use super::shared::Shared;
@@ -53,6 +54,8 @@ pub(super) struct Connection {
     pub(super) number: u64,
     pub(super) line: Line,
     pub(super) messages: mpsc::Sender<Word>,
+    /// Bytes of them that wait.
+    pub(super) waiting: Arc<Load>,
     pub(super) jobs: mpsc::Sender<Jobs>,
     pub(super) connected: Input,
 }
@@ -214,8 +217,10 @@ impl Hub {
         let shared = Arc::clone(&self.shared);
         match output {
             Output::Send { peer, message } => {
-                let sent =
-                    self.connections.get(&peer).map(|connection| connection.messages.try_send(message.into()).is_ok());
+                let sent = self.connections.get(&peer).map(|connection| {
+                    connection.waiting.take(message.bytes_asked_for())
+                        && connection.messages.try_send(message.into()).is_ok()
+                });
                 if sent == Some(false) {
                     self.close(peer, "it does not read what is sent to it");
                 }
@@ -255,7 +260,7 @@ impl Hub {
 
     /// Has something written down about a peer; one that causes more than can be written is let go.
     fn note(&mut self, peer: HostId, note: Note) {
-        if self.shared.memory.try_send(note).is_err() {
+        if !self.shared.notes.take(note.bytes()) || self.shared.memory.try_send(note).is_err() {
             self.close(peer, "it changes faster than this host can remember");
         }
     }

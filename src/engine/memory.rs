@@ -30,6 +30,16 @@ pub(super) enum Note {
     Forget { peer: HostId, assets: Vec<(Timestamp, AssetId)> },
 }
 
+impl Note {
+    /// Returns the bytes it takes while it waits, nearly.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Remember { offer, .. } => offer.bytes(),
+            Self::Forget { assets, .. } => size_of_val(&**assets),
+        }
+    }
+}
+
 pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut notes: mpsc::Receiver<Note>) {
     loop {
         let note = tokio::select! {
@@ -37,14 +47,15 @@ pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut notes
             () = token.cancelled() => return,
             note = notes.recv() => note,
         };
+        let Some(note) = note else { return };
+        shared.notes.give_back(note.bytes());
         match note {
-            None => return,
-            Some(Note::Remember { peer, offer, replaces }) => {
+            Note::Remember { peer, offer, replaces } => {
                 let key = offer.key;
                 let version = remember(&shared, peer, key, offer.document, replaces).await;
                 tell(&shared, peer, key.timestamp, key.id, version).await;
             }
-            Some(Note::Forget { peer, assets }) => {
+            Note::Forget { peer, assets } => {
                 for (timestamp, asset) in assets {
                     let forgotten = shared.state.forget(peer, asset).await;
                     tell(&shared, peer, timestamp, asset, forgotten.map(|()| None)).await;

@@ -29,6 +29,7 @@ mod hand;
 mod hub;
 mod judge;
 mod links;
+mod load;
 mod members;
 mod memory;
 mod neighbours;

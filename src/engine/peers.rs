@@ -5,6 +5,7 @@
 //! A newer connection to the same peer replaces the older; of two that were dialled towards each other at the same
 //! moment, the one of the lower id stays.
 
+mod pumps;
 mod web;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use super::greet::RELAYED;
 use super::hub;
 use super::hub::Told;
 use super::links::Links;
+use super::load::Load;
 use super::members;
 use super::memory;
 use super::pairing;
@@ -37,7 +39,6 @@ use super::shared::Shared;
 use super::shared::WAITS;
 use crate::asset::HostId;
 use crate::auth::members::Standing;
-use crate::discovery::Allowance;
 use crate::discovery::Neighbour;
 use crate::event::Event;
 use crate::library::Flow;
@@ -55,7 +56,6 @@ use crate::net::Word;
 use crate::sync::Input;
 use crate::task::Group;
 use crate::task::now_ms;
-use crate::task::random;
 use crate::telemetry::causes;
 
 /// An order to the actor.
@@ -321,13 +321,15 @@ impl Peers {
                 linked.insert(peer, Neighbour { number, dialled });
             });
         }
-        let connection = hub::Connection { peer, number, line: line.clone(), messages, jobs, connected };
+        let waiting = Arc::new(Load::new(limits::MESSAGES_QUEUED_BYTES));
+        let sent = (writer, outgoing, told, Arc::clone(&waiting));
+        let connection = hub::Connection { peer, number, line: line.clone(), messages, waiting, jobs, connected };
         self.shared.tell(Told::Connected(Box::new(connection))).await;
         let (shared, token) = (Arc::clone(&self.shared), ends.clone());
         self.group.spawn("review", async move {
             token.run_until_cancelled(apply::decide_again(&shared, peer)).await;
         });
-        self.spawn_pumps(peer, number, &ends, (writer, outgoing, told), reader);
+        self.spawn_pumps(peer, number, &ends, sent, reader);
         let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
         let from = fetch::From { shared, group, address: ticket, control: line.clone(), number, ends: ends.clone() };
         self.spawn_bulk(from, queue);
@@ -348,19 +350,19 @@ impl Peers {
         peer: HostId,
         number: u64,
         ends: &CancellationToken,
-        (writer, outgoing, told): (ControlWriter, mpsc::Receiver<Word>, mpsc::Receiver<()>),
+        (writer, outgoing, told, waiting): (ControlWriter, mpsc::Receiver<Word>, mpsc::Receiver<()>, Arc<Load>),
         reader: ControlReader,
     ) {
         let (shared, token) = (Arc::clone(&self.shared), ends.clone());
         self.group.spawn("read", async move {
-            let why = token.run_until_cancelled(read(&shared, peer, number, reader)).await;
+            let why = token.run_until_cancelled(pumps::read(&shared, peer, number, reader)).await;
             if let Some(why) = why {
                 let _ = shared.peers.send(PeerOrder::Ended(peer, number, why)).await;
             }
         });
         let (shared, token) = (Arc::clone(&self.shared), ends.clone());
         self.group.spawn("write", async move {
-            token.run_until_cancelled(write(&shared, peer, writer, outgoing, told)).await;
+            token.run_until_cancelled(pumps::write(&shared, peer, (writer, &waiting), outgoing, told)).await;
         });
     }
 
@@ -442,59 +444,5 @@ impl Peers {
     fn show_members(&self) {
         self.count_absent();
         self.shared.reachable.send_replace(self.standing.values().map(|standing| standing.ticket.clone()).collect());
-    }
-}
-
-/// Hands messages of a connection to the hub until it ends; returns why it did.
-async fn read(shared: &Shared, peer: HostId, number: u64, mut reader: ControlReader) -> String {
-    let (most, every) = (limits::GOSSIP_NEIGHBOUR_BURST, limits::GOSSIP_NEIGHBOUR_EVERY);
-    let mut allowance = Allowance::new(most, every, tokio::time::Instant::now());
-    loop {
-        match reader.receive().await {
-            Ok(Word::Message(message)) => shared.tell(Told::Received(peer, number, message)).await,
-            Ok(Word::Gossip(what)) => {
-                if allowance.take(tokio::time::Instant::now()) {
-                    shared.gossip.hear(peer, what);
-                }
-            }
-            Ok(Word::Succession(told)) => {
-                members::hear(shared, peer, told).await;
-            }
-            Err(error) => return causes(&error),
-        }
-    }
-}
-
-/// Sends the words of the hub and of gossip until the connection ends, and tells of the members whenever that is called
-/// for.
-async fn write(
-    shared: &Shared,
-    peer: HostId,
-    mut writer: ControlWriter,
-    mut words: mpsc::Receiver<Word>,
-    mut told: mpsc::Receiver<()>,
-) {
-    loop {
-        let word = tokio::select! {
-            biased;
-            told = told.recv() => {
-                if told.is_none() {
-                    return;
-                }
-                let succession = shared.members.circle().succession_for(peer, random);
-                // To whom nothing is told the connection ends; where nothing was stated there is nothing to tell.
-                if succession.statements.is_empty() {
-                    continue;
-                }
-                Some(Word::Succession(succession))
-            }
-            word = words.recv() => word,
-        };
-        let Some(word) = word else { return };
-        if let Err(error) = writer.send(word).await {
-            writer.connection().close("sending failed");
-            tracing::debug!(error = %causes(&error), "a message could not be sent");
-            return;
-        }
     }
 }

@@ -21,6 +21,7 @@ use super::feed;
 use super::fetch::Transfer;
 use super::hub;
 use super::hub::Told;
+use super::load::Load;
 use super::members::Keep;
 use super::members::Members;
 use super::memory;
@@ -160,6 +161,8 @@ pub(super) struct Shared {
     pub(super) hub: mpsc::Sender<Told>,
     pub(super) peers: mpsc::Sender<PeerOrder>,
     pub(super) memory: mpsc::Sender<memory::Note>,
+    /// Bytes of notes that wait there.
+    pub(super) notes: Load,
     pub(super) feed: mpsc::Sender<feed::Order>,
     /// What plugins answered.
     pub(super) verdicts: Verdicts,
@@ -239,6 +242,7 @@ impl Engine {
             hub,
             peers,
             memory,
+            notes: Load::new(limits::NOTES_QUEUED_BYTES),
             feed,
             verdicts: Verdicts::new(verdicts),
             registry,

@@ -21,6 +21,12 @@ impl Filter {
             Self::Everything => true,
         }
     }
+
+    /// Tells whether it takes every asset, whatever its metadata.
+    #[must_use]
+    pub const fn takes_everything(&self) -> bool {
+        matches!(self, Self::Everything)
+    }
 }
 
 /// The unit of replication: its name, and what belongs to it. Who its members are is `auth`'s.

@@ -78,7 +78,8 @@ pub trait Store: Send + Sync + 'static {
     async fn page(&self, query: &Query) -> Result<Page, ReadError>;
 
     /// Returns the assets whose latest arrival is after the given one, oldest first, at most `limit`
-    /// (1 to [`PAGE_ROWS`](crate::limits::PAGE_ROWS)); fewer than `limit` means there are no more now.
+    /// (1 to [`PAGE_ROWS`](crate::limits::PAGE_ROWS)); fewer than `limit` means there are no more now. An asset that
+    /// cannot be read is left out, so that it does not stop those behind it.
     ///
     /// # Errors
     /// [`ReadError`] when the store cannot be read.

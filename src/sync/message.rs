@@ -61,6 +61,25 @@ pub enum Message {
     },
 }
 
+impl Message {
+    /// Returns the bytes it takes while it waits to be sent, as far as the other side decides how many of them there
+    /// are: offers and requests have windows of their own.
+    #[must_use]
+    pub fn bytes_asked_for(&self) -> usize {
+        match self {
+            Self::Reconcile { ranges, .. } | Self::ReconcileReply { ranges, .. } => ranges.len(),
+            Self::Answers(answers) => {
+                answers.iter().map(|(_, _, answer)| 64 + answer.reason().map_or(0, str::len)).sum()
+            }
+            Self::Summary { .. }
+            | Self::Request { .. }
+            | Self::Offers(_)
+            | Self::Early { .. }
+            | Self::Settled { .. } => 0,
+        }
+    }
+}
+
 /// A version of an asset that a host passes on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Offer {
@@ -86,6 +105,13 @@ impl Offer {
         &self.version
     }
 
+    /// Returns the bytes the document takes in a message, nearly.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let fields = self.document.iter().map(|(name, field)| name.len() + field.value.text().map_or(0, str::len) + 56);
+        128 + fields.sum::<usize>()
+    }
+
     /// Returns the item of this version.
     #[must_use]
     pub fn item(&self) -> Item {
@@ -104,4 +130,15 @@ pub enum Answer {
     Declined(String),
     /// It is not allowed, or the content was wrong, for the reason given.
     Refused(String),
+}
+
+impl Answer {
+    /// Returns the reason that is given, if one is.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Stored => None,
+            Self::Held(reason) | Self::Declined(reason) | Self::Refused(reason) => Some(reason),
+        }
+    }
 }

@@ -19,6 +19,7 @@ mod replica;
 mod session;
 mod set;
 mod transfer;
+mod unanswered;
 mod version;
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::Answer;
 use super::Item;
@@ -21,9 +20,9 @@ use super::reconcile;
 use super::reconcile::Initiator;
 use super::reconcile::Responder;
 use super::reconcile::Step;
+use super::unanswered::Unanswered;
 use crate::asset::AssetId;
 use crate::asset::Digest;
-use crate::asset::Document;
 use crate::asset::Timestamp;
 use crate::limits;
 
@@ -59,10 +58,12 @@ pub(super) struct Session {
     again: BTreeSet<AssetId>,
     open: BTreeMap<AssetId, Offer>,
     open_bytes: usize,
+    /// Bytes of a document as they were of late, by which it is guessed how many may be loaded.
+    typical_bytes: usize,
     /// Answers that are not sent yet; those to one batch of news share a message.
     answers: Vec<(AssetId, Digest, Answer)>,
     /// Versions the peer has offered and was not answered about.
-    theirs: BTreeMap<AssetId, Digest>,
+    theirs: Unanswered,
     run: Option<Run>,
     runs: u32,
     /// Assets of which it is being written down what the peer has.
@@ -103,8 +104,9 @@ impl Session {
             again: BTreeSet::new(),
             open: BTreeMap::new(),
             open_bytes: 0,
+            typical_bytes: 0,
             answers: Vec::new(),
-            theirs: BTreeMap::new(),
+            theirs: Unanswered::default(),
             run: None,
             runs: 0,
             remembering: BTreeSet::new(),
@@ -180,7 +182,7 @@ impl Session {
     /// Offers a version to the peer, unless it is the one that the peer has just offered, or is being offered.
     pub(super) fn offer(&mut self, asset: AssetId, version: &Digest) {
         let open = self.open.get(&asset).is_some_and(|offer| offer.version() == version);
-        if self.passes && !open && self.theirs.get(&asset) != Some(version) {
+        if self.passes && !open && !self.theirs.has(&asset, version) {
             self.enqueue(asset);
         }
     }
@@ -206,7 +208,12 @@ impl Session {
         let mut message = Vec::new();
         let mut bytes = 0;
         for offer in offers {
-            let size = document_bytes(&offer.document);
+            let size = offer.bytes();
+            self.typical_bytes = (3 * self.typical_bytes + size) / 4;
+            if self.open_bytes >= limits::OFFERS_OPEN_BYTES {
+                self.put_off(offer.key.id);
+                continue;
+            }
             if !message.is_empty() && bytes + size > limits::OFFER_MESSAGE_BYTES {
                 acts.push(Act::Send(Message::Offers(std::mem::take(&mut message))));
                 bytes = 0;
@@ -214,7 +221,7 @@ impl Session {
             bytes += size;
             self.open_bytes += size;
             if let Some(before) = self.open.insert(offer.key.id, offer.clone()) {
-                self.open_bytes -= document_bytes(&before.document);
+                self.open_bytes -= before.bytes();
             }
             message.push(offer);
         }
@@ -225,9 +232,7 @@ impl Session {
 
     /// Answers a version that the peer has offered.
     pub(super) fn answer(&mut self, asset: AssetId, version: Digest, answer: Answer) {
-        if self.theirs.get(&asset) == Some(&version) {
-            self.theirs.remove(&asset);
-        }
+        self.theirs.answered(&asset, &version);
         self.answers.push((asset, version, answer));
     }
 
@@ -245,20 +250,18 @@ impl Session {
                 self.disturbed();
                 for offer in &offers {
                     self.doubtful.remove(&offer.key.id);
-                    self.theirs.insert(offer.key.id, *offer.version());
                 }
-                if self.theirs.len() > 2 * limits::OFFERS_OPEN {
-                    acts.push(Act::Close(format!("more than {} offers without an answer", 2 * limits::OFFERS_OPEN)));
-                    return;
-                }
-                acts.push(Act::Decide(offers));
+                acts.push(match offers.iter().try_for_each(|offer| self.theirs.take(offer)) {
+                    Ok(()) => Act::Decide(offers),
+                    Err(why) => Act::Close(why),
+                });
             }
             Message::Answers(answers) => {
                 for (asset, version, answer) in answers {
                     if self.open.get(&asset).is_some_and(|offer| *offer.version() == version)
                         && let Some(offer) = self.open.remove(&asset)
                     {
-                        self.open_bytes -= document_bytes(&offer.document);
+                        self.open_bytes -= offer.bytes();
                         if self.again.remove(&asset) {
                             self.enqueue(asset);
                         }
@@ -348,6 +351,13 @@ impl Session {
         }
     }
 
+    /// Puts an asset back that was to be offered next: it comes before the end of its run.
+    fn put_off(&mut self, asset: AssetId) {
+        if self.queued.insert(asset) {
+            self.outgoing.push_front(Outgoing::Asset(asset));
+        }
+    }
+
     fn send_answers(&mut self, acts: &mut Vec<Act>) {
         let mut answers = std::mem::take(&mut self.answers);
         while !answers.is_empty() {
@@ -363,7 +373,7 @@ impl Session {
             match next {
                 Outgoing::Asset(asset) => {
                     let room = self.open.len() + self.loading.len() < limits::OFFERS_OPEN
-                        && self.open_bytes < limits::OFFERS_OPEN_BYTES;
+                        && self.open_bytes + self.loading.len() * self.typical_bytes < limits::OFFERS_OPEN_BYTES;
                     if !room {
                         break;
                     }
@@ -486,10 +496,4 @@ impl Session {
         }
         self.outgoing.push_back(Outgoing::Settled(run));
     }
-}
-
-/// Bytes a document takes in a message, nearly.
-fn document_bytes(document: &Arc<Document>) -> usize {
-    let fields = document.iter().map(|(name, field)| name.len() + field.value.text().map_or(0, str::len) + 56);
-    128 + fields.sum::<usize>()
 }

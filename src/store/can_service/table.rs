@@ -190,12 +190,24 @@ pub(super) fn remove(connection: &Connection, id: &AssetId) -> rusqlite::Result<
     Ok(connection.prepare_cached("DELETE FROM asset WHERE id=?1")?.execute([id.as_bytes()])? > 0)
 }
 
-/// Returns assets by arrival.
+/// Returns assets by arrival; what is damaged is left out.
 pub(super) fn arrivals(connection: &Connection, after: Arrival, limit: usize) -> rusqlite::Result<Vec<Record>> {
-    let sql = format!("SELECT {COLUMNS} FROM asset WHERE arrival>?1 ORDER BY arrival LIMIT ?2");
+    // Without a limit of its own: behind what is damaged there may be more.
+    let sql = format!("SELECT {COLUMNS} FROM asset WHERE arrival>?1 ORDER BY arrival");
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![row_number(after.0), row_limit(limit)], entry)?;
-    rows.map(|entry| entry.map(|entry| entry.record)).collect()
+    let mut rows = statement.query_map([row_number(after.0)], entry)?;
+    let mut records = Vec::new();
+    while records.len() < limit {
+        match rows.next() {
+            Some(Ok(entry)) => records.push(entry.record),
+            Some(Err(error @ rusqlite::Error::FromSqlConversionFailure(..))) => {
+                tracing::warn!(%error, "an asset is left out");
+            }
+            Some(Err(error)) => return Err(error),
+            None => break,
+        }
+    }
+    Ok(records)
 }
 
 /// Returns assets in short by arrival.

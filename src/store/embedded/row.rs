@@ -18,6 +18,7 @@ use crate::store::Origin;
 use crate::store::Presence;
 use crate::store::ReadError;
 use crate::store::Record;
+use crate::telemetry::causes;
 
 /// Asks for whole rows.
 macro_rules! select {
@@ -49,6 +50,14 @@ impl Stored {
         LocalDocument::decode(&self.document).map_err(|source| ReadError::Document { id: self.key.id, source })
     }
 
+    /// Returns the record, unless it is damaged: one such asset stops nothing that goes through many.
+    pub(super) fn readable(&self) -> Option<Record> {
+        let record = self.record();
+        record
+            .inspect_err(|error| tracing::warn!(asset = %self.key.id, error = %causes(error), "an asset is left out"))
+            .ok()
+    }
+
     pub(super) fn record(&self) -> Result<Record, ReadError> {
         Ok(Record {
             key: self.key,
@@ -71,10 +80,17 @@ pub(super) fn by_number(connection: &Connection, number: i64) -> rusqlite::Resul
     statement.query_row([number], read).optional()
 }
 
-pub(super) fn arrived(connection: &Connection, after: Arrival, limit: usize) -> rusqlite::Result<Vec<Stored>> {
-    let mut statement = connection.prepare_cached(select!("WHERE arrival > ?1 ORDER BY arrival LIMIT ?2"))?;
-    let rows = statement.query_map((signed(after.0), signed(limit as u64)), read)?;
-    rows.collect()
+/// Returns what arrived after something else, oldest first; what is damaged is left out.
+pub(super) fn arrived(connection: &Connection, after: Arrival, limit: usize) -> rusqlite::Result<Vec<Record>> {
+    // Without a limit of its own: behind what is damaged there may be more.
+    let mut statement = connection.prepare_cached(select!("WHERE arrival > ?1 ORDER BY arrival"))?;
+    let mut rows = statement.query_map([signed(after.0)], read)?;
+    let mut records = Vec::new();
+    while records.len() < limit {
+        let Some(stored) = rows.next() else { break };
+        records.extend(stored?.readable());
+    }
+    Ok(records)
 }
 
 pub(super) fn numbered(connection: &Connection, after: i64, limit: usize) -> rusqlite::Result<Vec<(i64, AssetId)>> {

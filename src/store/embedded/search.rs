@@ -76,12 +76,13 @@ pub(super) fn page_within(
     let mut numbers = numbers(connection, &search, limit + 1).map_err(index)?;
     let more = numbers.len() > limit;
     numbers.truncate(limit);
-    let mut records = Vec::with_capacity(numbers.len());
+    let (mut records, mut last) = (Vec::with_capacity(numbers.len()), None);
     for number in numbers {
         let stored = row::by_number(connection, number).map_err(index)?;
-        records.push(stored.ok_or_else(|| index(rusqlite::Error::QueryReturnedNoRows))?.record()?);
+        let stored = stored.ok_or_else(|| index(rusqlite::Error::QueryReturnedNoRows))?;
+        last = Some(Cursor { timestamp: stored.key.timestamp, id: stored.key.id });
+        records.extend(stored.readable());
     }
-    let last = records.last().map(|last| Cursor { timestamp: last.key.timestamp, id: last.key.id });
     Ok(Page { records, total, next: last.filter(|_| more) })
 }
 

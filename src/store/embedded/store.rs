@@ -56,7 +56,6 @@ use crate::store::Verification;
 use crate::store::WriteError;
 use crate::store::parts;
 use crate::task::Group;
-use crate::telemetry::causes;
 
 /// About what a row and its labels put into the index beside the content, in bytes.
 const ROW_BYTES: usize = 1024;
@@ -215,11 +214,7 @@ impl Store for EmbeddedStore {
         self.read(move |connection| {
             let mut records = Vec::with_capacity(ids.len());
             for id in &ids {
-                match row::by_id(connection, id).map_err(index)?.map(|stored| stored.record()) {
-                    Some(Ok(record)) => records.push(record),
-                    Some(Err(error)) => tracing::warn!(asset = %id, error = %causes(&error), "an asset is left out"),
-                    None => {}
-                }
+                records.extend(row::by_id(connection, id).map_err(index)?.and_then(|stored| stored.readable()));
             }
             Ok(records)
         })
@@ -233,11 +228,7 @@ impl Store for EmbeddedStore {
 
     async fn arrivals(&self, after: Arrival, limit: usize) -> Result<Vec<Record>, ReadError> {
         let limit = limit.clamp(1, limits::PAGE_ROWS);
-        self.read(move |connection| {
-            let rows = row::arrived(connection, after, limit).map_err(index)?;
-            rows.iter().map(row::Stored::record).collect()
-        })
-        .await
+        self.read(move |connection| row::arrived(connection, after, limit).map_err(index)).await
     }
 
     async fn inventory(&self, after: Arrival, limit: usize) -> Result<Vec<Inventory>, ReadError> {

@@ -11,8 +11,12 @@ use super::open;
 use super::put;
 use crate::asset::Changes;
 use crate::event::Event;
+use crate::store::Arrival;
+use crate::store::Order;
 use crate::store::Presence;
+use crate::store::Query;
 use crate::store::ReadError;
+use crate::store::Record;
 use crate::store::Store;
 use crate::store::Verification;
 use crate::store::embedded::EmbeddedStore;
@@ -131,4 +135,33 @@ async fn a_document_that_cannot_be_read_keeps_no_other_back() {
     let store = open(dir.path()).await;
     assert_eq!(store.records(&[first.key.id, second.key.id]).await.unwrap(), [second]);
     assert!(matches!(store.record(&first.key.id).await, Err(ReadError::Document { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_asset_whose_document_is_damaged_stops_nothing_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let mut records = Vec::new();
+    for number in 1..=5_u8 {
+        records.push(put(&store, &content(100, number), u64::from(number), Changes::new()).await);
+    }
+    store.close().await;
+    let connection = rusqlite::Connection::open(layout::Layout::new(dir.path()).index).unwrap();
+    for record in &records[1..3] {
+        let damaged = connection.execute("UPDATE asset SET document = x'ff' WHERE id = ?1", [record.key.id.as_bytes()]);
+        assert_eq!(damaged.unwrap(), 1);
+    }
+    drop(connection);
+    let store = open(dir.path()).await;
+    let left = |records: Vec<Record>| {
+        records.into_iter().map(|record| record.key.timestamp.as_millis() % 1000).collect::<Vec<_>>()
+    };
+    assert_eq!(left(store.arrivals(Arrival(0), 2).await.unwrap()), [1, 4]);
+    assert_eq!(left(store.arrivals(records[3].arrival, 2).await.unwrap()), [5]);
+    let page = |limit, after| Query { order: Order::Oldest, limit, after, ..Query::default() };
+    let first = store.page(&page(2, None)).await.unwrap();
+    assert_eq!(left(first.records), [1]);
+    let rest = store.page(&page(10, first.next)).await.unwrap();
+    assert_eq!(left(rest.records), [4, 5]);
+    store.close().await;
 }

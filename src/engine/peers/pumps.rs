@@ -1,0 +1,73 @@
+//! What goes in and out of a connection: messages to the hub, and words of the hub and of gossip to the peer.
+
+use tokio::sync::mpsc;
+
+use super::super::hub::Told;
+use super::super::load::Load;
+use super::super::members;
+use super::super::shared::Shared;
+use crate::asset::HostId;
+use crate::discovery::Allowance;
+use crate::limits;
+use crate::net::ControlReader;
+use crate::net::ControlWriter;
+use crate::net::Word;
+use crate::task::random;
+use crate::telemetry::causes;
+
+/// Hands messages of a connection to the hub until it ends; returns why it did.
+pub(super) async fn read(shared: &Shared, peer: HostId, number: u64, mut reader: ControlReader) -> String {
+    let (most, every) = (limits::GOSSIP_NEIGHBOUR_BURST, limits::GOSSIP_NEIGHBOUR_EVERY);
+    let mut allowance = Allowance::new(most, every, tokio::time::Instant::now());
+    loop {
+        match reader.receive().await {
+            Ok(Word::Message(message)) => shared.tell(Told::Received(peer, number, message)).await,
+            Ok(Word::Gossip(what)) => {
+                if allowance.take(tokio::time::Instant::now()) {
+                    shared.gossip.hear(peer, what);
+                }
+            }
+            Ok(Word::Succession(told)) => {
+                members::hear(shared, peer, told).await;
+            }
+            Err(error) => return causes(&error),
+        }
+    }
+}
+
+/// Sends the words of the hub and of gossip until the connection ends, and tells of the members whenever that is called
+/// for.
+pub(super) async fn write(
+    shared: &Shared,
+    peer: HostId,
+    (mut writer, waiting): (ControlWriter, &Load),
+    mut words: mpsc::Receiver<Word>,
+    mut told: mpsc::Receiver<()>,
+) {
+    loop {
+        let word = tokio::select! {
+            biased;
+            told = told.recv() => {
+                if told.is_none() {
+                    return;
+                }
+                let succession = shared.members.circle().succession_for(peer, random);
+                // To whom nothing is told the connection ends; where nothing was stated there is nothing to tell.
+                if succession.statements.is_empty() {
+                    continue;
+                }
+                Some(Word::Succession(succession))
+            }
+            word = words.recv() => word,
+        };
+        let Some(word) = word else { return };
+        if let Word::Message(message) = &word {
+            waiting.give_back(message.bytes_asked_for());
+        }
+        if let Err(error) = writer.send(word).await {
+            writer.connection().close("sending failed");
+            tracing::debug!(error = %causes(&error), "a message could not be sent");
+            return;
+        }
+    }
+}
