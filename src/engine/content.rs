@@ -26,6 +26,10 @@ pub(super) struct Received {
     pub(super) key: AssetKey,
 }
 
+/// A content that is here and cannot be opened.
+#[derive(Debug)]
+pub(super) struct Unreadable(pub(super) String);
+
 impl fmt::Debug for Stored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stored").field("key", &self.key).finish_non_exhaustive()
@@ -64,5 +68,11 @@ impl Content for Received {
             let read = tokio::task::spawn_blocking(move || reader.read(offset, length)).await;
             read.map_err(|error| error.to_string())?.map_err(told)
         })
+    }
+}
+
+impl Content for Unreadable {
+    fn read(&self, _: u64, _: usize) -> BoxFuture<'_, Result<Vec<u8>, String>> {
+        Box::pin(std::future::ready(Err(self.0.clone())))
     }
 }

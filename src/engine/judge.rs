@@ -114,7 +114,7 @@ pub(super) async fn ask(shared: &Shared, question: Question<'_>) -> Judged {
     let Some(chain) = chain(shared, question.point) else {
         return Judged { verdict: Verdict::Pass, standing: Standing::Firm, by: String::new(), asked: None };
     };
-    let key = key(&shared.library.name, &question, &chain);
+    let key = key(&context(shared, &question), &question, &chain);
     if !question.fresh
         && let Some(brief) = shared.verdicts.get(&key)
     {
@@ -148,7 +148,7 @@ pub(super) async fn ask(shared: &Shared, question: Question<'_>) -> Judged {
 /// edit that is not the same when it is made twice would never come to rest.
 pub(super) async fn stands_for(shared: &Shared, judged: &Judged, question: Question<'_>) {
     if let Some((chain, from)) = judged.asked.filter(|_| judged.standing == Standing::Firm) {
-        let to = key(&shared.library.name, &question, &chain);
+        let to = key(&context(shared, &question), &question, &chain);
         shared.verdicts.extend(question.key.id, question.point, from, to).await;
     }
 }
@@ -169,8 +169,21 @@ fn chain(shared: &Shared, point: Point) -> Option<Chain> {
     shared.hooks.chain(point, &shared.library.name)
 }
 
+/// What is shown beside the asset: the name of the library, and what the peer is called here.
+pub(super) struct Context<'a> {
+    pub(super) library: &'a str,
+    pub(super) peer: String,
+}
+
+fn context<'a>(shared: &'a Shared, question: &Question<'_>) -> Context<'a> {
+    Context {
+        library: &shared.library.name,
+        peer: question.peer.map(|peer| shared.registry.name(peer)).unwrap_or_default(),
+    }
+}
+
 /// Names everything that is shown.
-pub(super) fn key(library: &str, question: &Question<'_>, chain: &Chain) -> VerdictKey {
+pub(super) fn key(context: &Context<'_>, question: &Question<'_>, chain: &Chain) -> VerdictKey {
     // The context of a key is hashed too, once and not for every question.
     static HASHER: LazyLock<blake3::Hasher> = LazyLock::new(|| blake3::Hasher::new_derive_key("can-sync v1 verdict"));
     let mut hasher = HASHER.clone();
@@ -179,8 +192,10 @@ pub(super) fn key(library: &str, question: &Question<'_>, chain: &Chain) -> Verd
     hasher.update(question.key.id.as_bytes());
     // Both are of the same length, so that nothing can slide from one part into the next.
     hasher.update(question.peer.as_ref().map_or(&[0; 32], |peer| peer.as_bytes()));
-    hasher.update(&(library.len() as u64).to_le_bytes());
-    hasher.update(library.as_bytes());
+    for text in [context.library, &context.peer] {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
     hasher.update(&question.shown.encode());
     VerdictKey(hasher.finalize().into())
 }
@@ -190,10 +205,9 @@ fn asked(shared: &Shared, question: &Question<'_>) -> Asked {
     let content: Option<Arc<dyn Content>> = match question.content {
         Source::Nowhere => None,
         Source::Store => Some(Arc::new(content::Stored { store: Arc::clone(&shared.store), key })),
-        // Without a second handle to the file there is nothing to read; a plugin that wants to is told so.
-        Source::Spooled(spooled) => spooled.reader().ok().map(|reader| {
-            let content: Arc<dyn Content> = Arc::new(content::Received { reader, key });
-            content
+        Source::Spooled(spooled) => Some(match spooled.reader() {
+            Ok(reader) => Arc::new(content::Received { reader, key }),
+            Err(error) => Arc::new(content::Unreadable(error.to_string())),
         }),
     };
     let name = |peer| shared.registry.name(peer);

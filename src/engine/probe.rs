@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::judge;
+use super::judge::Context;
 use super::judge::Question;
 use super::judge::Shown;
 use super::judge::Source;
@@ -53,6 +54,7 @@ impl VerdictMemory {
             content: Source::Nowhere,
             fresh: false,
         };
-        judge::key("mirror", &question, &self.chain)
+        let context = Context { library: "mirror", peer: String::new() };
+        judge::key(&context, &question, &self.chain)
     }
 }

@@ -121,13 +121,14 @@ pub(super) struct Log {
 struct Window {
     since: Instant,
     lines: u32,
+    most_lines: u32,
     left_out: u64,
     all_left_out: u64,
 }
 
 impl Log {
     pub(super) fn new(name: &str, lines_per_sec: u32) -> Self {
-        let window = Window { since: Instant::now(), lines: 0, left_out: 0, all_left_out: 0 };
+        let window = Window { since: Instant::now(), lines: 0, most_lines: 0, left_out: 0, all_left_out: 0 };
         Self { name: name.to_owned(), lines_per_sec, window: Mutex::new(window) }
     }
 
@@ -146,6 +147,7 @@ impl Log {
                 return;
             }
             window.lines += 1;
+            window.most_lines = window.most_lines.max(window.lines);
             left_out
         };
         let plugin = &self.name;
@@ -161,6 +163,11 @@ impl Log {
             tracing::Level::DEBUG => tracing::debug!(target: "can_sync::plugin::log", plugin, says, "plugin"),
             _ => tracing::trace!(target: "can_sync::plugin::log", plugin, says, "plugin"),
         }
+    }
+
+    /// Returns how many lines were written in a second at most.
+    pub(super) fn most_lines(&self) -> u32 {
+        lock(&self.window).most_lines
     }
 
     /// Returns how many lines were left out so far.

@@ -1,8 +1,6 @@
 //! One instance of a plugin, and what the host keeps beside it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use wasmtime::ResourceLimiter;
@@ -22,6 +20,7 @@ use super::loaded::Failure;
 use super::sandbox::Sandbox;
 use super::settings::Settings;
 use super::state::State;
+use super::used::Peaks;
 use super::wasi;
 use crate::asset::Metadata;
 use crate::hook::Asked;
@@ -37,8 +36,10 @@ pub(super) struct About {
     pub(super) settings: Settings,
     pub(super) log: Arc<Log>,
     pub(super) state: State,
-    /// The most memory an instance has had, in bytes.
-    pub(super) memory_peak: AtomicUsize,
+    /// Size of the component in bytes.
+    pub(super) bytes: u64,
+    /// The most that instances have used.
+    pub(super) peaks: Peaks,
 }
 
 /// Code that is ready to be instantiated.
@@ -64,6 +65,8 @@ pub(super) struct Call {
     deadline: Instant,
     pub(super) content: Option<Arc<dyn Content>>,
     pub(super) content_left: u64,
+    /// Why the content could not be read, if it could not: what the plugin says then is no answer about the asset.
+    pub(super) unread: Option<String>,
 }
 
 /// An instance that has been configured.
@@ -103,8 +106,10 @@ impl Instance {
 
     /// Makes an instance and configures it.
     pub(super) async fn start(code: &Code, about: &Arc<About>) -> Result<Self, Failure> {
+        let began = Instant::now();
         let (mut instance, _) = Self::introduce(code, about).await?;
         instance.configure(code).await?;
+        about.peaks.started(began.elapsed());
         Ok(instance)
     }
 
@@ -127,8 +132,13 @@ impl Instance {
         self.begin(limit, asked.content.clone());
         let _running = code.sandbox.run();
         let answer = in_time(limit, self.calls.ask(&mut self.store, asked, metadata)).await;
-        self.store.data_mut().call.content = None;
-        answer?
+        let Guest { about, call, .. } = self.store.data_mut();
+        call.content = None;
+        about.peaks.content(about.settings.limits.content_bytes - call.content_left);
+        match call.unread.take() {
+            Some(error) if answer.is_ok() => Err(Failure::Content(error)),
+            _ => answer?,
+        }
     }
 
     /// Tells whether the instance has served long enough, or grown large.
@@ -141,14 +151,14 @@ impl Instance {
     fn begin(&mut self, limit: std::time::Duration, content: Option<Arc<dyn Content>>) {
         let guest = self.store.data_mut();
         let content_left = guest.about.settings.limits.content_bytes;
-        guest.call = Call { deadline: Instant::now() + limit, content, content_left };
+        guest.call = Call { deadline: Instant::now() + limit, content, content_left, unread: None };
         self.store.set_epoch_deadline(1);
     }
 
     fn store(code: &Code, about: &Arc<About>) -> Store<Guest> {
         let guest = Guest {
             about: Arc::clone(about),
-            call: Call { deadline: Instant::now(), content: None, content_left: 0 },
+            call: Call { deadline: Instant::now(), content: None, content_left: 0, unread: None },
             memory_bytes: 0,
             table_elements: 0,
             wasi: wasi::context(about),
@@ -205,7 +215,7 @@ impl ResourceLimiter for Guest {
             return Err(wasmtime::Error::new(OutOfLimit(format!("{wanted} bytes of memory, the limit is {limit}"))));
         }
         self.memory_bytes = wanted;
-        self.about.memory_peak.fetch_max(wanted, Ordering::Relaxed);
+        self.about.peaks.memory(wanted);
         Ok(true)
     }
 
@@ -215,6 +225,7 @@ impl ResourceLimiter for Guest {
             return Err(wasmtime::Error::new(OutOfLimit(format!("{wanted} table elements, the limit is {limit}"))));
         }
         self.table_elements = wanted;
+        self.about.peaks.table(wanted);
         Ok(true)
     }
 

@@ -5,8 +5,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -30,6 +28,8 @@ use super::sandbox::Sandbox;
 use super::sandbox::lock;
 use super::settings::Settings;
 use super::state::State;
+use super::used::Peaks;
+use super::used::Used;
 use super::wasi;
 use crate::asset::Metadata;
 use crate::hook::Asked;
@@ -150,6 +150,9 @@ pub enum Failure {
     /// It does not take its configuration.
     #[error("it does not take its configuration: {0}")]
     Configuration(String),
+    /// The host could not read the content it wanted to see; that is no fault of the plugin.
+    #[error("the content could not be read for it: {0}")]
+    Content(String),
     /// It did something else that ends it.
     #[error("it broke: {0}")]
     Broken(String),
@@ -193,7 +196,7 @@ impl Plugin {
     pub(super) async fn make(source: Source<'_>) -> Result<Self, LoadError> {
         let Source { name, bytes, settings, state, sandbox, cache } = source;
         inspect::kind(&bytes)?;
-        let digest = *blake3::hash(&bytes).as_bytes();
+        let (digest, size) = (*blake3::hash(&bytes).as_bytes(), bytes.len() as u64);
         let invalid = |error: wasmtime::Error| LoadError::Invalid(one_line(&error));
         let engine = sandbox.engine(settings.limits.stack_bytes).map_err(invalid)?;
         let pin = settings.sha256;
@@ -211,11 +214,20 @@ impl Plugin {
         let exports = Exports::find(&pre).map_err(invalid)?;
         let points = exports.points();
         let log = Arc::new(Log::new(name, settings.limits.log_lines_per_sec));
-        let about =
-            Arc::new(About { name: name.to_owned(), digest, settings, log, state, memory_peak: AtomicUsize::new(0) });
+        let about = Arc::new(About {
+            name: name.to_owned(),
+            digest,
+            bytes: size,
+            settings,
+            log,
+            state,
+            peaks: Peaks::default(),
+        });
         let code = Code { sandbox: sandbox.clone(), pre, exports };
+        let began = Instant::now();
         let (mut instance, description) = Instance::introduce(&code, &about).await.map_err(LoadError::Start)?;
         instance.configure(&code).await.map_err(LoadError::Start)?;
+        about.peaks.started(began.elapsed());
         let description = Description {
             name: one_text(&description.name),
             version: one_text(&description.version),
@@ -230,10 +242,10 @@ impl Plugin {
 
     /// Tries the plugin on assets, without a trace in its state; it must not fail at most of them.
     pub(super) async fn try_on(&self, samples: &[Asked]) -> Result<(), LoadError> {
-        let About { name, digest, settings, log, state, .. } = &*self.about;
-        let (name, settings, memory_peak) = (name.clone(), settings.clone(), AtomicUsize::new(0));
+        let About { name, digest, bytes, settings, log, state, .. } = &*self.about;
+        let (name, settings, peaks) = (name.clone(), settings.clone(), Peaks::default());
         let (log, state) = (Arc::clone(log), state.scratch());
-        let about = Arc::new(About { name, digest: *digest, settings, log, state, memory_peak });
+        let about = Arc::new(About { name, digest: *digest, bytes: *bytes, settings, log, state, peaks });
         let (mut tried, mut failures, mut instance) = (0, Vec::new(), None);
         for asked in samples {
             for point in &self.points {
@@ -320,10 +332,12 @@ impl Plugin {
         &self.sha256
     }
 
-    /// Returns the most memory that an instance has had, in bytes.
+    /// Returns what it has used at most of what it may.
     #[must_use]
-    pub fn memory_peak(&self) -> usize {
-        self.about.memory_peak.load(Ordering::Relaxed)
+    pub fn used(&self) -> Used {
+        let About { bytes, log, state, peaks, .. } = &*self.about;
+        let (state_bytes, log_lines_per_sec) = (state.bytes(), log.most_lines());
+        Used { state_bytes, log_lines_per_sec, component_bytes: *bytes, ..peaks.used() }
     }
 
     pub(super) fn about(&self) -> &About {

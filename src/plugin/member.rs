@@ -82,6 +82,11 @@ impl Member {
             return self.absent(format!("it is left alone for a while, since it kept failing: {last}"));
         }
         let (answer, took) = plugin.ask_timed(asked, metadata).await;
+        if let Err(failure @ Failure::Content(_)) = &answer {
+            // Another call says whether the plugin works.
+            self.counter.failed(asked.point, false, false, took);
+            return self.failed(failure.to_string(), Standing::Failed, took);
+        }
         let gate = std::mem::replace(&mut call.gate, Gate::Through);
         match answer {
             Ok(verdict) => {

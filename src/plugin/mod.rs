@@ -29,6 +29,7 @@ mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
+mod used;
 mod wasi;
 
 pub use asleep::Asleep;
@@ -39,3 +40,4 @@ pub use inspect::{Inspection, inspect};
 pub use loaded::{Description, Failure, LoadError, Plugin};
 pub use plugins::{Options, PluginStatus, Plugins, Samples, SettingsOf, StartError, UnknownPlugin};
 pub use settings::{Grant, Limits, OnFailure, Settings, Wasi};
+pub use used::Used;

@@ -24,6 +24,7 @@ use super::known::Known;
 use super::loaded::Description;
 use super::sandbox::lock;
 use super::settings::Settings;
+use super::used::Used;
 use crate::database::DatabaseError;
 use crate::database::OpenError;
 use crate::hook::Asked;
@@ -120,10 +121,8 @@ pub struct PluginStatus {
     pub last_failure: Option<String>,
     /// What is counted about it.
     pub figures: Figures,
-    /// The most memory that an instance has had, in bytes.
-    pub memory_peak_bytes: usize,
-    /// Bytes of its state.
-    pub state_bytes: usize,
+    /// What it has used at most of what it may.
+    pub used: Used,
     /// Lines of its log that were left out.
     pub lines_left_out: u64,
 }
@@ -223,8 +222,7 @@ impl Plugins {
                     breaker: member.breaker(),
                     last_failure: member.last_failure(),
                     figures: member.counter.figures(),
-                    memory_peak_bytes: plugin.map_or(0, |plugin| plugin.memory_peak()),
-                    state_bytes: about.map_or(0, |about| about.state.bytes()),
+                    used: plugin.map(|plugin| plugin.used()).unwrap_or_default(),
                     lines_left_out: about.map_or(0, |about| about.log.lines_left_out()),
                 }
             })
@@ -276,8 +274,7 @@ impl PluginStatus {
             breaker: BreakerState::Closed,
             last_failure: None,
             figures: Figures::default(),
-            memory_peak_bytes: 0,
-            state_bytes: 0,
+            used: Used::default(),
             lines_left_out: 0,
         }
     }

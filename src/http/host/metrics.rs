@@ -135,11 +135,11 @@ fn of_plugins(text: &mut Exposition, all: &[PluginStatus], held_by: &BTreeMap<St
     number("can_sync_plugin_timeouts_total", Counter, "Failures at the deadline.", &|plugin| plugin.figures.timeouts);
     let held = |plugin: &PluginStatus| held_by.get(&plugin.name).copied().unwrap_or_default();
     number("can_sync_plugin_held_assets", Gauge, "Assets that wait for it.", &held);
-    let memory = |plugin: &PluginStatus| plugin.memory_peak_bytes as u64;
+    let memory = |plugin: &PluginStatus| plugin.used.memory_bytes as u64;
     number("can_sync_plugin_memory_bytes", Gauge, "The most memory that an instance has had.", &memory);
     let limit = |plugin: &PluginStatus| plugin.settings.limits.memory_bytes as u64;
     number("can_sync_plugin_memory_limit_bytes", Gauge, "What an instance may have.", &limit);
-    number("can_sync_plugin_state_bytes", Gauge, "What it keeps.", &|plugin| plugin.state_bytes as u64);
+    number("can_sync_plugin_state_bytes", Gauge, "What it keeps.", &|plugin| plugin.used.state_bytes as u64);
     let limit = |plugin: &PluginStatus| plugin.settings.limits.state_bytes as u64;
     number("can_sync_plugin_state_limit_bytes", Gauge, "What it may keep.", &limit);
     let help = "Lines of its log that were left out.";

@@ -73,8 +73,17 @@ struct Verdicts {
 #[derive(Debug, Serialize)]
 struct Limits {
     call_ms: Limit<f64>,
+    start_ms: Limit<f64>,
     memory_bytes: Limit<usize>,
+    table_elements: Limit<usize>,
+    content_bytes: Limit<u64>,
     state_bytes: Limit<usize>,
+    log_lines_per_sec: Limit<u32>,
+    component_bytes: Limit<u64>,
+    // What is used of these is not measured.
+    instances: Limit<Option<usize>>,
+    stack_bytes: Limit<Option<usize>>,
+    answer_bytes: Limit<Option<usize>>,
 }
 
 /// What was used at most, and what may be.
@@ -156,7 +165,8 @@ pub(super) const fn breaker(state: &BreakerState) -> &'static str {
 impl From<PluginStatus> for Plugin {
     fn from(status: PluginStatus) -> Self {
         let state = state(&status);
-        let (settings, figures) = (status.settings, status.figures);
+        let (settings, figures, used) = (status.settings, status.figures, status.used);
+        let may = settings.limits;
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         Self {
             name: status.name,
@@ -198,9 +208,17 @@ impl From<PluginStatus> for Plugin {
             p95_us: figures.p95_us,
             p99_us: figures.p99_us,
             limits: Limits {
-                call_ms: Limit { used: figures.p99_us / 1000.0, limit: ms(settings.limits.call) },
-                memory_bytes: Limit { used: status.memory_peak_bytes, limit: settings.limits.memory_bytes },
-                state_bytes: Limit { used: status.state_bytes, limit: settings.limits.state_bytes },
+                call_ms: Limit { used: figures.p99_us / 1000.0, limit: ms(may.call) },
+                start_ms: Limit { used: ms(used.start), limit: ms(may.start) },
+                memory_bytes: Limit { used: used.memory_bytes, limit: may.memory_bytes },
+                table_elements: Limit { used: used.table_elements, limit: may.table_elements },
+                content_bytes: Limit { used: used.content_bytes, limit: may.content_bytes },
+                state_bytes: Limit { used: used.state_bytes, limit: may.state_bytes },
+                log_lines_per_sec: Limit { used: used.log_lines_per_sec, limit: may.log_lines_per_sec },
+                component_bytes: Limit { used: used.component_bytes, limit: may.component_bytes },
+                instances: Limit { used: None, limit: Some(may.instances) },
+                stack_bytes: Limit { used: None, limit: Some(may.stack_bytes) },
+                answer_bytes: Limit { used: None, limit: Some(may.answer_bytes) },
             },
             log_lines_left_out: status.lines_left_out,
         }

@@ -44,7 +44,10 @@ impl content::Host for Guest {
             )));
         };
         self.call.content_left = left;
-        let mut bytes = content.read(offset, length).await.map_err(Refusal::Unavailable)?;
+        let mut bytes = content.read(offset, length).await.map_err(|error| {
+            self.call.unread = Some(error.clone());
+            Refusal::Unavailable(error)
+        })?;
         bytes.truncate(length);
         Ok(bytes)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::super::BreakerState;
 use super::super::Grant;
 use super::super::Limits;
 use super::super::OnFailure;
@@ -175,6 +176,38 @@ async fn content_is_read_with_the_grant_and_within_limits() {
     }
 }
 
+/// A content that cannot be read.
+#[derive(Debug)]
+struct Broken;
+
+impl Content for Broken {
+    fn read(&self, _: u64, _: usize) -> BoxFuture<'_, Result<Vec<u8>, String>> {
+        Box::pin(std::future::ready(Err("the disk says no".to_owned())))
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_about_a_content_that_could_not_be_read_is_no_answer() {
+    let place = Place::new();
+    place.drop_in("sniff.wasm", &sniffing(4));
+    place.set("sniff", Settings { grants: BTreeSet::from([Grant::Content]), ..Settings::default() });
+    let host = place.start().await;
+    let with = |content: Arc<dyn Content>| Asked { content: Some(content), ..asked(&[]) };
+    for _ in 0..5 {
+        let judgement = host.ask(&with(Arc::new(Broken))).await;
+        assert_eq!(judgement.standing, Standing::Failed);
+        let said = format!("{:?}", judgement.verdict);
+        assert!(said.contains("could not be read") && said.contains("the disk says no"), "{said}");
+    }
+    // It is no fault of the plugin, which is asked on.
+    assert_eq!(host.status("sniff").unwrap().breaker, BreakerState::Closed);
+    let judgement = host.ask(&with(Arc::new(Text(b"nothing")))).await;
+    assert_eq!((judgement.verdict, judgement.standing), (Verdict::Pass, Standing::Firm));
+    let used = host.status("sniff").unwrap().used;
+    assert!(used.content_bytes == 4 && used.component_bytes > 0 && used.memory_bytes > 0, "{used:?}");
+    host.stop().await;
+}
+
 #[tokio::test]
 async fn its_state_outlives_a_restart() {
     // Drops what it is asked about once it has written something down before.
@@ -198,6 +231,6 @@ async fn its_state_outlives_a_restart() {
     host.stop().await;
     let host = place.start().await;
     assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Drop("private".to_owned()));
-    assert_eq!(host.status("once").unwrap().state_bytes, 14);
+    assert_eq!(host.status("once").unwrap().used.state_bytes, 14);
     host.stop().await;
 }

@@ -65,7 +65,7 @@ impl Args {
         }
         rows.push(("warm call", warm));
         let printer = context.printer();
-        let memory = plugin.memory_peak();
+        let memory = plugin.used().memory_bytes;
         let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
         let measured: Vec<(&str, Duration, Duration)> = rows
             .into_iter()
