@@ -1,8 +1,8 @@
 //! Rendezvous: members leave sealed records at slots of pkarr, whose keys are derived from the secret. Relays keep them,
 //! or the Mainline DHT itself.
 //!
-//! Whoever keeps them learns which addresses use the same slots, and when; never which library that is or what a record says. A
-//! record lists its writer and the members it is connected to, so more hosts meet than there are slots.
+//! Whoever keeps them learns which addresses use the same slots, and when; never which library that is or what a record
+//! says. A record lists its writer and the members it is connected to, so more hosts meet than there are slots.
 
 mod dht;
 mod meeting;

@@ -104,6 +104,7 @@ fn trashed_by(before: &Document, taken: &Document) -> Option<HostId> {
 
 fn held(key: AssetKey, version: Digest, name: &str, culprit: Culprit) -> Decided {
     let who = if name.is_empty() { host_of(culprit).fmt_short() } else { name.to_owned() };
+    // It may have been trashed over a long time while the hosts were apart, so a person is told what was counted.
     let part = match culprit {
         Culprit::Author(_) => "made",
         Culprit::Peer(_) => "sent",
@@ -116,7 +117,7 @@ fn held(key: AssetKey, version: Digest, name: &str, culprit: Culprit) -> Decided
         decider: BRAKE.to_owned(),
         by: BRAKE.to_owned(),
         standing: Standing::Firm,
-        reason: format!("trashing that {who} {part}, which trashes too much in too short a time"),
+        reason: format!("trashing that {who} {part}, of which more arrived here within an hour than is allowed"),
         version,
         at_ms: now_ms(),
     }

@@ -24,8 +24,11 @@ use crate::limits;
 use crate::net::Line;
 use crate::net::Word;
 use crate::store::Arrival;
+use crate::sync::Answer;
+use crate::sync::Decision;
 use crate::sync::Fetched;
 use crate::sync::Input;
+use crate::sync::Kept;
 use crate::sync::Message;
 use crate::sync::Offer;
 use crate::sync::Output;
@@ -209,8 +212,16 @@ impl Hub {
     }
 
     fn keep(&self, fetched: Vec<(AssetKey, Vec<(HostId, Offer)>)>) {
+        let failed = fetched.iter().map(|(key, _)| Input::Kept { asset: key.id, outcome: Kept::Failed }).collect();
         let shared = Arc::clone(&self.shared);
-        self.group.spawn_until_cancelled("keep", async move { apply::keep(&shared, fetched).await });
+        self.work("keep", async move { apply::keep(&shared, fetched).await }, failed);
+    }
+
+    /// Runs work whose outcome the replica waits for; what it hears when the work ends in a panic.
+    fn work(&self, task: &'static str, work: impl Future<Output = ()> + Send + 'static, failed: Vec<Input>) {
+        let shared = Arc::clone(&self.shared);
+        let failed = failed.into_iter().map(|input| (Arrival::default(), input)).collect();
+        self.group.spawn_until_cancelled_or(task, work, async move { shared.tell(Told::Inputs(failed)).await });
     }
 
     fn carry_out(&mut self, output: Output) {
@@ -227,10 +238,15 @@ impl Hub {
             }
             Output::Close { peer, reason } => self.close(peer, &reason),
             Output::Load { peer, assets } => {
-                self.group.spawn_until_cancelled("load", async move { apply::load(&shared, peer, assets).await });
+                let failed = vec![Input::Loaded { peer, asked: assets.clone(), offers: Vec::new() }];
+                self.work("load", async move { apply::load(&shared, peer, assets).await }, failed);
             }
             Output::Decide { peer, offers } => {
-                self.group.spawn_until_cancelled("decide", async move { apply::decide(&shared, peer, offers).await });
+                let refused = || Decision::Answer(Answer::Refused("this host failed at it; see its log".to_owned()));
+                let failed =
+                    offers.iter().map(|offer| Input::Decided { peer, offer: offer.clone(), decision: refused() });
+                let failed = failed.collect();
+                self.work("decide", async move { apply::decide(&shared, peer, offers).await }, failed);
             }
             Output::Fetch { peer, key } => self.fetch(peer, vec![key]),
             Output::Keep { key, offers } => self.keep(vec![(key, offers)]),

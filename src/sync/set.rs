@@ -6,6 +6,8 @@
 //! `negentropy` sums the ranges it compares by going through their items: its fingerprint type cannot be made from a
 //! sum kept elsewhere. Over a million items that is some milliseconds a reconcile.
 
+use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::LazyLock;
 
@@ -94,13 +96,21 @@ impl std::fmt::Display for Summary {
     }
 }
 
+/// Items of one timestamp that are gone through one by one to find that of an asset. Where there are more, they are
+/// looked up.
+const CROWD_ITEMS: usize = 64;
+
 /// Some neighbouring items, in order; never empty.
 type Chunk = Vec<Item>;
+
+/// The items of timestamps that many assets have.
+type Crowds = BTreeMap<Timestamp, Arc<HashMap<AssetId, Item>>>;
 
 /// An ordered set of items.
 #[derive(Debug, Clone, Default)]
 pub struct ItemSet {
     chunks: Vec<Arc<Chunk>>,
+    crowds: Crowds,
     count: usize,
     sum: Sum,
 }
@@ -114,7 +124,9 @@ impl ItemSet {
         let mut sum = Sum::default();
         items.iter().for_each(|item| sum.add(&item.hash));
         let chunks = items.chunks(CHUNK_ITEMS).map(|items| Arc::new(items.to_vec())).collect();
-        Self { chunks, count: items.len(), sum }
+        let together = items.chunk_by(|one, other| one.timestamp == other.timestamp);
+        let crowds = together.filter(|items| items.len() > CROWD_ITEMS).map(|items| (items[0].timestamp, crowd(items)));
+        Self { chunks, crowds: crowds.collect(), count: items.len(), sum }
     }
 
     /// Returns how many items there are.
@@ -155,10 +167,18 @@ impl ItemSet {
     /// Returns the item of an asset.
     #[must_use]
     pub fn item_of(&self, timestamp: Timestamp, asset: &AssetId) -> Option<Item> {
+        match self.crowds.get(&timestamp) {
+            Some(crowd) => crowd.get(asset).copied(),
+            None => self.of_timestamp(timestamp).find(|item| item.asset == *asset).copied(),
+        }
+    }
+
+    /// Goes through the items of a timestamp.
+    fn of_timestamp(&self, timestamp: Timestamp) -> impl Iterator<Item = &Item> {
         let first = Item { timestamp, hash: ItemHash([0; 32]), asset: AssetId::from_bytes([0; 32]) };
         let (chunk, index) = self.locate(&first).unwrap_or_else(|place| place);
-        let items = self.chunks.get(chunk..)?.iter().flat_map(|chunk| chunk.iter()).skip(index);
-        items.take_while(|item| item.timestamp == timestamp).find(|item| item.asset == *asset).copied()
+        let items = self.chunks.get(chunk..).unwrap_or_default().iter().flat_map(|chunk| chunk.iter()).skip(index);
+        items.take_while(move |item| item.timestamp == timestamp)
     }
 
     /// Puts the version of an asset in place of the one that was there; `None` takes it out. Tells whether the set
@@ -179,6 +199,12 @@ impl ItemSet {
 
     fn insert(&mut self, item: Item) {
         let Err((chunk, index)) = self.locate(&item) else { return };
+        if let Some(crowd) = self.crowds.get_mut(&item.timestamp) {
+            Arc::make_mut(crowd).insert(item.asset, item);
+        } else if self.of_timestamp(item.timestamp).take(CROWD_ITEMS).count() == CROWD_ITEMS {
+            let items = self.of_timestamp(item.timestamp).chain([&item]);
+            self.crowds.insert(item.timestamp, crowd(items));
+        }
         self.count += 1;
         self.sum.add(&item.hash);
         let Some(shared) = self.chunks.get_mut(chunk) else {
@@ -195,6 +221,13 @@ impl ItemSet {
 
     fn remove(&mut self, item: &Item) {
         let Ok((chunk, index)) = self.locate(item) else { return };
+        if let Some(crowd) = self.crowds.get_mut(&item.timestamp) {
+            let crowd = Arc::make_mut(crowd);
+            crowd.remove(&item.asset);
+            if crowd.is_empty() {
+                self.crowds.remove(&item.timestamp);
+            }
+        }
         self.count -= 1;
         self.sum.subtract(&item.hash);
         let owned = Arc::make_mut(&mut self.chunks[chunk]);
@@ -217,6 +250,10 @@ impl ItemSet {
             },
         }
     }
+}
+
+fn crowd<'a>(items: impl IntoIterator<Item = &'a Item>) -> Arc<HashMap<AssetId, Item>> {
+    Arc::new(items.into_iter().map(|item| (item.asset, *item)).collect())
 }
 
 /// A sum of item hashes, modulo 2 to the 256th, little-endian.
@@ -319,7 +356,9 @@ mod tests {
     fn asset(n: u16) -> (Timestamp, AssetId) {
         let mut bytes = [0; 32];
         bytes[..2].copy_from_slice(&n.to_le_bytes());
-        (Timestamp::new(1_700_000_000_000 + u64::from(n % 97)).unwrap(), AssetId::from_bytes(bytes))
+        // A third of them of one timestamp.
+        let later = if n.is_multiple_of(3) { 0 } else { n % 97 };
+        (Timestamp::new(1_700_000_000_000 + u64::from(later)).unwrap(), AssetId::from_bytes(bytes))
     }
 
     fn vector(set: &ItemSet) -> NegentropyStorageVector {
@@ -354,6 +393,10 @@ mod tests {
             let built = ItemSet::build(model.values().copied().collect());
             prop_assert_eq!(set.iter().collect::<Vec<_>>(), built.iter().collect::<Vec<_>>());
             prop_assert_eq!(set.summary(), built.summary());
+            for (timestamp, id) in (0..900).map(asset) {
+                prop_assert_eq!(set.item_of(timestamp, &id), model.get(&id).copied());
+                prop_assert_eq!(built.item_of(timestamp, &id), model.get(&id).copied());
+            }
             let vector = vector(&set);
             let (begin, end) = (cuts.0.min(cuts.1).min(set.len()), cuts.0.max(cuts.1).min(set.len()));
             prop_assert_eq!(

@@ -51,10 +51,20 @@ impl Group {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        self.spawn_with_amends(task, future, std::future::ready(()))
+    }
+
+    /// Runs a task for which somebody waits, and the amends when it has panicked, so that nobody waits for ever.
+    fn spawn_with_amends<F, A>(&self, task: &'static str, future: F, amends: A) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+        A: Future<Output = ()> + Send + 'static,
+    {
         let (group, on_panic) = (self.name, Arc::clone(&self.on_panic));
         let watched = std::panic::AssertUnwindSafe(future).catch_unwind();
         self.tracker.spawn(async move {
             if let Err(panic) = watched.await {
+                amends.await;
                 let message = panic.downcast_ref::<String>().map(String::as_str);
                 let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
                 on_panic(group, task, message);
@@ -67,9 +77,23 @@ impl Group {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        self.spawn_until_cancelled_or(task, future, std::future::ready(()))
+    }
+
+    /// The same for a task for which somebody waits: when it has panicked, the amends are run, so that nobody waits for
+    /// ever.
+    pub fn spawn_until_cancelled_or<F, A>(&self, task: &'static str, future: F, amends: A) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+        A: Future<Output = ()> + Send + 'static,
+    {
         let token = self.token.clone();
-        self.spawn(task, async move {
+        let run = async move {
             token.run_until_cancelled(future).await;
+        };
+        let token = self.token.clone();
+        self.spawn_with_amends(task, run, async move {
+            token.run_until_cancelled(amends).await;
         })
     }
 

@@ -435,3 +435,26 @@ async fn a_host_that_exchanges_nothing_shows_what_is_held_and_lets_nothing_out()
     stopped(&a, 0, 1).await;
     assert!(b.store.record(&open).await.unwrap().is_none() && b.engine.status().await.unwrap().peers.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_strands_no_asset() {
+    // While it is decided about, and when it is kept: at each of them once.
+    for point in [Point::BeforePull, Point::AfterReceive] {
+        let panicked = std::sync::atomic::AtomicBool::new(false);
+        let hooks = Arc::new(Scripted::new("panics", move |asked: &Asked| {
+            let first = asked.point == point && !panicked.swap(true, std::sync::atomic::Ordering::SeqCst);
+            assert!(!first, "on purpose");
+            Verdict::Pass
+        }));
+        let (a, b) = (Host::start(1).await, Host::start_with_hooks(2, hooks).await);
+        let asset = a.ingest(100, "unlucky").await;
+        a.engine.connect(b.ticket()).await;
+        if point == Point::AfterReceive {
+            b.has(&asset).await;
+        }
+        in_sync(&[(&a, &b)]).await;
+        for host in [a, b] {
+            host.stop().await;
+        }
+    }
+}
