@@ -156,18 +156,38 @@ impl Document {
     /// Takes over every field of `other` that beats the one here, then keeps within the field counts.
     /// Tells whether anything changed.
     pub fn merge(&mut self, other: &Self) -> bool {
+        // Only where fields may have to give way again it is not enough to see what is taken.
+        if self.0.len() + other.0.len() <= limits::TAG_FIELDS.min(limits::UNKNOWN_FIELDS) {
+            return self.take(other);
+        }
         let before = self.clone();
+        self.take(other);
+        self.keep_within(limits::TAG_FIELDS, is_tag);
+        self.keep_within(limits::UNKNOWN_FIELDS, is_unknown);
+        *self != before
+    }
+
+    /// Takes over the fields that beat those that are here; tells whether there were any.
+    fn take(&mut self, other: &Self) -> bool {
+        if self.0.is_empty() {
+            self.0.clone_from(&other.0);
+            return !self.0.is_empty();
+        }
+        let mut taken = false;
         for (name, field) in &other.0 {
-            match self.0.get(name) {
+            match self.0.get_mut(name) {
                 Some(own) if !field.beats(own, name) => {}
-                _ => {
+                Some(own) => {
+                    taken = true;
+                    own.clone_from(field);
+                }
+                None => {
+                    taken = true;
                     self.0.insert(name.clone(), field.clone());
                 }
             }
         }
-        self.keep_within(limits::TAG_FIELDS, is_tag);
-        self.keep_within(limits::UNKNOWN_FIELDS, is_unknown);
-        *self != before
+        taken
     }
 
     /// Returns the merge of two documents.
@@ -188,6 +208,9 @@ impl Document {
     /// Splits off the fields stamped too far ahead of `now_ms` (Unix milliseconds).
     #[must_use]
     pub fn split_early(self, now_ms: u64) -> (Self, Self) {
+        if !self.0.values().any(|field| field.stamp.is_early(now_ms)) {
+            return (self, Self::new());
+        }
         let (early, rest) = self.0.into_iter().partition(|(_, field)| field.stamp.is_early(now_ms));
         (Self(rest), Self(early))
     }
@@ -225,11 +248,11 @@ impl Document {
 
     /// Keeps only the `most` fields of a kind with the highest stamps; equal stamps by name.
     fn keep_within(&mut self, most: usize, kind: fn(&str) -> bool) {
-        let mut of_kind: Vec<(Stamp, String)> =
-            self.0.iter().filter(|(name, _)| kind(name)).map(|(name, field)| (field.stamp, name.clone())).collect();
-        if of_kind.len() <= most {
+        if self.0.keys().filter(|name| kind(name)).count() <= most {
             return;
         }
+        let mut of_kind: Vec<(Stamp, String)> =
+            self.0.iter().filter(|(name, _)| kind(name)).map(|(name, field)| (field.stamp, name.clone())).collect();
         of_kind.sort_unstable_by(|a, b| b.cmp(a));
         for (_, name) in of_kind.drain(most..) {
             self.0.remove(&name);

@@ -398,10 +398,12 @@ async fn keep_one(
         return Err(ReadError::Closed.into());
     };
     let from = offers.first().map_or(shared.host, |(peer, _)| *peer);
-    let mut shared_document = Document::new();
-    for (_, offer) in offers {
-        shared_document.merge(&receive(&offer.document, now_ms()).document);
-    }
+    let shared_document = offers.iter().map(|(_, offer)| receive(&offer.document, now_ms()).document);
+    let shared_document = shared_document.reduce(|mut merged, document| {
+        merged.merge(&document);
+        merged
+    });
+    let shared_document = shared_document.unwrap_or_default();
     // What one peer offers is remembered by what it offered, which is what it is compared with.
     let version = match offers {
         [(_, offer)] => *offer.version(),

@@ -104,3 +104,6 @@ pub const PAUSE_MOST: Duration = Duration::from_secs(300);
 
 /// Bytes of assets that a plugin is tried on from a file. The rest is not read.
 pub const SAMPLES_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Bytes of compiled code that are read and hashed at a time; enough for every processor to have its part.
+pub const HASHED_TOGETHER: usize = 4 * 1024 * 1024;

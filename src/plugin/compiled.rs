@@ -17,6 +17,8 @@ use std::path::PathBuf;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::limits;
+
 /// The layout of a file: the code, the SHA-256 of the component, and the tag over both. Another one has another name.
 const LAYOUT: u8 = 2;
 
@@ -107,7 +109,15 @@ impl Cache {
         let behind = (sha256.len() + tag.len()) as u64;
         let length = file.metadata()?.len().checked_sub(behind).ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update_reader((&mut file).take(length))?;
+        // The code of a large component is many megabytes, which all processors hash together.
+        let mut piece = vec![0; limits::plugin::HASHED_TOGETHER.min(length as usize)];
+        let mut left = length as usize;
+        while left > 0 {
+            let next = left.min(piece.len());
+            file.read_exact(&mut piece[..next])?;
+            hasher.update_rayon(&piece[..next]);
+            left -= next;
+        }
         file.read_exact(&mut sha256)?;
         file.read_exact(&mut tag)?;
         // Compares in constant time.
