@@ -192,10 +192,14 @@ impl Meet<'_> {
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut end = Instant::now() + limits::MEETING_TIME;
         loop {
-            tokio::select! {
+            // A new one is tried at once, the others with the next tick.
+            let due = tokio::select! {
                 () = tokio::time::sleep_until(end) => return Err(tries.outcome()),
-                Some(find) = finds.recv() => tries.hear(find.ticket),
-                _ = again.tick() => {}
+                Some(find) = finds.recv() => {
+                    tries.hear(find.ticket);
+                    Due::New
+                }
+                _ = again.tick() => Due::All,
                 Some((host, approached)) = under_way.next() => {
                     tries.is_done(host);
                     match approached {
@@ -221,11 +225,10 @@ impl Meet<'_> {
                     if tries.are_over() {
                         return Err(tries.outcome());
                     }
-                    // What was refused is tried again with the next tick.
                     continue;
                 }
-            }
-            under_way.extend(tries.due().into_iter().map(approach));
+            };
+            under_way.extend(tries.due(due).into_iter().map(approach));
         }
     }
 
@@ -262,12 +265,20 @@ async fn in_time<T>(step: impl Future<Output = Result<T, ExchangeError>>) -> Res
     tokio::time::timeout(pairing::PAIRING_TIME, step).await.unwrap_or(Err(ExchangeError::Late))
 }
 
+/// Which devices are to be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    New,
+    All,
+}
+
 /// Whom a device that joins tries, and what that has come to.
 #[derive(Debug, Default)]
 struct Tries {
     /// Who alone is tried: a person has named it.
     only: Option<HostId>,
     places: BTreeMap<HostId, Ticket>,
+    tried: BTreeSet<HostId>,
     under_way: BTreeSet<HostId>,
     /// How often a device did not answer.
     refusals: BTreeMap<HostId, u32>,
@@ -291,11 +302,15 @@ impl Tries {
     }
 
     /// Returns whom to try now, which are under way then.
-    fn due(&mut self) -> Vec<Ticket> {
+    fn due(&mut self, due: Due) -> Vec<Ticket> {
         let room = limits::MEETING_TRIED_AT_ONCE.saturating_sub(self.under_way.len());
-        let tried = |host: &HostId| self.under_way.contains(host) || self.is_given_up(host);
-        let due = self.places.values().filter(|ticket| !tried(&ticket.host)).take(room).cloned();
+        let is_due = |host: &HostId| {
+            let wanted = due == Due::All || !self.tried.contains(host);
+            wanted && !self.under_way.contains(host) && !self.is_given_up(host)
+        };
+        let due = self.places.values().filter(|ticket| is_due(&ticket.host)).take(room).cloned();
         let due: Vec<Ticket> = due.collect();
+        self.tried.extend(due.iter().map(|ticket| ticket.host));
         self.under_way.extend(due.iter().map(|ticket| ticket.host));
         due
     }
@@ -339,7 +354,7 @@ mod tests {
     }
 
     fn due(tries: &mut Tries) -> Vec<u8> {
-        tries.due().iter().map(|ticket| ticket.host.as_bytes()[0]).collect()
+        tries.due(Due::All).iter().map(|ticket| ticket.host.as_bytes()[0]).collect()
     }
 
     #[test]
@@ -359,6 +374,8 @@ mod tests {
         assert!(!tries.are_over() && matches!(tries.outcome(), JoinError::Refused { .. }));
         tries.hear(ticket(2));
         assert_eq!(due(&mut tries), [2]);
+        tries.is_done(ticket(2).host);
+        assert!(tries.due(Due::New).is_empty(), "others that are found do not hurry it");
     }
 
     #[test]

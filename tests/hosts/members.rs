@@ -112,6 +112,23 @@ async fn a_device_joins_with_four_words_and_is_locked_out_again() {
     let members = peers(&desk_at, &desk)["members"].clone();
     assert_eq!((&members["membership"], &members["epoch"]), (&Value::from("listed"), &Value::from(1)));
     drop(laptop);
+
+    // Two at once: the one that is named, and one that does not stay either.
+    let tablet_at = Place::new(dir.path(), "tablet").without_phrase().with("device_name", "tablet");
+    pair((&desk_at, &desk), &tablet_at);
+    let phone_name = peers(&desk_at, &desk)["peers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find_map(|peer| (peer["connected"] == true).then(|| peer["name"].as_str().unwrap().to_owned()));
+    desk_at.does(Some(&desk), &["peers", "remove", "tablet", "--except", &phone_name.unwrap(), "--yes"]);
+    let alone = |status: &Value| status["peers"].as_array().unwrap().iter().all(|peer| peer["connected"] == false);
+    phone.status_is("it is out as well", alone).await;
+    let listed = peers(&desk_at, &desk);
+    let states: Vec<&str> =
+        listed["peers"].as_array().unwrap().iter().map(|peer| peer["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["blocked"; 3], "{listed}");
+    assert_eq!(listed["members"]["epoch"], 2);
 }
 
 #[tokio::test]
