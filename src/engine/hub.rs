@@ -276,7 +276,13 @@ impl Hub {
 
     /// Has something written down about a peer; one that causes more than can be written is let go.
     fn note(&mut self, peer: HostId, note: Note) {
-        if !self.shared.notes.take(note.bytes()) || self.shared.memory.try_send(note).is_err() {
+        let bytes = note.bytes();
+        let fits = self.shared.notes.take(bytes);
+        let is_queued = fits && self.shared.memory.try_send(note).is_ok();
+        if fits && !is_queued {
+            self.shared.notes.give_back(bytes);
+        }
+        if !is_queued {
             self.close(peer, "it changes faster than this host can remember");
         }
     }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -38,6 +40,8 @@ use crate::telemetry::causes;
 /// The code that is shown at present, and what became of it.
 pub(super) struct Pairing {
     open: Mutex<Option<Open>>,
+    /// Codes that were made since the start.
+    codes: AtomicU64,
     meeting: watch::Sender<Option<MeetingPlace>>,
     /// Strangers that are heard at one moment.
     places: Semaphore,
@@ -96,7 +100,7 @@ enum ExchangeError {
 impl Default for Pairing {
     fn default() -> Self {
         let places = Semaphore::new(limits::PAIRINGS_AT_ONCE);
-        Self { open: Mutex::default(), meeting: watch::Sender::default(), places }
+        Self { open: Mutex::default(), codes: AtomicU64::new(0), meeting: watch::Sender::default(), places }
     }
 }
 
@@ -233,7 +237,7 @@ impl Engine {
         let now = self.shared.moment();
         let window = Window::open(code.clone(), now);
         let mut open = self.shared.pairing.open();
-        let number = open.as_ref().map_or(0, |before| before.number + 1);
+        let number = self.shared.pairing.codes.fetch_add(1, Ordering::Relaxed);
         *open = Some(Open { number, window, opened_ms: now, with: None, paired: None });
         self.shared.pairing.meeting.send_replace(Some(code.meeting()));
         drop(open);

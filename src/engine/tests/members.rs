@@ -280,16 +280,23 @@ async fn three_wrong_tries_burn_a_code_and_all_failures_look_alike() {
 async fn a_code_that_was_replaced_lets_nobody_in_who_was_at_it() {
     let a = Host::start(1).await;
     let joiner = bind(5, [9; 32]).await;
-    let code = a.engine.open_pairing().unwrap();
-    let mut stream = joiner.dial_to_pair(&a.ticket()).await.unwrap();
-    let (joining, hello) = Joiner::new(&code, stream.binding().unwrap(), "laptop", [7; 32]).unwrap();
-    stream.send_hello(&hello).await.unwrap();
-    let answer = within(stream.answer()).await.unwrap();
-    a.engine.open_pairing().unwrap();
-    let (_, confirm) = joining.confirm(&answer).unwrap();
-    stream.send_confirm(&confirm).await.unwrap();
-    assert!(within(stream.welcome()).await.is_err());
-    assert!(matches!(a.engine.pairing(), PairingStatus::Open { .. }));
+    // Another takes its place, at once or after it was taken back.
+    for taken_back in [false, true] {
+        let code = a.engine.open_pairing().unwrap();
+        let mut stream = joiner.dial_to_pair(&a.ticket()).await.unwrap();
+        let (joining, hello) = Joiner::new(&code, stream.binding().unwrap(), "laptop", [7; 32]).unwrap();
+        stream.send_hello(&hello).await.unwrap();
+        let answer = within(stream.answer()).await.unwrap();
+        if taken_back {
+            a.engine.close_pairing();
+        }
+        a.engine.open_pairing().unwrap();
+        let (_, confirm) = joining.confirm(&answer).unwrap();
+        stream.send_confirm(&confirm).await.unwrap();
+        assert!(within(stream.welcome()).await.is_err(), "{taken_back}");
+        assert!(matches!(a.engine.pairing(), PairingStatus::Open { .. }));
+        assert!(a.engine.members_status().admins.is_empty(), "nobody was let in");
+    }
     a.stop().await;
 }
 
