@@ -49,7 +49,7 @@ pub(super) struct Transfer {
 }
 
 /// A connected peer from which contents are fetched.
-pub(super) struct From {
+pub(super) struct Remote {
     pub(super) shared: Arc<Shared>,
     pub(super) group: Group,
     pub(super) address: Ticket,
@@ -60,7 +60,7 @@ pub(super) struct From {
 }
 
 /// Serves the jobs of a peer until its control connection ends.
-pub(super) async fn run(from: From, mut jobs: mpsc::Receiver<Jobs>) {
+pub(super) async fn run(from: Remote, mut jobs: mpsc::Receiver<Jobs>) {
     let mut lanes: Option<Lanes> = None;
     let serving = async {
         while let Some(keys) = jobs.recv().await {
@@ -107,8 +107,8 @@ impl Lanes {
     }
 }
 
-async fn open(from: &From) -> Option<Lanes> {
-    let From { shared, group, address, control, number, ends } = from;
+async fn open(from: &Remote) -> Option<Lanes> {
+    let Remote { shared, group, address, control, number, ends } = from;
     let opened = match shared.net.dial(address, Purpose::Bulk).await {
         Ok(link) => {
             let (line, writer, reader) = link.into_lane();
@@ -238,12 +238,13 @@ impl Lane {
             let spool = match self.shared.store.resume(&key).await {
                 Ok(spool) => spool,
                 Err(error) => {
-                    let outcome = match error {
-                        // An earlier fetch is about to end.
-                        SpoolError::Busy(_) => Fetched::Stalled,
-                        _ => Fetched::Local,
+                    let outcome = if matches!(error, SpoolError::Busy(_)) {
+                        tracing::debug!(asset = %key.id.fmt_short(), "an earlier fetch of a content is about to end");
+                        Fetched::Stalled
+                    } else {
+                        tracing::error!(asset = %key.id.fmt_short(), error = %causes(&error), "no place for a content");
+                        Fetched::Local
                     };
-                    tracing::error!(asset = %key.id.fmt_short(), error = %causes(&error), "no place for a content");
                     asked.next.pop_front();
                     self.tell(vec![(key.id, outcome)]).await;
                     continue;

@@ -331,7 +331,7 @@ impl Peers {
         });
         self.spawn_pumps(peer, number, &ends, sent, reader);
         let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
-        let from = fetch::From { shared, group, address: ticket, control: line.clone(), number, ends: ends.clone() };
+        let from = fetch::Remote { shared, group, address: ticket, control: line.clone(), number, ends: ends.clone() };
         self.spawn_bulk(from, queue);
         if relay_policy == RelayPolicy::Never {
             let (shared, token) = (Arc::clone(&self.shared), ends.clone());
@@ -366,7 +366,7 @@ impl Peers {
         });
     }
 
-    fn spawn_bulk(&self, from: fetch::From, jobs: mpsc::Receiver<Jobs>) {
+    fn spawn_bulk(&self, from: fetch::Remote, jobs: mpsc::Receiver<Jobs>) {
         let (shared, group, token) = (Arc::clone(&from.shared), from.group.clone(), from.ends.clone());
         let (peer, server) = (from.address.host, from.control.server());
         self.group.spawn("fetch", fetch::run(from, jobs));
