@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures_util::Stream;
+use futures_util::StreamExt;
+use futures_util::stream;
 use tokio::sync::oneshot;
 
 use super::apply;
@@ -49,6 +52,15 @@ pub enum HandError {
     /// The state could not be read or written.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+/// How far asking again about what is held is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replayed {
+    /// Assets that were asked about again.
+    pub done: u64,
+    /// Assets that are.
+    pub total: u64,
 }
 
 impl Engine {
@@ -156,11 +168,15 @@ impl Engine {
         self.replay_these(vec![asset]).await
     }
 
-    /// Does the same with everything that is held; returns how many assets that were.
+    /// Does the same with everything that is held now, as fast as the stream is read, and tells how far it is: before
+    /// the first asset, and after each stretch. What the stream is dropped before stays held.
     ///
     /// # Errors
-    /// [`HandError`] when store or state cannot be used.
-    pub async fn replay_held(&self) -> Result<u64, HandError> {
+    /// [`HandError`] when the host exchanges nothing, or store or state cannot be used.
+    pub async fn replay_held(&self) -> Result<impl Stream<Item = Result<Replayed, HandError>> + use<>, HandError> {
+        if !self.shared.exchange {
+            return Err(HandError::Silent);
+        }
         let (began, mut after, mut assets) = (now_ms(), None, BTreeSet::new());
         loop {
             let page = self.held(after, limits::PAGE_ROWS).await?;
@@ -171,10 +187,18 @@ impl Engine {
             }
         }
         let assets: Vec<AssetId> = assets.into_iter().collect();
-        for some in assets.chunks(limits::REPLAYED_TOGETHER) {
-            self.replay_these(some.to_vec()).await?;
-        }
-        Ok(assets.len() as u64)
+        let total = assets.len() as u64;
+        let begun = stream::iter([Ok(Replayed { done: 0, total })]);
+        let rest = (self.clone(), assets.into_iter());
+        let going = stream::try_unfold(rest, move |(engine, mut assets)| async move {
+            let some: Vec<AssetId> = assets.by_ref().take(limits::REPLAYED_TOGETHER).collect();
+            if some.is_empty() {
+                return Ok(None);
+            }
+            engine.replay_these(some).await?;
+            Ok(Some((Replayed { done: total - assets.len() as u64, total }, (engine, assets))))
+        });
+        Ok(begun.chain(going))
     }
 
     async fn replay_these(&self, assets: Vec<AssetId>) -> Result<(), HandError> {

@@ -58,6 +58,7 @@ pub use brakes::Stopped;
 pub use devices::{Condition, DeviceError, NamedError, Trust};
 pub use explain::{Difference, ExplainError, ExplainedPeer, ExplainedStep, Explanation, Stored, Verdicted};
 pub use hand::HandError;
+pub use hand::Replayed;
 pub use members::{Keep, MembersError, MembersStatus};
 pub use pairing::PairingStatus;
 pub use review::ReviewStatus;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::Stream;
+
 use super::start::Node;
 use crate::asset::AssetId;
 use crate::engine::Decided;
@@ -9,6 +11,7 @@ use crate::engine::DecisionMark;
 use crate::engine::ExplainError;
 use crate::engine::Explanation;
 use crate::engine::HandError;
+use crate::engine::Replayed;
 use crate::state::StateError;
 
 impl Node {
@@ -60,11 +63,11 @@ impl Node {
         self.engine.replay(asset).await
     }
 
-    /// Has everything that is held asked about again; returns how many assets that were.
+    /// Has everything that is held asked about again, as fast as the stream is read, and tells how far it is.
     ///
     /// # Errors
-    /// [`HandError`] when store or state cannot be used.
-    pub async fn replay_held(&self) -> Result<u64, HandError> {
+    /// [`HandError`] when the host exchanges nothing, or store or state cannot be used.
+    pub async fn replay_held(&self) -> Result<impl Stream<Item = Result<Replayed, HandError>> + use<>, HandError> {
         self.engine.replay_held().await
     }
 

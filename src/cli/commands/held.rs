@@ -1,8 +1,10 @@
 //! `can-sync held`: what plugins and people stopped, and what is to become of it.
 
+use anyhow::bail;
 use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::json;
 
 use super::explain;
 use crate::asset::AssetId;
@@ -10,6 +12,7 @@ use crate::cli::client::HostApi;
 use crate::cli::context::Context;
 use crate::cli::format;
 use crate::cli::printer::Align;
+use crate::cli::printer::Unit;
 use crate::limits;
 
 /// Show what waits for a decision, and decide
@@ -80,6 +83,14 @@ struct Stopped {
     at_ms: u64,
 }
 
+/// One line of what `POST /held/replay` answers.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum ReplayLine {
+    Progress { done: u64, total: u64 },
+    End { replayed: u64 },
+}
+
 const COLUMNS: [(&str, Align); 6] = [
     ("HASH", Align::Left),
     ("SIZE", Align::Right),
@@ -99,9 +110,7 @@ impl Args {
             Action::Drop { braked: true, .. } => all(context, &api, "/brake/drop", "dropped", "undone").await,
             Action::Release { hashes, .. } => each(context, &api, &hashes, "release", "released").await,
             Action::Drop { hashes, .. } => each(context, &api, &hashes, "drop", "dropped").await,
-            Action::Replay { all: true, .. } => {
-                all(context, &api, "/held/replay", "replayed", "asked about again").await
-            }
+            Action::Replay { all: true, .. } => replay_all(context, &api).await,
             Action::Replay { hashes, .. } => each(context, &api, &hashes, "replay", "asked again").await,
         }
     }
@@ -177,10 +186,32 @@ async fn all(context: &Context, api: &HostApi, path: &str, key: &str, done: &str
     Ok(printer.line(&format!("{} {done}", format::count(count, "asset")))?)
 }
 
+/// Has the host ask again about everything that is held, and shows how far it is.
+async fn replay_all(context: &Context, api: &HostApi) -> anyhow::Result<()> {
+    let printer = context.printer();
+    let mut lines = api.post_for_lines("/held/replay", &json!({})).await?;
+    let progress = printer.progress("replay", None, Unit::Assets);
+    while let Some(value) = lines.next::<Value>().await? {
+        let line = ReplayLine::deserialize(&value)?;
+        if printer.is_json() {
+            printer.json(&value)?;
+        }
+        match line {
+            ReplayLine::Progress { done, total } => progress.set(done, total),
+            ReplayLine::End { replayed } => {
+                progress.end();
+                if !printer.is_json() {
+                    printer.line(&format!("{} asked about again", format::count(replayed, "asset")))?;
+                }
+                return Ok(());
+            }
+        }
+    }
+    bail!("the host stopped before it was done; start again when it runs, what was not asked about stays held")
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

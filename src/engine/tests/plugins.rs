@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::TryStreamExt;
+
 use super::host::Host;
 use super::host::in_sync;
 use super::host::within;
@@ -9,6 +11,7 @@ use crate::asset::AssetId;
 use crate::asset::Changes;
 use crate::asset::names;
 use crate::engine::HandError;
+use crate::engine::Replayed;
 use crate::hook::Asked;
 use crate::hook::Occasion;
 use crate::hook::Point;
@@ -293,7 +296,8 @@ async fn who_was_absent_is_asked_again_and_who_failed_is_not() {
             in_sync(&[(&a, &b)]).await;
             stopped(&b, 2, 0).await;
             assert_eq!(hooks.asked().len(), before + 1);
-            assert_eq!(b.engine.replay_held().await.unwrap(), 2);
+            let steps: Vec<_> = b.engine.replay_held().await.unwrap().try_collect().await.unwrap();
+            assert_eq!(steps, [Replayed { done: 0, total: 2 }, Replayed { done: 2, total: 2 }]);
             a.has(&mine).await;
             b.has(&theirs).await;
         }

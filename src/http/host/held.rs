@@ -5,22 +5,27 @@ use axum::extract::Query;
 use axum::extract::State;
 use axum::extract::rejection::QueryRejection;
 use axum::response::Response;
+use futures_util::StreamExt;
+use futures_util::stream;
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::json;
 
 use super::Api;
+use super::json_lines;
 use crate::asset::AssetId;
 use crate::engine;
 use crate::engine::Decided;
 use crate::engine::DecisionMark;
 use crate::engine::HandError;
+use crate::engine::Replayed;
 use crate::engine::Way;
 use crate::hook::Point;
 use crate::hook::Standing;
 use crate::http::Failure;
 use crate::http::success;
 use crate::limits;
+use crate::telemetry::causes;
 
 /// Which page of a list.
 #[derive(Debug, Deserialize)]
@@ -87,8 +92,23 @@ pub(super) async fn replay(State(api): State<Api>, Path(hash): Path<String>) -> 
 }
 
 pub(super) async fn replay_all(State(api): State<Api>) -> Result<Response, Failure> {
-    let replayed = api.node.replay_held().await.map_err(failure)?;
-    Ok(success(json!({ "replayed": replayed })))
+    let steps = api.node.replay_held().await.map_err(failure)?;
+    let lines = steps.map(Some).chain(stream::iter([None])).scan(0, |replayed, step| {
+        let line = match step {
+            Some(Ok(Replayed { done, total })) => {
+                *replayed = done;
+                json!({ "kind": "progress", "done": done, "total": total })
+            }
+            // What broke off has no last line.
+            Some(Err(error)) => {
+                tracing::error!(error = %causes(&error), "asking again about what is held broke off");
+                return std::future::ready(None);
+            }
+            None => json!({ "kind": "end", "replayed": replayed }),
+        };
+        std::future::ready(Some(line))
+    });
+    Ok(json_lines(lines))
 }
 
 /// Reads a hash of a path.

@@ -18,9 +18,11 @@ mod verify;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::Request;
 use axum::extract::State;
+use axum::http::header;
 use axum::middleware;
 use axum::middleware::Next;
 use axum::response::IntoResponse;
@@ -28,6 +30,9 @@ use axum::response::Response;
 use axum::routing::any;
 use axum::routing::get;
 use axum::routing::post;
+use futures_util::Stream;
+use futures_util::StreamExt;
+use serde_json::Value;
 use serde_json::json;
 
 use super::Failure;
@@ -89,4 +94,10 @@ async fn check_token(State(api): State<Api>, request: Request, next: Next) -> Re
     }
     let text = "this needs `Authorization: Bearer …` with the line of `api_token` in the host's `data_dir`";
     Failure::unauthorized(text).into_response()
+}
+
+/// Answers with JSON lines as they come: work that takes a while, and tells how far it is.
+fn json_lines(lines: impl Stream<Item = Value> + Send + 'static) -> Response {
+    let lines = lines.map(|line| Ok::<_, std::convert::Infallible>(format!("{line}\n")));
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
 }

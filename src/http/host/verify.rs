@@ -5,15 +5,15 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse;
 use axum::response::Response;
 use futures_util::StreamExt;
+use futures_util::stream;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
 
 use super::Api;
+use super::json_lines;
 use crate::asset::AssetId;
 use crate::http::Failure;
 use crate::http::body::whole;
@@ -60,7 +60,7 @@ pub(super) async fn verify(State(api): State<Api>, body: Body) -> Result<Respons
         _ => return Err(Failure::bad_request("give either `all` or some `hashes`")),
     };
     let steps = api.node.verify(which).await.map_err(|error| Failure::internal(&error))?;
-    let lines = steps.map(Some).chain(futures_util::stream::iter([None])).scan(Sum::default(), |sum, step| {
+    let lines = steps.map(Some).chain(stream::iter([None])).scan(Sum::default(), |sum, step| {
         let lines = match step {
             Some(Ok(step)) => sum.take(step),
             // A walk that broke has no last line.
@@ -70,10 +70,9 @@ pub(super) async fn verify(State(api): State<Api>, body: Body) -> Result<Respons
             }
             None => vec![sum.end()],
         };
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        std::future::ready(Some(Ok::<_, std::convert::Infallible>(text)))
+        std::future::ready(Some(stream::iter(lines)))
     });
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
+    Ok(json_lines(lines.flatten()))
 }
 
 impl Sum {

@@ -70,7 +70,11 @@ async fn what_is_stopped_is_listed_page_by_page_and_decided_by_hand() {
     let replayed = face.data("POST", &format!("/held/{}/replay", private[1])).await;
     assert_eq!(replayed, json!({ "hash": private[1], "done": "replayed" }));
     face.until_held(2).await;
-    assert_eq!(face.data("POST", "/held/replay").await, json!({ "replayed": 2 }));
+    let (answered, text) = face.call("POST", "/held/replay", Some(TOKEN), "").await;
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let progress = |done| json!({ "kind": "progress", "done": done, "total": 2 });
+    assert_eq!(answered, StatusCode::OK, "{text}");
+    assert_eq!(lines, [progress(0), progress(2), json!({ "kind": "end", "replayed": 2 })]);
     face.until_held(2).await;
     face.node.stop().await;
 }
