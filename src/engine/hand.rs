@@ -169,7 +169,7 @@ impl Engine {
     }
 
     /// Does the same with everything that is held now, as fast as the stream is read, and tells how far it is: before
-    /// the first asset, and after each stretch. What the stream is dropped before stays held.
+    /// the first asset, and after each stretch. What it has not come to when it is dropped stays held.
     ///
     /// # Errors
     /// [`HandError`] when the host exchanges nothing, or store or state cannot be used.

@@ -35,5 +35,6 @@ pub const REVIEW_ROWS: usize = 128;
 /// Wishes to judge assets again that wait for the feed. A full queue makes those who have them wait.
 pub const FEED_ORDERS_QUEUED: usize = 64;
 
-/// Held assets that are replayed together.
-pub const REPLAYED_TOGETHER: usize = 500;
+/// Held assets that are replayed together, and told of: with three plugins that take all of their 100 ms, a stretch is half
+/// a minute, well within [`CLIENT_SILENCE`](super::CLIENT_SILENCE).
+pub const REPLAYED_TOGETHER: usize = 100;

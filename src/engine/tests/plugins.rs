@@ -435,6 +435,7 @@ async fn a_host_that_exchanges_nothing_shows_what_is_held_and_lets_nothing_out()
     let status = a.engine.status().await.unwrap();
     assert_eq!((status.held, status.library.summary.count, status.library.exchange), (1, 0, false));
     assert!(matches!(a.engine.release(held).await, Err(HandError::Silent)));
+    assert!(matches!(a.engine.replay_held().await.err(), Some(HandError::Silent)));
     a.engine.drop_held(held).await.unwrap();
     stopped(&a, 0, 1).await;
     assert!(b.store.record(&open).await.unwrap().is_none() && b.engine.status().await.unwrap().peers.is_empty());
