@@ -39,7 +39,7 @@ impl AssetId {
 
 impl fmt::Display for AssetId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
+        HEXLOWER.encode_write(&self.0, f)
     }
 }
 

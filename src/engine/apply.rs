@@ -1,5 +1,6 @@
 //! What the hub has done about assets: loading documents to offer, deciding about offers, keeping what was fetched.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -414,7 +415,7 @@ async fn keep_one(
             && before.decider == shared.decider(before.point)
             && offers.iter().any(|(_, offer)| *offer.version() == before.version)
     });
-    let document = LocalDocument::from_parts(shared_document.clone(), []);
+    let document = LocalDocument::from_parts(shared_document, []);
     let occasion = occasion(shared, from);
     let (peer, fresh) = (Some(from), false);
     let (shown, content) = (Shown::Local(&document), Source::Nowhere);
@@ -428,8 +429,10 @@ async fn keep_one(
         }
         _ => Changes::new(),
     };
-    let mut seen = document.clone();
-    seen.lay(&edits);
+    let mut seen = Cow::Borrowed(&document);
+    if !edits.is_empty() {
+        seen.to_mut().lay(&edits);
+    }
     let (shown, content) = (Shown::Local(&seen), Source::Spooled(&spooled));
     let question = Question { point: Point::AfterReceive, key, shown, peer, occasion, content, fresh };
     let judged = judge::ask(shared, question).await;
@@ -443,10 +446,10 @@ async fn keep_one(
     if let Some(before) = before {
         shared.state.undecide(before).await?;
     }
-    let edit = Box::new(move |document: &mut LocalDocument| {
-        document.merge(&shared_document);
-        document.lay(&edits);
-        document.lay(&received);
+    let edit = Box::new(move |stored: &mut LocalDocument| {
+        stored.merge(document.shared());
+        stored.lay(&edits);
+        stored.lay(&received);
     });
     let record = shared.store.put(spooled, Origin::Peer, edit).await?;
     shared.announce(Event::AssetStored { id: key.id, from: Some(from) });

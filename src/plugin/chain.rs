@@ -65,7 +65,8 @@ impl Line {
     pub(super) async fn ask(&self, asked: &Asked) -> (Judgement, bool) {
         let mut metadata = std::borrow::Cow::Borrowed(&asked.metadata);
         let mut edits = Changes::new();
-        let mut judgement = Judgement { verdict: Verdict::Pass, standing: Standing::Firm, steps: Vec::new() };
+        let steps = Vec::with_capacity(self.members.len());
+        let mut judgement = Judgement { verdict: Verdict::Pass, standing: Standing::Firm, steps };
         let mut recovered = false;
         for member in self.members.iter().filter(|member| member.serves(asked.point, &asked.library)) {
             let said = member.ask(asked, &metadata).await;

@@ -1,5 +1,7 @@
 //! One instance of a plugin, and what the host keeps beside it.
 
+use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -100,7 +102,7 @@ impl Instance {
             let described = calls.describe(&mut store).await?;
             Ok((calls, described))
         };
-        let (calls, described) = in_time(limit, starting).await?;
+        let (calls, described) = in_time(limit, pin!(starting)).await?;
         Ok((Self { store, calls, asked: 0 }, described))
     }
 
@@ -120,7 +122,7 @@ impl Instance {
         self.begin(limit, None);
         let _running = code.sandbox.run();
         let configuration = about.settings.configuration.to_string();
-        let configured = in_time(limit, self.calls.configure(&mut self.store, &configuration)).await?;
+        let configured = in_time(limit, pin!(self.calls.configure(&mut self.store, &configuration))).await?;
         configured.map_err(Failure::Configuration)
     }
 
@@ -131,7 +133,7 @@ impl Instance {
         self.asked += 1;
         self.begin(limit, asked.content.clone());
         let _running = code.sandbox.run();
-        let answer = in_time(limit, self.calls.ask(&mut self.store, asked, metadata)).await;
+        let answer = in_time(limit, pin!(self.calls.ask(&mut self.store, asked, metadata))).await;
         let Guest { about, call, .. } = self.store.data_mut();
         call.content = None;
         about.peaks.content(about.settings.limits.content_bytes - call.content_left);
@@ -179,9 +181,11 @@ impl Instance {
 }
 
 /// Runs something of a guest, which ends itself when its time is over; where it waits for the host, it is ended.
+///
+/// It is pinned where it was made: moved on from here it would lie three times in what every call needs.
 async fn in_time<T>(
     limit: std::time::Duration,
-    running: impl Future<Output = wasmtime::Result<T>>,
+    running: Pin<&mut impl Future<Output = wasmtime::Result<T>>>,
 ) -> Result<T, Failure> {
     match tokio::time::timeout(limit + 2 * limits::plugin::TICK, running).await {
         Ok(Ok(answer)) => Ok(answer),

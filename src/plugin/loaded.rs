@@ -294,7 +294,7 @@ impl Plugin {
         let idle = lock(&self.idle).pop();
         let mut instance = match idle {
             Some(instance) => instance,
-            None => Instance::start(&self.code, &self.about).await?,
+            None => Box::pin(Instance::start(&self.code, &self.about)).await?,
         };
         let verdict = instance.ask(&self.code, asked, metadata).await?;
         if !instance.is_worn() {
