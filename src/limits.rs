@@ -205,8 +205,9 @@ pub const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Bytes a member can pin on one connection. A pair holds two that it can send on, so 8 MiB in all.
 pub const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
-/// Streams a member may open on one connection: lanes for small and for large contents, and one to spare.
-pub const STREAMS: u32 = 3;
+/// Streams a member may open on one connection: control, lanes for small and for large contents, and one for a question
+/// before a purge.
+pub const STREAMS: u32 = 4;
 
 /// Time a dial may take before it counts as failed.
 pub const DIAL_TIME: Duration = Duration::from_secs(5);

@@ -114,6 +114,8 @@ mod tests {
             ("can-sync trash HASH HASH", true),
             ("can-sync trash", false),
             ("can-sync restore HASH", true),
+            ("can-sync purge HASH HASH --last-copy --yes", true),
+            ("can-sync purge --yes", false),
             ("can-sync status --json", true),
             ("can-sync verify --all", true),
             ("can-sync verify HASH", true),

@@ -130,6 +130,17 @@ impl Printer {
         let _ = writeln!(self.err.handle.lock(), "{}", escape(text));
     }
 
+    /// Asks the person something on stderr; `None` when nobody is at the terminal to answer.
+    pub(super) fn confirmed(&self, question: &str) -> io::Result<Option<bool>> {
+        if !io::stdin().is_terminal() {
+            return Ok(None);
+        }
+        self.say(&format!("{question} [y/N]"));
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer)?;
+        Ok(Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")))
+    }
+
     /// Says what went wrong, with its causes.
     pub(super) fn error(&self, error: &anyhow::Error) {
         let (on, off) = self.err.style("\x1b[1;31m");

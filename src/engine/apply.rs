@@ -1,11 +1,7 @@
-//! What the hub has done about assets: loading documents to offer, deciding about offers, keeping what was fetched.
+//! What the hub has done about offers: loading documents to make some, and deciding about those of peers.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 
 use super::brakes;
 use super::brakes::BRAKE;
@@ -16,6 +12,7 @@ use super::judge::Question;
 use super::judge::Shown;
 use super::judge::Source;
 use super::memory;
+use super::purge::PURGED;
 use super::shared::Shared;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
@@ -37,14 +34,12 @@ use crate::state::StateError;
 use crate::state::Wanted;
 use crate::state::Way;
 use crate::store::Arrival;
-use crate::store::Origin;
 use crate::store::ReadError;
 use crate::store::Record;
 use crate::store::WriteError;
 use crate::sync::Answer;
 use crate::sync::Decision;
 use crate::sync::Input;
-use crate::sync::Kept;
 use crate::sync::Offer;
 use crate::sync::Received;
 use crate::sync::receive;
@@ -53,7 +48,7 @@ use crate::telemetry::causes;
 
 /// An offer could not be decided, or an asset not kept, for a reason on this host.
 #[derive(Debug, thiserror::Error)]
-enum ApplyError {
+pub(super) enum ApplyError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("the store cannot be read: {0}")]
@@ -65,7 +60,7 @@ enum ApplyError {
 }
 
 /// What became of an offer here, and which arrival the feed must have judged before the peer hears of it.
-type Fate = (Answer, Arrival);
+pub(super) type Fate = (Answer, Arrival);
 
 /// Reads the documents of assets that are passed on, to offer them.
 pub(super) async fn load(shared: &Shared, peer: HostId, asked: Vec<AssetId>) {
@@ -87,6 +82,8 @@ struct Case<'a> {
     taken: Document,
     /// What was decided before.
     before: Option<&'a Decided>,
+    /// How many purges there were before that.
+    purges: u64,
     /// Whether those are asked again who were absent.
     again: bool,
     occasion: Occasion,
@@ -106,6 +103,8 @@ impl Case<'_> {
 
 /// What is known about assets that are decided about together.
 struct Known {
+    /// How many purges there were before.
+    purges: u64,
     records: HashMap<AssetId, Record>,
     decisions: HashMap<(AssetId, Way), Decided>,
 }
@@ -113,16 +112,18 @@ struct Known {
 impl Known {
     /// Looks up what is known about assets that a peer has, and what was answered about them.
     async fn of(shared: &Shared, peer: HostId, ids: &[AssetId]) -> Result<Self, ApplyError> {
+        let purges = shared.purges.count().await;
         let records = shared.store.records(ids).await.map_err(|error| ApplyError::Records(causes(&error)))?;
         let wanted = ids.iter().map(|id| (*id, Wanted::From(peer)));
         judge::read(shared, &[Point::BeforePull, Point::AfterReceive], wanted).await;
         let decisions = shared.state.decisions(ids.to_vec()).await?;
-        Ok(Self { records: records.into_iter().map(|record| (record.key.id, record)).collect(), decisions })
+        let records = records.into_iter().map(|record| (record.key.id, record)).collect();
+        Ok(Self { purges, records, decisions })
     }
 }
 
 /// Tells whether what a peer offers has just happened: the sets were equal before.
-fn occasion(shared: &Shared, peer: HostId) -> Occasion {
+pub(super) fn occasion(shared: &Shared, peer: HostId) -> Occasion {
     let settled = shared.connected.get(&peer).is_some_and(|connected| connected.settled);
     if settled { Occasion::Live } else { Occasion::CatchUp }
 }
@@ -150,7 +151,8 @@ pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>
             let decided = match &known {
                 Ok(known) => {
                     let before = known.decisions.get(&(asset, Way::Pull));
-                    let case = Case { peer, offer: &offer, taken, before, again: false, occasion };
+                    let (purges, again) = (known.purges, false);
+                    let case = Case { peer, offer: &offer, taken, before, purges, again, occasion };
                     decide_one(shared, case, known.records.get(&asset)).await
                 }
                 Err(error) => Err(ApplyError::Records(causes(error))),
@@ -217,7 +219,8 @@ async fn merge(shared: &Shared, case: Case<'_>, record: &Record) -> Result<Fate,
     if record.document.shared().includes(taken) {
         return Ok((Answer::Stored, record.arrival));
     }
-    let standing = case.standing(shared);
+    // What was purged and then stored after all is here by the later wish.
+    let standing = case.standing(shared).filter(|before| !before.is_purged());
     let passed = standing.filter(|before| before.decision == crate::state::Decision::Pass);
     if let Some(before) = standing.filter(|_| passed.is_none()) {
         return Ok((answer_of(before), Arrival::default()));
@@ -251,6 +254,9 @@ async fn merge(shared: &Shared, case: Case<'_>, record: &Record) -> Result<Fate,
         }
         _ => Changes::new(),
     };
+    let Some(_apart) = shared.purges.keep_off(shared, record.key.id, case.purges).await? else {
+        return Ok((Answer::Declined(PURGED.to_owned()), Arrival::default()));
+    };
     if let Some(before) = case.before {
         shared.state.undecide(before).await?;
     }
@@ -283,11 +289,12 @@ async fn take_early_of(shared: &Shared, peer: HostId) -> Result<(), ApplyError> 
             continue;
         }
         let ripe = receive(&known.document, now_ms()).document;
+        let purges = shared.purges.count().await;
         if let Some(record) = shared.store.record(&known.key.id).await? {
             let before = shared.state.decision(known.key.id, Way::Pull).await?;
             let offer = Offer::new(known.key, Arc::new(ripe.clone()));
             let (before, again, occasion) = (before.as_ref(), false, Occasion::CatchUp);
-            merge(shared, Case { peer, offer: &offer, taken: ripe, before, again, occasion }, &record).await?;
+            merge(shared, Case { peer, offer: &offer, taken: ripe, before, purges, again, occasion }, &record).await?;
         }
     }
     Ok(())
@@ -341,7 +348,8 @@ pub(super) async fn decide_these_again(shared: &Shared, peer: HostId, offers: Ve
         }
         let taken = receive(&offer.document, now_ms()).document;
         let record = known.records.get(&offer.key.id);
-        let case = Case { peer, offer: &offer, taken, before, again: true, occasion: Occasion::CatchUp };
+        let (purges, again, occasion) = (known.purges, true, Occasion::CatchUp);
+        let case = Case { peer, offer: &offer, taken, before, purges, again, occasion };
         match decide_one(shared, case, record).await {
             Ok(None) => {
                 inputs.push((Arrival::default(), Input::Decided { peer, offer, decision: Decision::Want }));
@@ -357,105 +365,6 @@ pub(super) async fn decide_these_again(shared: &Shared, peer: HostId, offers: Ve
     }
 }
 
-/// Stores fetched contents, each with all versions that were offered for it.
-pub(super) async fn keep(shared: &Shared, fetched: Vec<(AssetKey, Vec<(HostId, Offer)>)>) {
-    let ids: Vec<AssetId> = fetched.iter().map(|(key, _)| key.id).collect();
-    let wanted = fetched.iter().filter_map(|(key, offers)| Some((key.id, Wanted::From(offers.first()?.0))));
-    judge::read(shared, &[Point::AfterReceive], wanted).await;
-    let decisions = shared.state.decisions(ids).await;
-    let decisions = &decisions;
-    let keeping: FuturesUnordered<_> = fetched
-        .into_iter()
-        .map(|(key, offers)| async move {
-            let kept = match decisions {
-                Ok(decisions) => keep_one(shared, key, &offers, decisions.get(&(key.id, Way::Pull))).await,
-                Err(error) => Err(ApplyError::Records(causes(error))),
-            };
-            let (outcome, arrival) = match kept {
-                Ok((answer, arrival)) => (Kept::Answer(answer), arrival),
-                Err(error) => {
-                    tracing::error!(asset = %key.id.fmt_short(), error = %causes(&error), "a received asset could not be stored");
-                    (Kept::Failed, Arrival::default())
-                }
-            };
-            (arrival, Input::Kept { asset: key.id, outcome })
-        })
-        .collect();
-    // What is stored by one commit is told together.
-    let mut kept = keeping.ready_chunks(limits::NEWS_TOGETHER);
-    while let Some(inputs) = kept.next().await {
-        shared.tell(Told::Inputs(inputs)).await;
-    }
-}
-
-async fn keep_one(
-    shared: &Shared,
-    key: AssetKey,
-    offers: &[(HostId, Offer)],
-    before: Option<&Decided>,
-) -> Result<Fate, ApplyError> {
-    let Some((_, spooled)) = shared.arrived.remove(&key.id) else {
-        // It was taken by a try that failed; what is left of it is fetched again.
-        return Err(ReadError::Closed.into());
-    };
-    let from = offers.first().map_or(shared.host, |(peer, _)| *peer);
-    let shared_document = offers.iter().map(|(_, offer)| receive(&offer.document, now_ms()).document);
-    let shared_document = shared_document.reduce(|mut merged, document| {
-        merged.merge(&document);
-        merged
-    });
-    let shared_document = shared_document.unwrap_or_default();
-    // What one peer offers is remembered by what it offered, which is what it is compared with.
-    let version = match offers {
-        [(_, offer)] => *offer.version(),
-        _ => shared_document.digest(),
-    };
-    let released = before.is_some_and(|before| {
-        before.decision == crate::state::Decision::Pass
-            && before.decider == shared.decider(before.point)
-            && offers.iter().any(|(_, offer)| *offer.version() == before.version)
-    });
-    let document = LocalDocument::from_parts(shared_document, []);
-    let occasion = occasion(shared, from);
-    let (peer, fresh) = (Some(from), false);
-    let (shown, content) = (Shown::Local(&document), Source::Nowhere);
-    let question = Question { point: Point::BeforePull, key, shown, peer, occasion, content, fresh };
-    let judged = judge::ask(shared, question).await;
-    let edits = match judged.verdict {
-        Verdict::Edit(edits) => edits,
-        // Several peers had offered different versions, or the plugins are others now.
-        Verdict::Drop(_) | Verdict::Hold(_) if !released => {
-            return stop(shared, Point::BeforePull, key, version, judged).await;
-        }
-        _ => Changes::new(),
-    };
-    let mut seen = Cow::Borrowed(&document);
-    if !edits.is_empty() {
-        seen.to_mut().lay(&edits);
-    }
-    let (shown, content) = (Shown::Local(&seen), Source::Spooled(&spooled));
-    let question = Question { point: Point::AfterReceive, key, shown, peer, occasion, content, fresh };
-    let judged = judge::ask(shared, question).await;
-    let received = match judged.verdict {
-        Verdict::Edit(edits) => edits,
-        Verdict::Drop(_) | Verdict::Hold(_) if !released => {
-            return stop(shared, Point::AfterReceive, key, version, judged).await;
-        }
-        _ => Changes::new(),
-    };
-    if let Some(before) = before {
-        shared.state.undecide(before).await?;
-    }
-    let edit = Box::new(move |stored: &mut LocalDocument| {
-        stored.merge(document.shared());
-        stored.lay(&edits);
-        stored.lay(&received);
-    });
-    let record = shared.store.put(spooled, Origin::Peer, edit).await?;
-    shared.announce(Event::AssetStored { id: key.id, from: Some(from) });
-    Ok((Answer::Stored, record.arrival))
-}
-
 /// Tells how far the latest field of a document is ahead that is not taken yet, in milliseconds.
 fn ahead_ms(early: &Document) -> Option<u64> {
     let now = now_ms();
@@ -463,7 +372,7 @@ fn ahead_ms(early: &Document) -> Option<u64> {
 }
 
 /// Writes down a verdict that stops an asset on its way in.
-async fn stop(
+pub(super) async fn stop(
     shared: &Shared,
     point: Point,
     key: AssetKey,
@@ -487,7 +396,7 @@ async fn stop(
     Ok((answer, Arrival::default()))
 }
 
-fn answer_of(decided: &Decided) -> Answer {
+pub(super) fn answer_of(decided: &Decided) -> Answer {
     match decided.decision {
         crate::state::Decision::Drop => Answer::Declined(decided.reason.clone()),
         crate::state::Decision::Hold => Answer::Held(decided.reason.clone()),

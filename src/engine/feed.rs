@@ -287,8 +287,11 @@ impl Feed {
         if self.decider == NOBODY && self.shared.library.filter.takes_everything() {
             return self.pass_page().await;
         }
+        let latest = *self.latest.borrow();
         let records = self.shared.store.arrivals(self.position, limits::PAGE_ROWS).await?;
-        let Some(last) = records.last().map(|record| record.arrival) else { return Ok(false) };
+        let Some(last) = self.end_of_page(latest, records.iter().map(|record| record.arrival)) else {
+            return Ok(false);
+        };
         let start = self.start;
         let how = move |record: &crate::store::Record| How {
             scope: Scope { pushes: true, receives: false },
@@ -305,8 +308,9 @@ impl Feed {
     /// Passes on the next changes where nobody is asked: without reading a document, but for what a person has decided
     /// about or a peer has in another version.
     async fn pass_page(&mut self) -> Result<bool, FeedError> {
+        let latest = *self.latest.borrow();
         let rows = self.shared.store.inventory(self.position, limits::PAGE_ROWS).await?;
-        let Some(last) = rows.last().map(|row| row.arrival) else { return Ok(false) };
+        let Some(last) = self.end_of_page(latest, rows.iter().map(|row| row.arrival)) else { return Ok(false) };
         let ids: Vec<AssetId> = rows.iter().map(|row| row.key.id).collect();
         let decided = self.shared.state.decisions(ids.clone()).await?;
         let known = self.shared.state.known_of_assets(ids).await?;
@@ -324,6 +328,15 @@ impl Feed {
         Ok(rows.len() == limits::PAGE_ROWS)
     }
 
+    /// Returns up to which arrival a page goes that was read after `latest` was looked at; `None` when there is nothing
+    /// new. The last of a page that is not full may have been purged, and somebody waits for it to be judged.
+    fn end_of_page(&self, latest: Arrival, arrivals: impl ExactSizeIterator<Item = Arrival>) -> Option<Arrival> {
+        let full = arrivals.len() == limits::PAGE_ROWS;
+        let last = arrivals.last().unwrap_or(self.position);
+        let end = if full { last } else { last.max(latest) };
+        (end > self.position).then_some(end)
+    }
+
     async fn carry_out(&mut self, order: Order) -> Result<(), FeedError> {
         let Order { assets, fresh, done } = order;
         let receiver = self.receiver != NOBODY;
@@ -331,7 +344,10 @@ impl Feed {
         let how = How { scope, fresh, again: true, occasion: Occasion::CatchUp };
         for ids in assets.chunks(limits::REVIEW_ROWS) {
             let records = self.shared.store.records(ids).await?;
-            let (_, inputs) = push::judge_all(&self.shared, &records, |_| how, || true).await?;
+            let (_, mut inputs) = push::judge_all(&self.shared, &records, |_| how, || true).await?;
+            let here: HashSet<AssetId> = records.iter().map(|record| record.key.id).collect();
+            let gone = ids.iter().filter(|id| !here.contains(id)).copied().collect();
+            inputs.extend(push::withdraw(&self.shared, gone).await?);
             self.tell(inputs).await;
         }
         // Whoever asked may have gone.

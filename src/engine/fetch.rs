@@ -306,7 +306,9 @@ impl Lane {
             Err(Some(error)) => {
                 tracing::warn!(peer = %self.peer.fmt_short(), asset = %key.id.fmt_short(), error = %causes(&error), "content not taken");
                 match error {
-                    SpoolError::Mismatch(_) | SpoolError::TooLong { .. } => Fetched::Wrong,
+                    SpoolError::Mismatch(_) | SpoolError::TooLong { .. } | SpoolError::TooShort { .. } => {
+                        Fetched::Wrong
+                    }
                     SpoolError::File { .. } | SpoolError::Busy(_) => Fetched::Local,
                 }
             }

@@ -236,7 +236,7 @@ impl Engine {
     }
 
     /// Has the feed judge stored assets now.
-    async fn judge_again(&self, assets: Vec<AssetId>, fresh: bool) {
+    pub(super) async fn judge_again(&self, assets: Vec<AssetId>, fresh: bool) {
         let (done, judged) = oneshot::channel();
         if self.shared.feed.send(feed::Order { assets, fresh, done }).await.is_ok() {
             // When the feed could not read the store it says so itself, and what was decided stands.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::apply;
 use super::fetch::Jobs;
+use super::keep;
 use super::load::Load;
 use super::memory::Note;
 use super::peers::PeerOrder;
@@ -214,7 +215,7 @@ impl Hub {
     fn keep(&self, fetched: Vec<(AssetKey, Vec<(HostId, Offer)>)>) {
         let failed = fetched.iter().map(|(key, _)| Input::Kept { asset: key.id, outcome: Kept::Failed }).collect();
         let shared = Arc::clone(&self.shared);
-        self.work("keep", async move { apply::keep(&shared, fetched).await }, failed);
+        self.work("keep", async move { keep::keep(&shared, fetched).await }, failed);
     }
 
     /// Runs work whose outcome the replica waits for; what it hears when the work ends in a panic.

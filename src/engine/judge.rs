@@ -189,7 +189,10 @@ pub(super) fn key(context: &Context<'_>, question: &Question<'_>, chain: &Chain)
     let mut hasher = HASHER.clone();
     hasher.update(&[question.point as u8]);
     hasher.update(chain.as_bytes());
-    hasher.update(question.key.id.as_bytes());
+    let AssetKey { id, size, .. } = question.key;
+    hasher.update(id.as_bytes());
+    // The id covers the timestamp, and not the size, which is a claim of whoever offers it.
+    hasher.update(&size.to_le_bytes());
     // Both are of the same length, so that nothing can slide from one part into the next.
     hasher.update(question.peer.as_ref().map_or(&[0; 32], |peer| peer.as_bytes()));
     for text in [context.library, &context.peer] {

@@ -6,8 +6,8 @@
 //! Who talks to whom:
 //!
 //! ```text
-//!   store ── arrivals ──► feed ──┐                        ┌──► apply (decide, keep) ──► store, state
-//!   hand ─── wishes ──────► ┘    │                        │
+//!   store ── arrivals ──► feed ──┐                        ┌──► apply, keep ──► store, state
+//!   hand, purge ─ wishes ─► ┘    │                        │
 //!   peers ── messages ───────────┼──► hub ── outputs ─────┼──► peers (send, close)
 //!   fetch, apply ── results ─────┘  (owns the replica)    └──► fetch ──► bulk connection of a peer
 //!   bulk connection of a peer ──► serve ──► store
@@ -28,6 +28,7 @@ mod greet;
 mod hand;
 mod hub;
 mod judge;
+mod keep;
 mod links;
 mod load;
 mod members;
@@ -38,6 +39,7 @@ mod pairing;
 mod peers;
 #[cfg(feature = "testing")]
 pub mod probe;
+mod purge;
 mod push;
 mod registry;
 mod review;
@@ -61,6 +63,7 @@ pub use hand::HandError;
 pub use hand::Replayed;
 pub use members::{Keep, MembersError, MembersStatus};
 pub use pairing::PairingStatus;
+pub use purge::PurgeError;
 pub use review::ReviewStatus;
 pub use shared::{Engine, Options, StartError};
 pub use status::{LibraryStatus, PeerStatus, Status, TransferStatus};

@@ -8,6 +8,7 @@ use super::judge::Judged;
 use super::judge::Question;
 use super::judge::Shown;
 use super::judge::Source;
+use super::purge;
 use super::review::Scope;
 use super::shared::Shared;
 use crate::asset::AssetId;
@@ -94,9 +95,28 @@ pub(super) async fn judge_all(
                 inputs.push(Input::Passes { key, version: passes.as_ref().map(Document::digest), exceptions });
             }
         }
+        if let Some(purged) = decisions.get(&(key.id, Way::Pull)).filter(|before| before.is_purged()) {
+            purge::take_back(shared, purged).await?;
+        }
         judged += 1;
     }
     Ok((judged, inputs))
+}
+
+/// Passes on nothing of assets that are not in the store any more; returns what the hub must hear.
+pub(super) async fn withdraw(shared: &Shared, gone: Vec<AssetId>) -> Result<Vec<Input>, FeedError> {
+    if gone.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = shared.state.known_of_assets(gone.clone()).await?;
+    let decisions = shared.state.decisions(gone).await?;
+    let declined = decisions.into_values().filter(|decided| decided.way == Way::Pull);
+    let inputs = declined.map(|Decided { key, .. }| {
+        let known = known.get(&key.id).map_or(&[][..], Vec::as_slice);
+        let exceptions = known.iter().map(|known| (known.peer, exception(None, Some(&known.document)))).collect();
+        Input::Passes { key, version: None, exceptions }
+    });
+    Ok(inputs.collect())
 }
 
 /// Returns from whom assets came last, where somebody was asked about that.

@@ -64,7 +64,10 @@ async fn serve(shared: &Arc<Shared>, peer: HostId, line: &Line, lane: ServedLane
         match next {
             None => return Ok(()),
             Some((id, None)) => records.head(Head::NotHere(id)).await?,
-            Some((_, Some(content))) if !shared.may_travel(peer, line, content.key.size) => {
+            // Where a peer asks for the end alone, nothing travels.
+            Some((_, Some(content)))
+                if content.offset < content.key.size && !shared.may_travel(peer, line, content.key.size) =>
+            {
                 // A peer that keeps to what was greeted does not ask; the lane ends, and it asks again later.
                 line.close(RELAYED_NOW);
                 return Ok(());
@@ -101,7 +104,8 @@ async fn open(shared: &Shared, peer: HostId, wanted: Vec<(AssetId, u64)>) -> Vec
             Some(Ok(content)) => content,
             None => None,
         };
-        (id, content.filter(|content| shared.replica().passes(content.key.timestamp, &id).is_some()))
+        let passes = |content: &Content| shared.replica().passes(content.key.timestamp, &id).is_some();
+        (id, content.filter(|content| passes(content) && !shared.purges.is_about(&id)))
     });
     served.collect()
 }

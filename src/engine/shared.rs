@@ -30,6 +30,7 @@ use super::pace::Pace;
 use super::pairing::Pairing;
 use super::peers;
 use super::peers::PeerOrder;
+use super::purge::Purges;
 use super::registry::Registry;
 use super::review::ReviewStatus;
 use super::verdicts;
@@ -175,6 +176,8 @@ pub(super) struct Shared {
     /// What is being judged again, for people.
     review: Mutex<Option<ReviewStatus>>,
     pub(super) exchange: bool,
+    /// What a person removes for good.
+    pub(super) purges: Purges,
     /// Contents that were fetched and wait to be kept.
     pub(super) arrived: DashMap<AssetId, Spooled>,
     /// Connections that peers have dialled for contents, the latest of each.
@@ -250,6 +253,7 @@ impl Engine {
             unreached: DashMap::new(),
             review: Mutex::new(None),
             exchange: options.exchange,
+            purges: Purges::default(),
             arrived: DashMap::new(),
             served: DashMap::new(),
             transfers: DashMap::new(),

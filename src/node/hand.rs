@@ -11,6 +11,7 @@ use crate::engine::DecisionMark;
 use crate::engine::ExplainError;
 use crate::engine::Explanation;
 use crate::engine::HandError;
+use crate::engine::PurgeError;
 use crate::engine::Replayed;
 use crate::state::StateError;
 
@@ -53,6 +54,14 @@ impl Node {
     /// [`HandError`] when nothing stops the asset, or store or state cannot be used.
     pub async fn drop_held(&self, asset: AssetId) -> Result<(), HandError> {
         self.engine.drop_held(asset).await
+    }
+
+    /// Removes an asset from this host for good, and declines it from then on.
+    ///
+    /// # Errors
+    /// [`PurgeError`] when it is not here, or may be the last copy, or store or state cannot be used.
+    pub async fn purge(&self, asset: AssetId, last_copy: bool) -> Result<(), PurgeError> {
+        self.engine.purge(asset, last_copy).await
     }
 
     /// Has an asset asked about again.

@@ -63,7 +63,7 @@ pub struct Decided {
     pub decision: Decision,
     /// Who decided: the name of a decider; [`HAND`] for a person.
     pub decider: String,
-    /// Name of the plugin, or [`HAND`]; for people, and empty when it is nobody.
+    /// Name of the plugin, [`HAND`] or [`PURGE`]; for people, and empty when it is nobody.
     pub by: String,
     /// How long it stands.
     pub standing: Standing,
@@ -73,6 +73,14 @@ pub struct Decided {
     pub version: Digest,
     /// When, in Unix milliseconds.
     pub at_ms: u64,
+}
+
+impl Decided {
+    /// Tells whether the asset was purged, and is kept out since.
+    #[must_use]
+    pub fn is_purged(&self) -> bool {
+        self.decider == HAND && self.by == PURGE
+    }
 }
 
 /// A place in a list of decisions; the next page begins behind it.
@@ -88,6 +96,9 @@ pub struct DecisionMark {
 
 /// The decider of what a person decided; asked again only by hand.
 pub const HAND: &str = "hand";
+
+/// By whom it was where a person has purged the asset.
+pub const PURGE: &str = "purge";
 
 impl State {
     /// Returns what was decided about some assets, on both ways.

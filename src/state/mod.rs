@@ -29,7 +29,7 @@ use crate::database::DatabaseError;
 use crate::database::OpenError;
 
 pub use answer::{Answered, DecodeAnswerError};
-pub use decisions::{Decided, Decision, DecisionCounts, DecisionMark, HAND, Way};
+pub use decisions::{Decided, Decision, DecisionCounts, DecisionMark, HAND, PURGE, Way};
 pub use known::Known;
 pub use peers::{Peer, PeerSettings};
 pub use position::Position;

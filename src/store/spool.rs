@@ -52,6 +52,16 @@ pub enum SpoolError {
         /// How long it was said to be.
         size: u64,
     },
+    /// The content is the asset's, and shorter than announced.
+    #[error("asset {id} has {found} bytes of content, not the {size} announced")]
+    TooShort {
+        /// Of which asset.
+        id: AssetId,
+        /// How long it was said to be.
+        size: u64,
+        /// How long it is.
+        found: u64,
+    },
 }
 
 /// An open spool.
@@ -159,11 +169,17 @@ impl Spool {
     /// Ends content that must have the id of the known asset.
     ///
     /// # Errors
-    /// [`SpoolError::Mismatch`] when it has another; what was written is removed then. [`SpoolError::File`] when the
-    /// disk refuses.
+    /// [`SpoolError::Mismatch`] when it has another, [`SpoolError::TooShort`] when it is less than was announced; what
+    /// was written is removed then. [`SpoolError::File`] when the disk refuses.
     pub fn finish(self, expected: &AssetId) -> Result<Spooled, SpoolError> {
+        let announced = self.expected;
         let (verifier, bytes) = self.whole()?;
-        Ok(Spooled { verified: verifier.finish(expected)?, bytes })
+        let verified = verifier.finish(expected)?;
+        match announced.filter(|announced| announced.size != verified.key().size) {
+            // The id says nothing about the length, and plugins are asked by it.
+            Some(AssetKey { id, size, .. }) => Err(SpoolError::TooShort { id, size, found: verified.key().size }),
+            None => Ok(Spooled { verified, bytes }),
+        }
     }
 
     /// Ends content that has no id yet and gets it now (an ingest).

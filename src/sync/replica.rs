@@ -210,9 +210,8 @@ impl Replica {
     fn fetched(&mut self, peer: HostId, asset: AssetId, outcome: Fetched, now: u64) {
         let failure = match outcome {
             Fetched::Whole => {
-                let sources = self.plan.arrived(peer, &asset);
-                self.outputs.push_back(match self.plan.key(&asset) {
-                    Some(key) if !sources.is_empty() => {
+                self.outputs.push_back(match self.plan.arrived(peer, &asset) {
+                    Some((key, sources)) if !sources.is_empty() => {
                         let offers = sources.into_iter().map(|source| (source.peer, source.offer)).collect();
                         Output::Keep { key, offers }
                     }
@@ -229,7 +228,7 @@ impl Replica {
         let after = self.plan.failed(peer, &asset, failure, now);
         if let (AfterFailure::SourceLost, Some(offer)) = (after, offer) {
             let why = if failure == Failure::Wrong {
-                "its content does not match its id"
+                "its content does not match what it offers"
             } else {
                 "its content is not there"
             };

@@ -51,14 +51,14 @@ pub(super) struct Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Waiting,
-    Fetching(HostId),
+    /// From a peer, as what it offers.
+    Fetching(HostId, AssetKey),
     /// The content is here and is being stored. Sources that come now are answered afterwards.
     Keeping,
 }
 
 #[derive(Debug)]
 struct Want {
-    key: AssetKey,
     state: State,
     sources: Vec<Source>,
     late: Vec<Source>,
@@ -109,11 +109,6 @@ impl Plan {
         self.wants.len()
     }
 
-    /// Returns the asset of a want.
-    pub(super) fn key(&self, id: &AssetId) -> Option<AssetKey> {
-        self.wants.get(id).map(|want| want.key)
-    }
-
     /// Returns what a peer offers of a wanted asset.
     pub(super) fn offer_of(&self, peer: HostId, id: &AssetId) -> Option<Offer> {
         let source = self.wants.get(id)?.sources.iter().find(|source| source.peer == peer)?;
@@ -129,7 +124,6 @@ impl Plan {
     pub(super) fn add(&mut self, peer: HostId, offer: Offer) {
         let key = offer.key;
         let want = self.wants.entry(key.id).or_insert_with(|| Want {
-            key,
             state: State::Waiting,
             sources: Vec::new(),
             late: Vec::new(),
@@ -140,11 +134,15 @@ impl Plan {
             want.late.push(source);
             return;
         }
-        if let Some(known) = want.sources.iter_mut().find(|known| known.peer == peer) {
-            known.offer = source.offer;
-            return;
+        match want.sources.iter_mut().find(|known| known.peer == peer) {
+            Some(known) => {
+                let before = std::mem::replace(&mut known.offer, source.offer);
+                if Lane::of(before.key.size) == Lane::of(key.size) {
+                    return;
+                }
+            }
+            None => want.sources.push(source),
         }
-        want.sources.push(source);
         self.windows.entry((peer, Lane::of(key.size))).or_default().queue.push_back(key.id);
     }
 
@@ -161,11 +159,14 @@ impl Plan {
                     window.queue.pop_front();
                     continue;
                 };
-                let Some(source) = want.sources.iter().find(|source| source.peer == *peer) else {
+                // What it offers may have changed, and is in another queue then.
+                let offered = |source: &&Source| source.peer == *peer && Lane::of(source.offer.key.size) == *lane;
+                let Some(source) = want.sources.iter().find(offered) else {
                     window.queue.pop_front();
                     continue;
                 };
-                if !window.has_room(*lane, want.key.size) {
+                let key = source.offer.key;
+                if !window.has_room(*lane, key.size) {
                     break;
                 }
                 window.queue.pop_front();
@@ -173,36 +174,31 @@ impl Plan {
                     not_yet.push(id);
                     continue;
                 }
-                want.state = State::Fetching(*peer);
+                want.state = State::Fetching(*peer, key);
                 window.open += 1;
-                window.open_bytes += want.key.size;
-                started.push((*peer, want.key));
+                window.open_bytes += key.size;
+                started.push((*peer, key));
             }
             window.queue.extend(not_yet);
         }
         started
     }
 
-    /// Notes that the content of an asset has come. Tells with which versions it is to be kept; empty when it is no
-    /// longer wanted.
-    pub(super) fn arrived(&mut self, peer: HostId, id: &AssetId) -> Vec<Source> {
-        let Some(want) = self.wants.get_mut(id).filter(|want| want.state == State::Fetching(peer)) else {
-            return Vec::new();
-        };
+    /// Notes that the content of an asset has come. Tells as what, and with which versions, it is to be kept; `None` when
+    /// it is no longer wanted.
+    pub(super) fn arrived(&mut self, peer: HostId, id: &AssetId) -> Option<(AssetKey, Vec<Source>)> {
+        let (want, key) = fetched(&mut self.wants, peer, id)?;
         want.state = State::Keeping;
-        let (key, sources) = (want.key, want.sources.clone());
+        let sources = want.sources.clone();
         self.leave(peer, key);
         self.pause = 0;
-        sources
+        Some((key, sources))
     }
 
     /// Notes that a fetch did not bring the content.
     pub(super) fn failed(&mut self, peer: HostId, id: &AssetId, failure: Failure, now: u64) -> AfterFailure {
-        let Some(want) = self.wants.get_mut(id).filter(|want| want.state == State::Fetching(peer)) else {
-            return AfterFailure::GoesOn;
-        };
+        let Some((want, key)) = fetched(&mut self.wants, peer, id) else { return AfterFailure::GoesOn };
         want.state = State::Waiting;
-        let key = want.key;
         let mut lost = false;
         if let Some(source) = want.sources.iter_mut().find(|source| source.peer == peer) {
             match failure {
@@ -257,7 +253,7 @@ impl Plan {
         self.wants.retain(|id, want| {
             want.sources.retain(|source| source.peer != peer);
             want.late.retain(|source| source.peer != peer);
-            if want.state == State::Fetching(peer) {
+            if matches!(want.state, State::Fetching(from, _) if from == peer) {
                 want.state = State::Waiting;
                 again.push(*id);
             }
@@ -279,8 +275,8 @@ impl Plan {
     /// Puts a want into the queues of all its sources again.
     fn requeue(&mut self, id: &AssetId) {
         let Some(want) = self.wants.get(id) else { return };
-        let lane = Lane::of(want.key.size);
         for source in &want.sources {
+            let lane = Lane::of(source.offer.key.size);
             let queue = &mut self.windows.entry((source.peer, lane)).or_default().queue;
             if !queue.contains(id) {
                 queue.push_back(*id);
@@ -293,5 +289,85 @@ impl Plan {
             window.open = window.open.saturating_sub(1);
             window.open_bytes = window.open_bytes.saturating_sub(key.size);
         }
+    }
+}
+
+/// Returns a want that is being fetched from a peer, and as what.
+fn fetched<'a>(wants: &'a mut BTreeMap<AssetId, Want>, peer: HostId, id: &AssetId) -> Option<(&'a mut Want, AssetKey)> {
+    let want = wants.get_mut(id)?;
+    match want.state {
+        State::Fetching(from, key) if from == peer => Some((want, key)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::asset::Document;
+    use crate::asset::Timestamp;
+
+    const LARGE: u64 = limits::LARGE_LANE_BYTES;
+
+    fn host(number: u8) -> HostId {
+        HostId::from_bytes([number; 32])
+    }
+
+    fn key(size: u64) -> AssetKey {
+        AssetKey { id: AssetId::from_bytes([7; 32]), timestamp: Timestamp::new(1_700_000_000_000).unwrap(), size }
+    }
+
+    fn offer(size: u64) -> Offer {
+        Offer::new(key(size), Arc::new(Document::new()))
+    }
+
+    /// The size is a claim of whoever offers; a wrong one must not make a liar of the next.
+    #[test]
+    fn an_asset_is_fetched_from_each_peer_as_what_that_peer_offers() {
+        for (lie, truth) in [(3, 10), (30, 10), (LARGE, 10), (10, LARGE)] {
+            let (liar, honest, mut plan) = (host(1), host(2), Plan::default());
+            plan.add(liar, offer(lie));
+            plan.add(honest, offer(truth));
+            assert_eq!(plan.start(0), [(liar, key(lie))]);
+            while plan.failed(liar, &key(lie).id, Failure::Wrong, 0) == AfterFailure::GoesOn {
+                assert_eq!(plan.start(0), [(liar, key(lie))]);
+            }
+            assert_eq!(plan.start(0), [(honest, key(truth))]);
+            let (kept, sources) = plan.arrived(honest, &key(truth).id).unwrap();
+            assert_eq!(kept, key(truth));
+            assert!(sources.iter().any(|source| source.peer == honest));
+            assert_eq!(plan.under_way(), (0, 0));
+        }
+    }
+
+    #[test]
+    fn who_offers_another_size_is_asked_in_that_lane() {
+        for (first, then) in [(10, LARGE), (LARGE, 10)] {
+            let (peer, mut plan) = (host(1), Plan::default());
+            plan.add(peer, offer(first));
+            plan.add(peer, offer(then));
+            assert_eq!(plan.start(0), [(peer, key(then))]);
+            plan.add(peer, offer(first));
+            assert!(plan.start(0).is_empty(), "it is being fetched");
+            assert_eq!(plan.under_way(), (1, then));
+            plan.arrived(peer, &key(then).id).unwrap();
+            assert_eq!(plan.under_way(), (0, 0));
+        }
+    }
+
+    #[test]
+    fn an_asset_moves_to_another_peer_when_one_stalls() {
+        let (slow, other, mut plan) = (host(1), host(2), Plan::default());
+        plan.add(slow, offer(10));
+        plan.add(other, offer(10));
+        assert_eq!(plan.start(0), [(slow, key(10))]);
+        assert_eq!(plan.failed(slow, &key(10).id, Failure::Stalled, 0), AfterFailure::GoesOn);
+        assert_eq!(plan.start(0), [(other, key(10))]);
+        assert_eq!(plan.failed(other, &key(10).id, Failure::Stalled, 0), AfterFailure::GoesOn);
+        assert!(plan.start(limits::STALLED_SOURCE_PAUSE_MS - 1).is_empty(), "both have stalled a moment ago");
+        assert_eq!(plan.start(limits::STALLED_SOURCE_PAUSE_MS).len(), 1);
+        assert_eq!(plan.under_way(), (1, 10));
     }
 }

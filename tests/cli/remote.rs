@@ -233,6 +233,21 @@ fn changes_are_one_request_each() {
 }
 
 #[test]
+fn nothing_is_purged_by_a_slip() {
+    let id = hash(b"1");
+    let host = Host::start(move |_| Reply::data(&json!({ "done": "purged" })));
+    let asked = host.run(&["purge", &id]);
+    assert!(asked.code == Some(1) && asked.stderr.contains("--yes"), "{asked:?}");
+    assert!(host.seen().is_empty(), "nobody was at the terminal to agree");
+    assert_eq!(host.run(&["purge", &id, "--yes"]).stdout, format!("{id}  purged\n"));
+    assert_eq!(host.run(&["purge", &id, "--yes", "--last-copy"]).code, Some(0));
+    let seen = host.seen();
+    let bodies: Vec<Value> = seen.iter().map(|seen| serde_json::from_slice(&seen.body).unwrap()).collect();
+    assert_eq!(seen[0].line, format!("POST /purge/{id}"));
+    assert_eq!(bodies, [json!({ "last_copy": false }), json!({ "last_copy": true })]);
+}
+
+#[test]
 fn verify_ends_well_only_when_every_asset_is_sound() {
     let id: AssetId = hash(b"1").parse().unwrap();
     let progress = json!({ "kind": "progress", "done": 1, "total": 2 });

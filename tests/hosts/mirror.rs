@@ -40,6 +40,28 @@ async fn assets_changes_and_trash_travel_and_both_end_in_order() {
 }
 
 #[tokio::test]
+async fn what_is_purged_on_one_machine_stays_on_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let at_a = Place::new(dir.path(), "a");
+    let at_b = Place::new(dir.path(), "b").connecting_to(&at_a);
+    let (a, b) = (at_a.start(), at_b.start());
+    let (small, large) = (a.ingest("small", b"x".to_vec()).await, a.ingest("large", vec![7; 3_000_000]).await);
+    equal(&a, &b, 2).await;
+    for hash in [&small, &large] {
+        a.post(&format!("/purge/{hash}")).await;
+        assert!(a.meta(hash).await.is_none());
+    }
+    b.patch(&small, r#"{"description": "later"}"#).await;
+    b.meta_is(&small, |meta| meta["description"] == "later").await;
+    assert_eq!(a.terminate().code(), Some(0));
+    let a = at_a.start();
+    a.post(&format!("/held/{small}/release")).await;
+    a.meta_is(&small, |meta| meta["description"] == "later").await;
+    assert!(a.meta(&large).await.is_none());
+    assert_eq!((a.verify().await, b.verify().await), (1, 2));
+}
+
+#[tokio::test]
 async fn metadata_above_the_limits_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let a = Place::new(dir.path(), "a").start();

@@ -15,6 +15,7 @@ mod ls;
 mod pair;
 mod peers;
 mod plugin;
+mod purge;
 mod restore;
 mod run;
 mod status;
@@ -40,6 +41,7 @@ pub(super) enum Command {
     Tag(tag::Args),
     Trash(trash::Args),
     Restore(restore::Args),
+    Purge(purge::Args),
     Status(status::Args),
     Doctor(doctor::Args),
     Peers(peers::Args),
@@ -66,6 +68,7 @@ impl Command {
             Self::Tag(args) => block_on(args.execute(context)),
             Self::Trash(args) => block_on(args.execute(context)),
             Self::Restore(args) => block_on(args.execute(context)),
+            Self::Purge(args) => block_on(args.execute(context)),
             Self::Status(args) => block_on(args.execute(context)),
             Self::Doctor(args) => block_on(args.execute(context)),
             Self::Peers(args) => block_on(args.execute(context)),

@@ -236,7 +236,7 @@ impl Host {
         self.ingest_at(now_ms(), size, name).await
     }
 
-    async fn ingest_at(&self, timestamp: u64, size: usize, name: &str) -> AssetId {
+    pub(super) async fn ingest_at(&self, timestamp: u64, size: usize, name: &str) -> AssetId {
         let mut spool = self.store.spool(Timestamp::new(timestamp).unwrap()).await.unwrap();
         let content: Vec<u8> = name.bytes().cycle().take(size).collect();
         content.chunks(100_000).for_each(|piece| spool.write(piece).unwrap());

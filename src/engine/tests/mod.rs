@@ -10,5 +10,6 @@ mod member;
 mod members;
 mod mirror;
 mod plugins;
+mod purge;
 mod relay;
 mod roles;

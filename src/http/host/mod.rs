@@ -10,6 +10,7 @@ mod metrics;
 mod pair;
 mod peers;
 mod plugins;
+mod purge;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,7 @@ pub fn router(node: Arc<Node>, token: Secret) -> Router {
         .route("/held/{hash}/release", post(held::release))
         .route("/held/{hash}/drop", post(held::drop_held))
         .route("/held/{hash}/replay", post(held::replay))
+        .route("/purge/{hash}", post(purge::purge))
         .route("/explain/{hash}", get(explain::explain))
         .route("/peers", get(peers::peers))
         .route("/peers/{peer}", get(peers::peer))

@@ -249,7 +249,7 @@ fn named(api: &Api, text: &str) -> Result<HostId, Failure> {
 }
 
 /// Reads a small JSON body; an empty one is an empty object.
-async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Failure> {
+pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Failure> {
     let bytes = whole(body, limits::JSON_BODY_BYTES).await?;
     let bytes = if bytes.is_empty() { b"{}".as_slice() } else { &bytes };
     serde_json::from_slice(bytes)

@@ -141,6 +141,11 @@ impl Store for CanService {
         if !record.presence.is_here() {
             return Ok(None);
         }
+        if offset >= record.key.size && !self.shared.read(&[*id]).await?.is_empty() {
+            // Nothing of it is wanted, so nothing is read of it.
+            let (key, digest) = (record.key, record.content);
+            return Ok(Some(Content { key, digest, offset: key.size, stream: stream::empty().boxed() }));
+        }
         let mut reader = match self.shared.client.pull(&[*id], false).await {
             Ok(reader) => reader,
             Err(error) => return Err(self.shared.broke_off(*id, error).await),
@@ -206,8 +211,15 @@ impl Store for CanService {
         // The service has no call that removes a content for good: it goes to its trash, and stays forgotten here
         // unless somebody takes it out of there.
         let id = *id;
-        let mut version = entry.version;
+        let mut version = entry.version.clone();
         if entry.record.presence.is_here() {
+            // Before the service hears of it: what is cut off here must not look like the wish of somebody there.
+            let purging = table::Entry { waiting: true, ..entry };
+            let intent = shared.index.write(move |writing| {
+                table::put_purged(writing.connection, &id, &[])?;
+                table::put(writing.connection, &purging)
+            });
+            intent.await?;
             let write = super::view::Write { fields: vec!["trashed".to_owned()], ..super::view::Write::default() };
             let trashed = Metadata { trashed: true, ..Metadata::default() };
             shared.noted(shared.client.meta(write.to_wire(id.as_bytes(), &trashed)).await)?;

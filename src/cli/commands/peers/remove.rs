@@ -1,7 +1,5 @@
 //! Locking a device out, and having every new device accepted first: both ask who stays.
 
-use std::io::IsTerminal;
-
 use anyhow::bail;
 use serde_json::Value;
 use serde_json::json;
@@ -89,14 +87,10 @@ fn confirm(context: &Context, peers: &Peers, staying: &[&Peer], question: &str, 
     if yes {
         return Ok(());
     }
-    if !std::io::stdin().is_terminal() {
-        bail!("look at who stays, leave out with `--except` what is not yours, and say `--yes`");
-    }
-    printer.say(&format!("{question} Every device above must be yours; leave others out with `--except`. [y/N]"));
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    match answer.trim().to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => bail!("nothing was changed"),
+    let question = format!("{question} Every device above must be yours; leave others out with `--except`.");
+    match printer.confirmed(&question)? {
+        Some(true) => Ok(()),
+        Some(false) => bail!("nothing was changed"),
+        None => bail!("look at who stays, leave out with `--except` what is not yours, and say `--yes`"),
     }
 }

@@ -112,6 +112,9 @@ async fn what_cannot_be_done_is_refused_in_words() {
         ("GET", format!("/explain/{unknown}"), none, unknown.as_str()),
         ("POST", format!("/held/{open}/release"), StatusCode::CONFLICT, "neither held nor declined"),
         ("POST", format!("/held/{open}/drop"), StatusCode::CONFLICT, "neither held nor declined"),
+        ("POST", "/purge/zz".to_owned(), bad, "64"),
+        ("POST", format!("/purge/{unknown}"), none, "is not in the store"),
+        ("POST", format!("/purge/{open}"), StatusCode::CONFLICT, "may be its last copy"),
         ("POST", format!("/held/{open}/burn"), none, "nothing at this path"),
     ] {
         let (answered, text) = face.refused(verb, &path, Some(TOKEN)).await;
@@ -126,6 +129,7 @@ async fn what_cannot_be_done_is_refused_in_words() {
         ("POST", &format!("/held/{open}/release")),
         ("POST", &format!("/held/{open}/drop")),
         ("POST", &format!("/held/{open}/replay")),
+        ("POST", &format!("/purge/{open}")),
         ("GET", "/plugins"),
         ("POST", "/plugins/keep-private/disable"),
         ("GET", "/metrics"),

@@ -240,6 +240,34 @@ async fn what_vanishes_from_the_trash_is_purged_and_what_vanishes_otherwise_is_m
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_that_was_cut_off_is_never_taken_for_a_wish_at_the_service() {
+    let (service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(&url, dir.path());
+    options.sweep_interval = Duration::from_millis(30);
+    let client = open(options, &group).await.unwrap();
+    // The service has carried it out, and its answer was lost.
+    let done = put(&client, b"done", timestamp(1), seen(Changes::new())).await.key;
+    service.fail("/sync/meta", &[Fault::DoneAndFails]);
+    client.purge(&done.id).await.unwrap_err();
+    until(&client, &done.id, "the end of the purge", |record| {
+        assert!(record.is_none_or(|record| !record.document.metadata().trashed), "it looks like a wish");
+        record.is_none()
+    })
+    .await;
+    assert!(service.metadata(&done.id).unwrap().trashed);
+    // It has not, so nothing has happened.
+    let not = put(&client, b"not", timestamp(2), seen(Changes::new())).await.key;
+    service.fail("/sync/meta", &[Fault::Fails]);
+    client.purge(&not.id).await.unwrap_err();
+    service.by_hand(not, b"not", v1::Metadata { tags: vec!["x".into()], ..v1::Metadata::default() });
+    until(&client, &not.id, "a change", |record| has(record, "x")).await;
+    service.by_hand(not, b"not", v1::Metadata { trashed: true, ..v1::Metadata::default() });
+    until(&client, &not.id, "a wish", |record| record.is_some_and(|record| record.document.metadata().trashed)).await;
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_too_large_to_share_stays_at_the_service() {
     let (service, url, group) = PoorService::start().await;
     let dir = tempfile::tempdir().unwrap();

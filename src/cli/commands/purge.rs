@@ -1,0 +1,47 @@
+//! `can-sync purge`: removes assets from this machine for good.
+
+use anyhow::bail;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::asset::AssetId;
+use crate::cli::context::Context;
+use crate::cli::format;
+
+/// Remove assets from this machine for good; other machines keep theirs
+///
+/// Content and metadata are removed, and from then on the assets are not taken from others: `held ls --declined` shows
+/// them, `held release` brings them back. An asset that no connected machine has to give is not purged.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Which assets: their whole hashes, as `ls` shows them
+    #[arg(required = true)]
+    hashes: Vec<AssetId>,
+    /// Purge also what no connected machine has; it may be lost then
+    #[arg(long)]
+    last_copy: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Args {
+    pub(in crate::cli) async fn execute(self, context: &Context) -> anyhow::Result<()> {
+        let (api, printer) = (context.host_api()?, context.printer());
+        if !self.yes {
+            let assets = format::count(self.hashes.len() as u64, "asset");
+            let question = format!("Remove {assets} from this machine for good?");
+            match printer.confirmed(&question)? {
+                Some(true) => {}
+                Some(false) => bail!("nothing was changed"),
+                None => bail!("what is purged cannot be restored here; say `--yes`"),
+            }
+        }
+        for hash in &self.hashes {
+            let body = json!({ "last_copy": self.last_copy });
+            let answer: Value = api.post_with(&format!("/purge/{hash}"), &body).await?;
+            if printer.is_json() { printer.json(&answer)? } else { printer.line(&format!("{hash}  purged"))? }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! Storing what was fetched, each content with all versions that were offered for it.
+
+use std::borrow::Cow;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::apply::ApplyError;
+use super::apply::Fate;
+use super::apply::answer_of;
+use super::apply::occasion;
+use super::apply::stop;
+use super::hub::Told;
+use super::judge;
+use super::judge::Question;
+use super::judge::Shown;
+use super::judge::Source;
+use super::purge::PURGED;
+use super::shared::Shared;
+use crate::asset::AssetId;
+use crate::asset::AssetKey;
+use crate::asset::Changes;
+use crate::asset::HostId;
+use crate::asset::LocalDocument;
+use crate::event::Event;
+use crate::hook::Point;
+use crate::hook::Verdict;
+use crate::limits;
+use crate::state::Decided;
+use crate::state::Decision;
+use crate::state::HAND;
+use crate::state::Wanted;
+use crate::state::Way;
+use crate::store::Arrival;
+use crate::store::Origin;
+use crate::store::ReadError;
+use crate::sync::Answer;
+use crate::sync::Input;
+use crate::sync::Kept;
+use crate::sync::Offer;
+use crate::sync::receive;
+use crate::task::now_ms;
+use crate::telemetry::causes;
+
+/// Stores fetched contents, each with all versions that were offered for it.
+pub(super) async fn keep(shared: &Shared, fetched: Vec<(AssetKey, Vec<(HostId, Offer)>)>) {
+    let purges = shared.purges.count().await;
+    let ids: Vec<AssetId> = fetched.iter().map(|(key, _)| key.id).collect();
+    let wanted = fetched.iter().filter_map(|(key, offers)| Some((key.id, Wanted::From(offers.first()?.0))));
+    judge::read(shared, &[Point::AfterReceive], wanted).await;
+    let decisions = shared.state.decisions(ids).await;
+    let decisions = &decisions;
+    let keeping: FuturesUnordered<_> = fetched
+        .into_iter()
+        .map(|(key, offers)| async move {
+            let kept = match decisions {
+                Ok(decisions) => keep_one(shared, key.id, &offers, decisions.get(&(key.id, Way::Pull)), purges).await,
+                Err(error) => Err(ApplyError::Records(causes(error))),
+            };
+            let (outcome, arrival) = match kept {
+                Ok((answer, arrival)) => (Kept::Answer(answer), arrival),
+                Err(error) => {
+                    tracing::error!(asset = %key.id.fmt_short(), error = %causes(&error), "a received asset could not be stored");
+                    (Kept::Failed, Arrival::default())
+                }
+            };
+            (arrival, Input::Kept { asset: key.id, outcome })
+        })
+        .collect();
+    // What is stored by one commit is told together.
+    let mut kept = keeping.ready_chunks(limits::NEWS_TOGETHER);
+    while let Some(inputs) = kept.next().await {
+        shared.tell(Told::Inputs(inputs)).await;
+    }
+}
+
+async fn keep_one(
+    shared: &Shared,
+    asset: AssetId,
+    offers: &[(HostId, Offer)],
+    before: Option<&Decided>,
+    purges: u64,
+) -> Result<Fate, ApplyError> {
+    let Some((_, spooled)) = shared.arrived.remove(&asset) else {
+        // It was taken by a try that failed; what is left of it is fetched again.
+        return Err(ReadError::Closed.into());
+    };
+    // What was offered is a claim; this was hashed.
+    let key = spooled.key();
+    // A person has refused it while it came.
+    if let Some(before) = before.filter(|before| before.decider == HAND) {
+        return Ok((answer_of(before), Arrival::default()));
+    }
+    let from = offers.first().map_or(shared.host, |(peer, _)| *peer);
+    let shared_document = offers.iter().map(|(_, offer)| receive(&offer.document, now_ms()).document);
+    let shared_document = shared_document.reduce(|mut merged, document| {
+        merged.merge(&document);
+        merged
+    });
+    let shared_document = shared_document.unwrap_or_default();
+    // What one peer offers is remembered by what it offered, which is what it is compared with.
+    let version = match offers {
+        [(_, offer)] => *offer.version(),
+        _ => shared_document.digest(),
+    };
+    let released = before.is_some_and(|before| {
+        before.decision == Decision::Pass
+            && before.decider == shared.decider(before.point)
+            && offers.iter().any(|(_, offer)| *offer.version() == before.version)
+    });
+    let document = LocalDocument::from_parts(shared_document, []);
+    let (peer, occasion, fresh) = (Some(from), occasion(shared, from), false);
+    let (shown, content) = (Shown::Local(&document), Source::Nowhere);
+    let question = Question { point: Point::BeforePull, key, shown, peer, occasion, content, fresh };
+    let judged = judge::ask(shared, question).await;
+    let edits = match judged.verdict {
+        Verdict::Edit(edits) => edits,
+        // Several peers had offered different versions, or the plugins are others now.
+        Verdict::Drop(_) | Verdict::Hold(_) if !released => {
+            return stop(shared, Point::BeforePull, key, version, judged).await;
+        }
+        _ => Changes::new(),
+    };
+    let mut seen = Cow::Borrowed(&document);
+    if !edits.is_empty() {
+        seen.to_mut().lay(&edits);
+    }
+    let (shown, content) = (Shown::Local(&seen), Source::Spooled(&spooled));
+    let question = Question { point: Point::AfterReceive, key, shown, peer, occasion, content, fresh };
+    let judged = judge::ask(shared, question).await;
+    let received = match judged.verdict {
+        Verdict::Edit(edits) => edits,
+        Verdict::Drop(_) | Verdict::Hold(_) if !released => {
+            return stop(shared, Point::AfterReceive, key, version, judged).await;
+        }
+        _ => Changes::new(),
+    };
+    let Some(_apart) = shared.purges.keep_off(shared, asset, purges).await? else {
+        return Ok((Answer::Declined(PURGED.to_owned()), Arrival::default()));
+    };
+    if let Some(before) = before {
+        shared.state.undecide(before).await?;
+    }
+    let edit = Box::new(move |stored: &mut LocalDocument| {
+        stored.merge(document.shared());
+        stored.lay(&edits);
+        stored.lay(&received);
+    });
+    let record = shared.store.put(spooled, Origin::Peer, edit).await?;
+    shared.announce(Event::AssetStored { id: key.id, from: Some(from) });
+    Ok((Answer::Stored, record.arrival))
+}
