@@ -28,6 +28,14 @@ const ROOT: &str = "CAN_SYNC_CRASH_ROOT";
 const MODE: &str = "CAN_SYNC_CRASH_MODE";
 const ACKNOWLEDGED: &str = "acknowledged ";
 
+/// How many assets are put, and how many of them before the write-back gets its turn: all kinds of content, or enough
+/// for faults that come again and again.
+const FEW: (u64, u64) = (7, 7);
+const MANY: (u64, u64) = (60, 20);
+
+/// How many of those tries run at a time; each waits more than it works.
+const TOGETHER: usize = 4;
+
 fn content(n: u64) -> Vec<u8> {
     let size = match n % 7 {
         0 => 0,
@@ -73,13 +81,14 @@ fn child() {
                     say(&format!("{ACKNOWLEDGED}{id}"));
                 }
             }
-            "faults" => {
-                for n in 0..60 {
+            "few" | "many" => {
+                let (count, together) = if mode == "few" { FEW } else { MANY };
+                for n in 0..count {
                     match put(&store, n, &content(n)).await {
                         Ok(id) => say(&format!("{ACKNOWLEDGED}{id}")),
                         Err(error) => say(&format!("refused {error}")),
                     }
-                    if n % 20 == 19 {
+                    if n % together == together - 1 {
                         tokio::time::sleep(2 * limits::WRITE_BACK_QUIET).await;
                     }
                 }
@@ -185,42 +194,79 @@ fn can_trace() -> bool {
     false
 }
 
+/// Has calls of a store fail while assets are put. What was acknowledged is there, and the next try takes the rest.
+/// Returns how many calls failed, and how many puts.
+async fn fails(call: &str, error: &str, when: String, mode: &str) -> (usize, usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, trace) = (dir.path().join("store"), dir.path().join("trace"));
+    // Opened before, so that the faults meet the puts.
+    EmbeddedStore::open(Options::new(&root)).await.unwrap().close().await;
+    let inject = format!("inject={call}:error={error}:when={when}");
+    let calls = format!("trace={call}");
+    let strace = ["strace", "-f", "-o", trace.to_str().unwrap(), "-e", &calls, "-e", &inject];
+    let mut child = command(&root, mode, &strace).spawn().unwrap();
+    let (mut ids, mut refused) = (Vec::new(), 0);
+    for line in lines(&mut child) {
+        ids.extend(acknowledged(&line));
+        refused += usize::from(line.contains("refused"));
+    }
+    child.wait().unwrap();
+    let failed = std::fs::read_to_string(&trace).unwrap().matches("(INJECTED)").count();
+    let count = if mode == "few" { FEW.0 } else { MANY.0 };
+    let store = EmbeddedStore::open(Options::new(&root)).await.unwrap();
+    for id in &ids {
+        let found = store.verify(id).await.unwrap();
+        assert!(matches!(found, Some(Verification::Sound { .. })), "{call} {error} {when}: {id} {found:?}");
+    }
+    for n in 0..count {
+        put(&store, n, &content(n)).await.unwrap();
+    }
+    store.close().await;
+    drop(store);
+    let store = EmbeddedStore::open(Options::new(&root)).await.unwrap();
+    assert_eq!(store.health().await.unwrap().assets, count);
+    store.close().await;
+    check(&root, &ids).await;
+    (failed, refused)
+}
+
+/// The first, the second, and so on until no thread makes that many, a few of them at a time. Some are made where nobody
+/// waits for them; those that somebody waits for are refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_flush_and_write_of_the_store_may_fail() {
+    if !can_trace() {
+        return;
+    }
+    for (call, errors, waited_for) in
+        [("fsync", ["EIO"; 2], true), ("pwrite64", ["EIO", "ENOSPC"], true), ("syncfs", ["EIO"; 2], false)]
+    {
+        let (mut met, mut refused) = (0, 0);
+        for first in (1..).step_by(TOGETHER) {
+            let tries =
+                (first..first + TOGETHER).map(|nth| tokio::spawn(fails(call, errors[nth % 2], nth.to_string(), "few")));
+            let ended = futures_util::future::join_all(tries).await;
+            let ended: Vec<(usize, usize)> =
+                ended.into_iter().map(|ended| ended.expect("what is said above")).collect();
+            met += ended.iter().filter(|(failed, _)| *failed > 0).count();
+            refused += ended.iter().map(|(_, refused)| refused).sum::<usize>();
+            if ended.iter().any(|(failed, _)| *failed == 0) {
+                break;
+            }
+        }
+        writeln!(std::io::stderr(), "{call}: failed at each of {met} calls, {refused} puts were refused").unwrap();
+        assert!(met > 0 && (refused > 0) == waited_for, "{call}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn failing_flushes_and_writes_of_the_index_are_failed_puts() {
+async fn flushes_and_writes_that_keep_failing_are_failed_puts() {
     if !can_trace() {
         return;
     }
     let mut refused = 0;
-    for (call, error) in
-        [("fdatasync", "EIO"), ("fsync", "EIO"), ("pwrite64", "ENOSPC"), ("pwrite64", "EIO"), ("syncfs", "EIO")]
-    {
-        for when in ["1", "5", "14+7", "30+"] {
-            let dir = tempfile::tempdir().unwrap();
-            // Opened before, so that the faults meet the puts.
-            EmbeddedStore::open(Options::new(dir.path())).await.unwrap().close().await;
-            let inject = format!("inject={call}:error={error}:when={when}");
-            let strace = ["strace", "-f", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject];
-            let mut child = command(dir.path(), "faults", &strace).spawn().unwrap();
-            let mut ids = Vec::new();
-            for line in lines(&mut child) {
-                ids.extend(acknowledged(&line));
-                refused += u32::from(line.contains("refused"));
-            }
-            child.wait().unwrap();
-            let store = EmbeddedStore::open(Options::new(dir.path())).await.unwrap();
-            for id in &ids {
-                let found = store.verify(id).await.unwrap();
-                assert!(matches!(found, Some(Verification::Sound { .. })), "{call} {error} {when}: {id} {found:?}");
-            }
-            for n in 0..60 {
-                put(&store, n, &content(n)).await.unwrap();
-            }
-            store.close().await;
-            drop(store);
-            let store = EmbeddedStore::open(Options::new(dir.path())).await.unwrap();
-            assert_eq!(store.health().await.unwrap().assets, 60);
-            store.close().await;
-            check(dir.path(), &ids).await;
+    for (call, error) in [("fsync", "EIO"), ("pwrite64", "ENOSPC"), ("pwrite64", "EIO"), ("syncfs", "EIO")] {
+        for when in ["2+", "14+7", "30+"] {
+            refused += fails(call, error, when.to_owned(), "many").await.1;
         }
     }
     assert!(refused > 0, "the faults were met");

@@ -197,6 +197,32 @@ fn the_demonstration_leaves_nothing_behind_when_it_is_interrupted() {
 }
 
 #[test]
+fn a_plugin_is_checked_as_the_configuration_here_sets_it_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let prebuilt = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/prebuilt/keep-private.wasm");
+    std::fs::copy(prebuilt, folder.path().join("keep-private.wasm")).unwrap();
+    let check =
+        |arguments: &[&str]| finish(program(&folder, &[&["plugin", "check", "keep-private.wasm"], arguments].concat()));
+    let right = check(&[]);
+    assert_eq!(right.code, Some(0), "{right:?}");
+    let pin = "0".repeat(64);
+    for (entry, told) in [
+        (format!("{{ sha256: \"{pin}\" }}"), "the configuration wants 0000"),
+        ("{ configuration: { tags: 7 } }".to_owned(), "does not take its configuration"),
+        ("{ limits: { component_mib: 0 } }".to_owned(), "component_mib"),
+    ] {
+        std::fs::write(folder.path().join("config.yaml"), format!("plugins: {{ keep-private: {entry} }}\n")).unwrap();
+        let refused = check(&[]);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(format!("{}{}", refused.stdout, refused.stderr).contains(told), "{refused:?}");
+        // Another setting in place of all of that.
+        std::fs::write(folder.path().join("other.yaml"), "configuration: { tags: [work] }\n").unwrap();
+        let right = check(&["--settings", "other.yaml"]);
+        assert_eq!(right.code, Some(0), "{right:?}");
+    }
+}
+
+#[test]
 fn a_new_plugin_is_a_folder_that_was_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let made = finish(program(&folder, &["plugin", "new", "mine", "--hook", "after-receive", "--into", "a/b"]));

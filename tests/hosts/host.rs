@@ -6,6 +6,7 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -136,9 +137,15 @@ impl Place {
 
     /// Starts the host and waits until its faces answer.
     pub(crate) fn start(&self) -> Host {
+        self.start_as(&[])
+    }
+
+    /// Starts the host with arguments before the configuration.
+    pub(crate) fn start_as(&self, arguments: &[&str]) -> Host {
         let mut child = self
             .program()
             .envs(self.environment.iter().cloned())
+            .args(arguments)
             .arg(self.config())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -171,9 +178,9 @@ impl Place {
         Host { child, can, api, token, said, client: client() }
     }
 
-    /// Runs the host under `strace` until it is killed at the n-th call of a kind, or for ten seconds if it never makes
-    /// that many.
-    pub(crate) async fn run_until_killed(&self, call: &str, nth: u32) {
+    /// Runs the host under `strace` until it is killed at the n-th call of a kind that one of its threads makes; `false`
+    /// when none has made that many within ten seconds.
+    pub(crate) async fn run_until_killed(&self, call: &str, nth: u32) -> bool {
         let mut traced = Command::new("strace")
             .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")])
             .args(["-e", &format!("inject={call}:signal=KILL:when={nth}")])
@@ -191,7 +198,10 @@ impl Place {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        if traced.try_wait().unwrap().is_none() {
+        // strace ends by the signal that ended the host.
+        let ended = traced.try_wait().unwrap();
+        let met = ended.is_some_and(|status| status.signal() == Some(9));
+        if ended.is_none() {
             let group = rustix::process::Pid::from_child(&traced);
             rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
             traced.wait().unwrap();
@@ -206,6 +216,7 @@ impl Place {
             }
         };
         within("the killed host is gone", gone).await;
+        met
     }
 
     /// Runs the program with arguments until it ends; returns how, and what it said.
@@ -219,7 +230,8 @@ impl Place {
         let mut command = self.program();
         command.arg("--config").arg(self.config()).stdin(Stdio::null());
         if let Some(host) = running {
-            command.args(["--listen-addr", host.api.trim_start_matches("http://")]);
+            let address = |url: &str| url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
+            command.args(["--listen-addr", &address(&host.api), "--can-listen-addr", &address(&host.can)]);
         }
         command.args(arguments);
         command
@@ -400,11 +412,18 @@ impl Host {
 
     /// Hashes everything again; panics when something is not sound.
     pub(crate) async fn verify(&self) -> u64 {
+        let (sound, damaged, missing) = self.find_damage().await;
+        assert_eq!((damaged, missing), (0, 0));
+        sound
+    }
+
+    /// Hashes everything again; returns how many contents are sound, damaged and missing.
+    pub(crate) async fn find_damage(&self) -> (u64, u64, u64) {
         let request = self.client.post(format!("{}/verify", self.api)).bearer_auth(&self.token);
         let answer = request.body(r#"{"all":true}"#).send().await.unwrap().text().await.unwrap();
         let last: Value = serde_json::from_str(answer.lines().last().unwrap()).unwrap();
-        assert_eq!((&last["damaged"], &last["missing"]), (&Value::from(0), &Value::from(0)), "{answer}");
-        last["sound"].as_u64().unwrap()
+        let count = |name: &str| last[name].as_u64().unwrap();
+        (count("sound"), count("damaged"), count("missing"))
     }
 
     pub(crate) async fn health_without_token(&self) -> (StatusCode, StatusCode) {

@@ -11,6 +11,7 @@
 use can_sync::task;
 
 mod clock;
+mod commands;
 mod crash;
 mod disk_full;
 #[allow(dead_code, reason = "the tests of the library use the rest of it")]

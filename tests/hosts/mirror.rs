@@ -62,6 +62,38 @@ async fn what_is_purged_on_one_machine_stays_on_the_other() {
 }
 
 #[tokio::test]
+async fn what_was_damaged_or_lost_on_one_machine_comes_back_from_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let at_a = Place::new(dir.path(), "a");
+    let at_b = Place::new(dir.path(), "b").connecting_to(&at_a);
+    let (a, b) = (at_a.start(), at_b.start());
+    let (damaged, lost) = (a.ingest("damaged", vec![1; 3_000_000]).await, a.ingest("lost", vec![2; 3_000_000]).await);
+    a.ingest("sound", vec![3; 3_000_000]).await;
+    equal(&a, &b, 3).await;
+    let file_of = |hash: &str| {
+        let files = std::fs::read_dir(&at_b.storage_root).unwrap().map(|entry| entry.unwrap().path());
+        files.into_iter().find(|path| path.display().to_string().contains(hash))
+    };
+    let files = async {
+        loop {
+            if let (Some(damaged), Some(lost)) = (file_of(&damaged), file_of(&lost)) {
+                return (damaged, lost);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let (damaged_file, lost_file) = super::host::within("the flat files", files).await;
+    let file = std::fs::File::options().write(true).open(damaged_file).unwrap();
+    std::os::unix::fs::FileExt::write_at(&file, b"x", 1_500_000).unwrap();
+    std::fs::remove_file(lost_file).unwrap();
+    assert_eq!(b.find_damage().await, (1, 1, 1));
+    equal(&a, &b, 3).await;
+    assert_eq!((a.verify().await, b.verify().await), (3, 3));
+    assert_eq!(b.content(&damaged).await, a.content(&damaged).await);
+    assert_eq!(b.content(&lost).await, a.content(&lost).await);
+}
+
+#[tokio::test]
 async fn metadata_above_the_limits_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let a = Place::new(dir.path(), "a").start();

@@ -126,6 +126,53 @@ async fn what_is_held_waits_until_it_is_released() {
 }
 
 #[tokio::test]
+async fn a_plugin_is_set_up_beside_its_file_and_in_the_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let at_a = Place::new(dir.path(), "a");
+    let at_b = Place::new(dir.path(), "b").connecting_to(&at_a);
+    install(&at_a, "keep-private");
+    let sidecar = at_a.dir.join("plugins/keep-private.yaml");
+    let (a, b) = (at_a.start(), at_b.start());
+    let private = a.ingest_with("private", b"private".to_vec(), &[("tags", "private")]).await;
+    a.status_is("it is kept back", |status| status["declined"] == 1).await;
+
+    // While the host runs.
+    std::fs::write(&sidecar, "configuration: { answer: hold }\n").unwrap();
+    a.status_is("it waits", |status| status["held"] == 1 && status["declined"] == 0).await;
+    std::fs::write(&sidecar, "configuration: [\n").unwrap();
+    a.status_is("what is wrong is told", |status| !status["plugins"][0]["trouble"].is_null()).await;
+    a.ingest_with("private too", b"private too".to_vec(), &[("tags", "private")]).await;
+    a.status_is("the one before is asked", |status| status["held"] == 2).await;
+    std::fs::write(&sidecar, "configuration: { answer: hold, tags: [family] }\n").unwrap();
+    b.meta_is(&private, |_| true).await;
+    let family = a.ingest_with("family", b"family".to_vec(), &[("tags", "family")]).await;
+    a.status_is("it waits in its place", |status| status["held"] == 1).await;
+    assert_eq!(b.meta(&family).await, None);
+
+    // The configuration beats the sidecar, from the next start on.
+    assert_eq!(a.terminate().code(), Some(0));
+    let at_a = at_a.with("plugins", "{ keep-private: { configuration: { tags: [work] } } }");
+    let a = at_a.start();
+    equal(&a, &b, 3).await;
+    a.ingest_with("work", b"work".to_vec(), &[("tags", "work")]).await;
+    a.status_is("it drops, as by default", |status| status["declined"] == 1 && status["held"] == 0).await;
+
+    // Without plugins it exchanges nothing; its store works.
+    assert_eq!(a.terminate().code(), Some(0));
+    let a = at_a.start_as(&["run", "--safe-mode"]);
+    let alone = a.ingest("alone", b"alone".to_vec()).await;
+    assert_eq!(a.content(&alone).await.as_deref(), Some(&b"alone"[..]));
+    b.status_is("it is not met", |status| status["peers"][0]["connected"] == false).await;
+    let peers = a.status().await["peers"].as_array().unwrap().clone();
+    assert!(peers.iter().all(|peer| peer["connected"] == false), "{peers:?}");
+    assert_eq!(a.terminate().code(), Some(0));
+    let a = at_a.start();
+    equal(&a, &b, 4).await;
+    b.meta_is(&alone, |_| true).await;
+    assert_eq!((&a.status().await["declined"], &a.status().await["held"]), (&1.into(), &0.into()));
+}
+
+#[tokio::test]
 async fn nothing_leaks_because_a_plugin_does_not_come_up() {
     let dir = tempfile::tempdir().unwrap();
     let at_a = Place::new(dir.path(), "a");

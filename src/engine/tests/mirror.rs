@@ -121,6 +121,9 @@ async fn what_the_middle_of_three_decides_holds_and_all_end_equal_pair_by_pair()
                 Point::BeforePush if is("edited") => Verdict::Edit(Changes::new().clear(names::PATH)),
                 Point::BeforePull if is("declined") => Verdict::Drop("do not want".into()),
                 Point::BeforePull if is("later") => Verdict::Hold("not yet".into()),
+                Point::BeforePull if is("changed") => Verdict::Edit(Changes::new().add_tag("asked-for-by-b")),
+                Point::AfterReceive if is("unwanted") => Verdict::Drop("not as it is".into()),
+                Point::AfterReceive if is("unsure") => Verdict::Hold("somebody must look".into()),
                 Point::AfterReceive => Verdict::Edit(Changes::new().add_tag("seen-by-b")),
                 _ => Verdict::Pass,
             }
@@ -130,7 +133,8 @@ async fn what_the_middle_of_three_decides_holds_and_all_end_equal_pair_by_pair()
     let b = Host::start_with_hooks(12, middle()).await;
     let (dropped, held) = (a.ingest(200, "dropped").await, a.ingest(201, "held").await);
     let (declined, later) = (a.ingest(202, "declined").await, a.ingest(203, "later").await);
-    let passed = a.ingest(204, "passed").await;
+    let (unwanted, unsure) = (a.ingest(206, "unwanted").await, a.ingest(207, "unsure").await);
+    let (passed, changed) = (a.ingest(204, "passed").await, a.ingest(208, "changed").await);
     let edited = b.ingest(205, "edited").await;
     b.engine.connect(a.ticket()).await;
     c.engine.connect(b.ticket()).await;
@@ -138,11 +142,11 @@ async fn what_the_middle_of_three_decides_holds_and_all_end_equal_pair_by_pair()
     let check = async |a: &Host, b: &Host, c: &Host| {
         in_sync(&[(a, b), (b, c)]).await;
         let ids = async |host: &Host| host.contents().await.into_keys().collect::<Vec<_>>();
-        assert_eq!(ids(a).await.len(), 6);
-        let mut at_b = vec![dropped, held, passed, edited];
+        assert_eq!(ids(a).await.len(), 9);
+        let mut at_b = vec![dropped, held, passed, changed, edited];
         at_b.sort();
         assert_eq!(ids(b).await, at_b);
-        let mut at_c = vec![passed, edited];
+        let mut at_c = vec![passed, changed, edited];
         at_c.sort();
         assert_eq!(ids(c).await, at_c);
         // The edit before the push: the path stays here. The edit after the receive: the tag stays here.
@@ -150,12 +154,17 @@ async fn what_the_middle_of_three_decides_holds_and_all_end_equal_pair_by_pair()
         assert_eq!((a.metadata(&edited).await.path, c.metadata(&edited).await.path), (None, None));
         assert!(b.metadata(&passed).await.tags.contains("seen-by-b"));
         assert!(!c.metadata(&passed).await.tags.contains("seen-by-b"));
+        // So does that of the edit before the pull.
+        let tags = b.metadata(&changed).await.tags;
+        assert!(tags.contains("asked-for-by-b") && tags.contains("seen-by-b"), "{tags:?}");
+        assert_eq!(a.metadata(&changed).await.tags, c.metadata(&changed).await.tags);
+        assert!(!c.metadata(&changed).await.tags.contains("asked-for-by-b"));
         let status = b.engine.status().await.unwrap();
-        assert_eq!((status.held, status.declined), (2, 2));
+        assert_eq!((status.held, status.declined), (3, 3));
     };
     check(&a, &b, &c).await;
     // Whoever asks for what was kept back is told the same as for an unknown id.
-    for id in [dropped, held, declined, later, crate::asset::AssetId::from_bytes([9; 32])] {
+    for id in [dropped, held, declined, later, unwanted, unsure, crate::asset::AssetId::from_bytes([9; 32])] {
         assert_eq!(c.ask_for(&b, id).await, crate::net::Head::NotHere(id));
     }
     assert!(matches!(c.ask_for(&b, passed).await, crate::net::Head::Content(..)));

@@ -36,7 +36,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn execute(self, context: &Context) -> anyhow::Result<()> {
         let Component { file, .. } = &self.component;
-        let (name, settings) = (self.component.name(), self.component.settings()?);
+        let (name, settings) = (self.component.name(), self.component.settings(context)?);
         let kept = TemporaryCache::make()?;
         let mut rows = Vec::new();
         let began = Instant::now();

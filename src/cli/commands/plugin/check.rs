@@ -19,7 +19,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn execute(self, context: &Context) -> anyhow::Result<()> {
         let (printer, file) = (context.printer(), &self.component.file);
-        let settings = self.component.settings()?;
+        let settings = self.component.settings(context)?;
         let grants = settings.grants.clone();
         let loaded = Plugin::load(file, &self.component.name(), settings, None).await;
         let inspection = match &loaded {

@@ -8,6 +8,7 @@ mod run;
 mod sample;
 mod template;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -62,9 +63,9 @@ enum Action {
 /// Which component, and how it is set up.
 #[derive(Debug, clap::Args)]
 struct Component {
-    /// The component: a `.wasm` file; a sidecar beside it counts
+    /// The component: a `.wasm` file; a sidecar beside it counts, and what the configuration says of its name
     file: PathBuf,
-    /// How it is set up, in place of its sidecar: a YAML file
+    /// How it is set up, in place of both: a YAML file
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
 }
@@ -110,13 +111,18 @@ impl Component {
         self.file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
     }
 
-    /// Reads how it is set up.
-    fn settings(&self) -> anyhow::Result<Settings> {
+    /// Reads how it is set up: as the host does it that has this configuration.
+    fn settings(&self, context: &Context) -> anyhow::Result<Settings> {
         let sidecar = self.file.with_extension("yaml");
+        let entries = match self.settings {
+            Some(_) => BTreeMap::new(),
+            None => context.resolve(None)?.settings.plugins,
+        };
         let given = self.settings.is_some() || sidecar.exists();
         let path = self.settings.as_ref().unwrap_or(&sidecar);
         let text = given.then(|| std::fs::read_to_string(path)).transpose();
         let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-        config::plugin_settings(None, &path.display().to_string(), text.as_deref()).map_err(anyhow::Error::msg)
+        let entry = entries.get(&self.name());
+        config::plugin_settings(entry, &path.display().to_string(), text.as_deref()).map_err(anyhow::Error::msg)
     }
 }

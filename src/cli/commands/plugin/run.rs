@@ -52,7 +52,7 @@ struct Counted {
 impl Args {
     pub(super) async fn execute(self, context: &Context) -> anyhow::Result<()> {
         let printer = context.printer();
-        let settings = self.component.settings()?;
+        let settings = self.component.settings(context)?;
         let lines = self.lines(context).await?;
         let kept = TemporaryCache::make()?;
         let mut tried = Tried { component: &self.component, settings, cache: kept.cache.clone(), loaded: None };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
+use super::HANG;
 use super::by_peer;
 use super::key_of;
 use super::open;
@@ -177,6 +178,26 @@ async fn events_that_are_lost_repeated_reordered_or_garbage_only_cost_time() {
         assert_eq!(client.health().await.unwrap().assets, 20, "{telling:?}");
         client.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_events_goes_on_behind_the_last_one() {
+    let (service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let client = open(options(&url, dir.path()), &group).await.unwrap();
+    service.tell(Telling::Breaks);
+    let again = async {
+        let mut n = 0_u8;
+        // An event that comes while nobody listens is lost, so there is one more until one is heard.
+        while !service.streams().contains(&Some("0".to_owned())) {
+            service.by_hand(key_of(&[n], timestamp(u64::from(n))), &[n], v1::Metadata::default());
+            n += 1;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(HANG, again).await.unwrap();
+    assert_eq!(service.streams()[0], None, "the first begins at the beginning");
+    client.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -62,6 +62,8 @@ pub(super) enum Telling {
     Garbage,
     /// All are lost.
     Mute,
+    /// The stream breaks after each.
+    Breaks,
 }
 
 #[derive(Debug, Clone)]
@@ -88,6 +90,8 @@ struct Inner {
     spoiled: BTreeMap<AssetId, Fault>,
     /// How often the content of an asset was asked for.
     asked: BTreeMap<AssetId, usize>,
+    /// Behind which event each stream of them began.
+    streams: Vec<Option<String>>,
 }
 
 pub(super) struct PoorService {
@@ -120,6 +124,11 @@ impl PoorService {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap()
+    }
+
+    /// Returns behind which event each stream of events was asked for.
+    pub(super) fn streams(&self) -> Vec<Option<String>> {
+        self.lock().streams.clone()
     }
 
     /// Makes the next calls of a path come to these faults.
@@ -346,14 +355,21 @@ async fn meta(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result
 
 async fn events_of(State(service): Shared, headers: HeaderMap) -> Result<Response, Response> {
     service.fault("/sync/events", &headers)?;
+    let behind = headers.get("last-event-id").map(|id| id.to_str().unwrap().to_owned());
+    service.lock().streams.push(behind);
     let receiver = service.events.subscribe();
     let start = (receiver, service, 0_u64, String::new());
     let told = stream::unfold(start, |(mut receiver, service, n, mut kept_back)| async move {
+        if n == 1 && *service.telling.lock().unwrap() == Telling::Breaks {
+            // Not before the first is on its way.
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            return Some((Err(std::io::Error::other("cut")), (receiver, service, n + 1, kept_back)));
+        }
         let id = receiver.recv().await.ok()?;
         let event = format!("event: new_asset\nid: {n}\ndata: {{\"hash\":\"{id}\"}}\n\n");
         let telling = *service.telling.lock().unwrap();
         let text = match telling {
-            Telling::Straight => event,
+            Telling::Straight | Telling::Breaks => event,
             Telling::Mute => ":\n\n".to_owned(),
             Telling::Loses if n % 2 == 0 => ":\n\n".to_owned(),
             Telling::Loses => event,
