@@ -63,6 +63,9 @@ pub const DESCRIPTION_BYTES: usize = 256;
 /// Bytes of one line of a plugin's log; the rest is cut off.
 pub const LOG_LINE_BYTES: usize = 2048;
 
+/// Bytes that a plugin prints at once through WASI. It is told to go on in further pieces.
+pub const PRINT_BYTES: usize = 8 * 1024;
+
 /// Bytes of content, or of random numbers, that a plugin gets in one piece.
 pub const READ_BYTES: usize = 256 * 1024;
 

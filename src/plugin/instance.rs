@@ -9,8 +9,6 @@ use wasmtime::ResourceLimiter;
 use wasmtime::Store;
 use wasmtime::UpdateDeadline;
 use wasmtime::component::InstancePre;
-use wasmtime::component::ResourceTable;
-use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi::WasiCtxView;
 use wasmtime_wasi::WasiView;
 
@@ -58,8 +56,7 @@ pub(super) struct Guest {
     pub(super) call: Call,
     memory_bytes: usize,
     table_elements: usize,
-    wasi: WasiCtx,
-    resources: ResourceTable,
+    wasi: wasi::Empty,
 }
 
 /// What belongs to one call.
@@ -103,6 +100,7 @@ impl Instance {
             Ok((calls, described))
         };
         let (calls, described) = in_time(limit, pin!(starting)).await?;
+        store.data().wasi.end_lines();
         Ok((Self { store, calls, asked: 0 }, described))
     }
 
@@ -123,6 +121,7 @@ impl Instance {
         let _running = code.sandbox.run();
         let configuration = about.settings.configuration.to_string();
         let configured = in_time(limit, pin!(self.calls.configure(&mut self.store, &configuration))).await?;
+        self.store.data().wasi.end_lines();
         configured.map_err(Failure::Configuration)
     }
 
@@ -134,8 +133,9 @@ impl Instance {
         self.begin(limit, asked.content.clone());
         let _running = code.sandbox.run();
         let answer = in_time(limit, pin!(self.calls.ask(&mut self.store, asked, metadata))).await;
-        let Guest { about, call, .. } = self.store.data_mut();
+        let Guest { about, call, wasi, .. } = self.store.data_mut();
         call.content = None;
+        wasi.end_lines();
         about.peaks.content(about.settings.limits.content_bytes - call.content_left);
         match call.unread.take() {
             Some(error) if answer.is_ok() => Err(Failure::Content(error)),
@@ -163,8 +163,7 @@ impl Instance {
             call: Call { deadline: Instant::now(), content: None, content_left: 0, unread: None },
             memory_bytes: 0,
             table_elements: 0,
-            wasi: wasi::context(about),
-            resources: wasi::resources(),
+            wasi: wasi::Empty::new(about),
         };
         let mut store = Store::new(code.pre.engine(), guest);
         store.limiter(|guest| guest);
@@ -248,6 +247,6 @@ impl ResourceLimiter for Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+        self.wasi.view()
     }
 }
