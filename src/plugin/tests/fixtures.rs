@@ -10,6 +10,9 @@ use wit_parser::Resolve;
 /// The contract, as plugin authors get it.
 pub(crate) const CONTRACT: &str = include_str!("../../../wit/0.1.0/plugin.wit");
 
+/// The part of WASI that fixtures import.
+const WASI: &str = include_str!("wasi.wit");
+
 /// Answers: the verdict lies at 64, its texts and changes after 1024.
 pub(crate) const PASS: &str = "(call $verdict (i32.const 0) (i32.const 0) (i32.const 0))";
 pub(crate) const DROP: &str = "(call $verdict (i32.const 1) (i32.const 16) (i32.const 7))";
@@ -28,6 +31,25 @@ pub(crate) const HOLD_PRIVATE: &str = "
     (if (result i32) (call $is_private (local.get $a))
       (then (call $verdict (i32.const 2) (i32.const 16) (i32.const 7)))
       (else (call $verdict (i32.const 0) (i32.const 0) (i32.const 0))))";
+
+/// Functions that drop an asset and give as the reason what lies in memory, so that a test sees it: `$tell` gives bytes as
+/// a text, `$tell_hex` gives them as hexadecimal digits, which are written at 8192.
+pub(crate) const TELL: &str = "
+    (func $tell (param $at i32) (param $n i32) (result i32)
+      (call $verdict (i32.const 1) (local.get $at) (local.get $n)))
+    (func $digit (param $at i32) (param $digit i32)
+      (i32.store8 (local.get $at)
+        (i32.add (local.get $digit)
+          (select (i32.const 48) (i32.const 87) (i32.lt_u (local.get $digit) (i32.const 10))))))
+    (func $tell_hex (param $at i32) (param $n i32) (result i32) (local $i i32)
+      (loop
+        (call $digit (i32.add (i32.const 8192) (i32.shl (local.get $i) (i32.const 1)))
+          (i32.shr_u (i32.load8_u (i32.add (local.get $at) (local.get $i))) (i32.const 4)))
+        (call $digit (i32.add (i32.const 8193) (i32.shl (local.get $i) (i32.const 1)))
+          (i32.and (i32.load8_u (i32.add (local.get $at) (local.get $i))) (i32.const 15)))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br_if 0 (i32.lt_u (local.get $i) (local.get $n))))
+      (call $tell (i32.const 8192) (i32.shl (local.get $n) (i32.const 1))))";
 
 /// A plugin to be.
 #[derive(Clone)]
@@ -69,12 +91,15 @@ impl Fixture {
         self
     }
 
-    /// Gives it an import of the contract: the interface, the function, its name in the module, and its core type.
+    /// Gives it an import: the interface, the function, its name in the module, and its core type. An interface without a
+    /// package is one of the contract, one of WASI has no version.
     pub(crate) fn import(mut self, interface: &str, function: &str, name: &str, shape: &str) -> Self {
-        if !self.world.contains(&format!("import {interface};")) {
-            self.world.push_str(&format!("import {interface};"));
+        let wasi = interface.starts_with("wasi:").then(|| format!("{interface}@0.2.6"));
+        let import = format!("import {};", wasi.as_deref().unwrap_or(interface));
+        if !self.world.contains(&import) {
+            self.world.push_str(&import);
         }
-        let module = format!("can-sync:plugin/{interface}@0.1.0");
+        let module = wasi.unwrap_or_else(|| format!("can-sync:plugin/{interface}@0.1.0"));
         self.imports.push_str(&format!("(import \"{module}\" \"{function}\" (func ${name} {shape}))"));
         self
     }
@@ -167,6 +192,9 @@ impl Fixture {
     /// The component.
     pub(crate) fn build(&self) -> Vec<u8> {
         let mut resolve = Resolve::default();
+        if self.world.contains("wasi:") {
+            resolve.push_str("wasi.wit", WASI).unwrap();
+        }
         let text = format!("{}\nworld fixture {{ {} }}", self.package, self.world);
         let package = resolve.push_str("plugin.wit", &text).unwrap();
         let world = resolve.select_world(&[package], Some("fixture")).unwrap();

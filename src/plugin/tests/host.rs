@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use super::super::Grant;
+use super::super::Limits;
 use super::super::Options;
 use super::super::PluginStatus;
 use super::super::Plugins;
 use super::super::Samples;
 use super::super::Settings;
+use super::fixtures::Fixture;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
 use crate::asset::Metadata;
@@ -110,6 +113,21 @@ impl Host {
     pub(super) async fn stop(self) {
         self.group.shut_down().await;
     }
+}
+
+/// Starts a host with the one plugin `one`.
+pub(super) async fn with_one(fixture: &Fixture, settings: Settings) -> (Place, Host) {
+    let place = Place::new();
+    place.drop_in("one.wasm", &fixture.build());
+    place.set("one", settings);
+    let host = place.start().await;
+    (place, host)
+}
+
+/// Grants, and a call that may take its time on a machine that has none.
+pub(super) fn granting(grants: &[Grant]) -> Settings {
+    let limits = Limits { call: Duration::from_secs(20), ..Limits::default() };
+    Settings { grants: grants.iter().copied().collect(), limits, ..Settings::default() }
 }
 
 /// Asks about an asset with tags, before a push.

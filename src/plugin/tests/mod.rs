@@ -5,3 +5,4 @@ mod drop_in;
 mod fixtures;
 mod host;
 mod hostile;
+mod wasi;
