@@ -199,9 +199,7 @@ mod tests {
         };
         let can = namespace(&["ip", "link", "set", "lo", "up"]).output().is_ok_and(|output| output.status.success());
         if !can {
-            assert!(std::env::var_os("CAN_SYNC_REQUIRE_ALL").is_none(), "this machine makes no network namespaces");
-            println!("SKIPPED {TEST}: this machine makes no network namespaces");
-            return;
+            return crate::telemetry::skip(&format!("{TEST}: this machine makes no network namespaces"));
         }
         let program = std::env::current_exe().unwrap();
         let mut test = namespace(&["sh", "-c", script, program.to_str().unwrap(), TEST]);

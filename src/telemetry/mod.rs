@@ -27,3 +27,17 @@ pub fn causes(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// Says something aloud in a test: what is printed there is shown only when the test fails.
+#[cfg(test)]
+pub(crate) fn aloud(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Tells that a test, or a part of it, cannot run here; where everything must run, that is a failure.
+#[cfg(test)]
+pub(crate) fn skip(reason: &str) {
+    assert!(std::env::var_os("CAN_SYNC_REQUIRE_ALL").is_none(), "must not be skipped here: {reason}");
+    aloud(&format!("SKIPPED: {reason}"));
+}
