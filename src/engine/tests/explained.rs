@@ -13,7 +13,12 @@ use crate::asset::names;
 use crate::engine::Difference;
 use crate::engine::ExplainError;
 use crate::hook::Asked;
+use crate::hook::BoxFuture;
+use crate::hook::Chain;
+use crate::hook::Hooks;
+use crate::hook::Judgement;
 use crate::hook::Point;
+use crate::hook::Standing;
 use crate::hook::Verdict;
 use crate::hook::scripted::Scripted;
 
@@ -84,4 +89,78 @@ async fn an_edit_before_a_push_is_made_once_and_explained_with_what_it_replaced(
     };
     assert_eq!(verdict.steps[0].changed, [path("some/where", "a/some/where")]);
     assert_eq!(explained.stored.unwrap().local, [path("a/some/where", "some/where")]);
+}
+
+/// Two in a row, as plugins are: the second is shown what the first has left.
+#[derive(Debug)]
+struct InARow(Scripted, Scripted);
+
+impl Hooks for InARow {
+    fn ask<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Judgement> {
+        Box::pin(async move {
+            let first = self.0.ask(asked).await;
+            let (mut edits, mut left) = (Changes::new(), asked.clone());
+            if let Verdict::Edit(changes) = &first.verdict {
+                left.metadata.change(changes);
+                edits.extend(changes.clone());
+            }
+            let second = self.1.ask(&left).await;
+            if let Verdict::Edit(changes) = &second.verdict {
+                edits.extend(changes.clone());
+            }
+            let verdict = if edits.is_empty() { Verdict::Pass } else { Verdict::Edit(edits) };
+            let steps = [first.steps, second.steps].concat();
+            Judgement { verdict, standing: Standing::Firm, steps }
+        })
+    }
+
+    fn chain(&self, point: Point, library: &str) -> Option<Chain> {
+        self.0.chain(point, library)
+    }
+
+    fn generation(&self) -> u64 {
+        0
+    }
+
+    fn changed(&self, _: u64) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_edit_is_explained_with_what_the_first_had_left() {
+    let rule = |path: &'static str, tag: &'static str, other: &'static str| {
+        move |asked: &Asked| match asked.point {
+            Point::AfterReceive => Verdict::Edit(Changes::new().set(names::PATH, path).add_tag(tag).remove_tag(other)),
+            _ => Verdict::Pass,
+        }
+    };
+    let hooks = InARow(Scripted::new("one", rule("first", "a", "b")), Scripted::new("two", rule("second", "b", "a")));
+    let (a, b) = (Host::start(189).await, Host::start_with_hooks(190, Arc::new(hooks)).await);
+    let id = a.ingest(100, "file").await;
+    b.engine.connect(a.ticket()).await;
+    b.has(&id).await;
+    in_sync(&[(&a, &b)]).await;
+    let explained = b.engine.explain(id).await.unwrap();
+    let received = explained.verdicts.iter().find(|verdict| verdict.point == Point::AfterReceive).unwrap();
+    let difference = |field: &str, before: Option<&str>, after: Option<&str>| Difference {
+        field: field.to_owned(),
+        before: before.map(str::to_owned),
+        after: after.map(str::to_owned),
+    };
+    let [one, two] = &received.steps[..] else { panic!("{:?}", received.steps) };
+    let first = [
+        difference("path", Some("some/where"), Some("first")),
+        difference("tag/a", None, Some("")),
+        difference("tag/b", None, None),
+    ];
+    let second = [
+        difference("path", Some("first"), Some("second")),
+        difference("tag/a", Some(""), None),
+        difference("tag/b", None, Some("")),
+    ];
+    assert_eq!((one.plugin.as_str(), &one.changed[..]), ("one", &first[..]));
+    assert_eq!((two.plugin.as_str(), &two.changed[..]), ("two", &second[..]));
+    let seen = b.metadata(&id).await;
+    assert_eq!((seen.path.as_deref(), seen.tags.contains("b"), seen.tags.contains("a")), (Some("second"), true, false));
 }

@@ -234,3 +234,38 @@ async fn its_state_outlives_a_restart() {
     assert_eq!(host.status("once").unwrap().used.state_bytes, 14);
     host.stop().await;
 }
+
+#[tokio::test]
+async fn of_two_that_edit_the_same_field_the_later_one_wins() {
+    // One sets the path to `private`, the other to `fixture`; one adds a tag, the other removes it.
+    let place = Place::new();
+    for (name, at) in [("a-path", 16), ("b-path", 32)] {
+        place.drop_in(&format!("{name}.wasm"), &Fixture::new().hook("before-push", &edit(0, 2, at, 7)).build());
+    }
+    for (name, kind) in [("a-tag", 2), ("b-tag", 3)] {
+        place.drop_in(&format!("{name}.wasm"), &Fixture::new().hook("before-push", &edit(kind, 0, 16, 7)).build());
+    }
+    let (path, tag) = (|path: &str| Changes::new().set(names::PATH, path), Changes::new().add_tag("private"));
+    let no_tag = Changes::new().remove_tag("private");
+    let host = place.start().await;
+    let judgement = host.ask(&asked(&[])).await;
+    assert_eq!(judgement.verdict, Verdict::Edit(path("fixture").remove_tag("private")));
+    let said: Vec<_> = judgement.steps.iter().map(|step| (step.plugin.as_str(), step.verdict.clone())).collect();
+    let [a_path, b_path] = ["private", "fixture"].map(|text| Verdict::Edit(path(text)));
+    let [a_tag, b_tag] = [tag, no_tag].map(Verdict::Edit);
+    let steps = [("a-path", a_path), ("a-tag", a_tag), ("b-path", b_path), ("b-tag", b_tag)];
+    assert_eq!(said, steps);
+    let before = host.plugins.chain(Point::BeforePush, "mirror");
+    host.stop().await;
+
+    for (order, name) in (0..).zip(["b-tag", "b-path", "a-tag", "a-path"]) {
+        place.set(name, Settings { order, ..Settings::default() });
+    }
+    let host = place.start().await;
+    let judgement = host.ask(&asked(&[])).await;
+    assert_eq!(judgement.verdict, Verdict::Edit(path("private").add_tag("private")));
+    let said: Vec<_> = judgement.steps.iter().rev().map(|step| (step.plugin.as_str(), step.verdict.clone())).collect();
+    assert_eq!(said, steps);
+    assert_ne!(host.plugins.chain(Point::BeforePush, "mirror"), before);
+    host.stop().await;
+}

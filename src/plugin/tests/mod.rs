@@ -5,4 +5,5 @@ mod drop_in;
 mod fixtures;
 mod host;
 mod hostile;
+mod limits;
 mod wasi;
