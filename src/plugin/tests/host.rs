@@ -60,9 +60,12 @@ impl Place {
         self.root.path().join("plugins").join(name)
     }
 
-    /// Drops a file into the folder, as a user does.
+    /// Drops a file into the folder. All of it is there at once: with looks so close together a slow machine would have
+    /// half of a large one taken for the whole.
     pub(super) fn drop_in(&self, name: &str, bytes: &[u8]) {
-        std::fs::write(self.file(name), bytes).unwrap();
+        let aside = self.root.path().join(name);
+        std::fs::write(&aside, bytes).unwrap();
+        std::fs::rename(aside, self.file(name)).unwrap();
     }
 
     pub(super) fn set(&self, name: &str, settings: Settings) {
