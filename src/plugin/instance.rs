@@ -47,6 +47,8 @@ pub(super) struct About {
 pub(super) struct Code {
     pub(super) sandbox: Sandbox,
     pub(super) pre: InstancePre<Guest>,
+    /// Whether it imports WASI.
+    pub(super) wasi: bool,
     pub(super) exports: Exports,
 }
 
@@ -56,7 +58,8 @@ pub(super) struct Guest {
     pub(super) call: Call,
     memory_bytes: usize,
     table_elements: usize,
-    wasi: wasi::Empty,
+    /// For components that import it: it takes longer to make than all the rest.
+    wasi: Option<wasi::Empty>,
 }
 
 /// What belongs to one call.
@@ -100,7 +103,7 @@ impl Instance {
             Ok((calls, described))
         };
         let (calls, described) = in_time(limit, pin!(starting)).await?;
-        store.data().wasi.end_lines();
+        store.data().end_lines();
         Ok((Self { store, calls, asked: 0 }, described))
     }
 
@@ -121,7 +124,7 @@ impl Instance {
         let _running = code.sandbox.run();
         let configuration = about.settings.configuration.to_string();
         let configured = in_time(limit, pin!(self.calls.configure(&mut self.store, &configuration))).await?;
-        self.store.data().wasi.end_lines();
+        self.store.data().end_lines();
         configured.map_err(Failure::Configuration)
     }
 
@@ -133,9 +136,9 @@ impl Instance {
         self.begin(limit, asked.content.clone());
         let _running = code.sandbox.run();
         let answer = in_time(limit, pin!(self.calls.ask(&mut self.store, asked, metadata))).await;
-        let Guest { about, call, wasi, .. } = self.store.data_mut();
+        self.store.data().end_lines();
+        let Guest { about, call, .. } = self.store.data_mut();
         call.content = None;
-        wasi.end_lines();
         about.peaks.content(about.settings.limits.content_bytes - call.content_left);
         match call.unread.take() {
             Some(error) if answer.is_ok() => Err(Failure::Content(error)),
@@ -163,7 +166,7 @@ impl Instance {
             call: Call { deadline: Instant::now(), content: None, content_left: 0, unread: None },
             memory_bytes: 0,
             table_elements: 0,
-            wasi: wasi::Empty::new(about),
+            wasi: code.wasi.then(|| wasi::Empty::new(about)),
         };
         let mut store = Store::new(code.pre.engine(), guest);
         store.limiter(|guest| guest);
@@ -212,6 +215,13 @@ pub(super) fn one_line(error: &wasmtime::Error) -> String {
     format!("{error:#}").replace('\n', " ")
 }
 
+impl Guest {
+    /// Writes down what was printed without the end of a line.
+    fn end_lines(&self) {
+        self.wasi.iter().for_each(wasi::Empty::end_lines);
+    }
+}
+
 impl ResourceLimiter for Guest {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let (wanted, limit) = (self.memory_bytes + (desired - current), self.about.settings.limits.memory_bytes);
@@ -248,6 +258,6 @@ impl ResourceLimiter for Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.wasi.view()
+        self.wasi.as_mut().expect("only who imports WASI is linked with it").view()
     }
 }

@@ -223,7 +223,7 @@ impl Plugin {
             state,
             peaks: Peaks::default(),
         });
-        let code = Code { sandbox: sandbox.clone(), pre, exports };
+        let code = Code { sandbox: sandbox.clone(), pre, wasi: inspection.wasi, exports };
         let began = Instant::now();
         let (mut instance, description) = Instance::introduce(&code, &about).await.map_err(LoadError::Start)?;
         instance.configure(&code).await.map_err(LoadError::Start)?;
