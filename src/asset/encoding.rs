@@ -45,12 +45,13 @@ pub(super) fn decode_document(bytes: &[u8]) -> Result<Document, DecodeError> {
 
 pub(super) fn encode_local(document: &LocalDocument) -> Vec<u8> {
     let mut out = encode_document(document.shared());
-    put_length(&mut out, document.values().count());
-    for (name, local) in document.values() {
-        put_text(&mut out, name);
-        put_value(&mut out, &local.value);
-        put_stamp(&mut out, local.over);
-    }
+    put_values(&mut out, document);
+    out
+}
+
+pub(super) fn encode_values(document: &LocalDocument) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_values(&mut out, document);
     out
 }
 
@@ -77,6 +78,15 @@ fn put_document(out: &mut Vec<u8>, document: &Document) {
         put_text(out, name);
         put_value(out, &field.value);
         put_stamp(out, field.stamp);
+    }
+}
+
+fn put_values(out: &mut Vec<u8>, document: &LocalDocument) {
+    put_length(out, document.values().count());
+    for (name, local) in document.values() {
+        put_text(out, name);
+        put_value(out, &local.value);
+        put_stamp(out, local.over);
     }
 }
 

@@ -141,6 +141,12 @@ impl LocalDocument {
         encoding::encode_local(self)
     }
 
+    /// Returns the stored form of the local values alone.
+    #[must_use]
+    pub fn encode_values(&self) -> Vec<u8> {
+        encoding::encode_values(self)
+    }
+
     /// Reads the stored form.
     ///
     /// # Errors

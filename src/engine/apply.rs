@@ -78,8 +78,9 @@ pub(super) async fn load(shared: &Shared, peer: HostId, asked: Vec<AssetId>) {
 struct Case<'a> {
     peer: HostId,
     offer: &'a Offer,
-    /// Those of its fields that are taken now.
+    /// Those of its fields that are taken now, and the digest of that.
     taken: Document,
+    version: Digest,
     /// What was decided before.
     before: Option<&'a Decided>,
     /// How many purges there were before that.
@@ -128,6 +129,22 @@ pub(super) fn occasion(shared: &Shared, peer: HostId) -> Occasion {
     if settled { Occasion::Live } else { Occasion::CatchUp }
 }
 
+/// What is taken of an offer.
+pub(super) struct Taken {
+    pub(super) document: Document,
+    /// Its digest.
+    pub(super) version: Digest,
+    /// What is stamped too far ahead.
+    early: Document,
+}
+
+/// Splits the document of an offer into what is taken now and what is not yet.
+pub(super) fn take(offer: &Offer) -> Taken {
+    let Received { document, early } = receive(&offer.document, now_ms());
+    let version = if early.is_empty() { *offer.version() } else { document.digest() };
+    Taken { document, version, early }
+}
+
 /// Decides about offers of a peer, one after the other.
 pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>) {
     let occasion = occasion(shared, peer);
@@ -138,7 +155,7 @@ pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>
         let mut inputs = Vec::with_capacity(offers.len());
         for offer in std::mem::replace(&mut offers, rest) {
             let asset = offer.key.id;
-            let Received { document: taken, early } = receive(&offer.document, now_ms());
+            let Taken { document: taken, version, early } = take(&offer);
             if let Some(ahead_ms) = ahead_ms(&early) {
                 tracing::warn!(
                     peer = %peer.fmt_short(),
@@ -152,7 +169,7 @@ pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>
                 Ok(known) => {
                     let before = known.decisions.get(&(asset, Way::Pull));
                     let (purges, again) = (known.purges, false);
-                    let case = Case { peer, offer: &offer, taken, before, purges, again, occasion };
+                    let case = Case { peer, offer: &offer, taken, version, before, purges, again, occasion };
                     decide_one(shared, case, known.records.get(&asset)).await
                 }
                 Err(error) => Err(ApplyError::Records(causes(error))),
@@ -201,6 +218,7 @@ async fn decide_one(shared: &Shared, case: Case<'_>, known: Option<&Record>) -> 
         point: Point::BeforePull,
         key: offer.key,
         shown: Shown::Local(&document),
+        version: case.version,
         peer: Some(case.peer),
         occasion: case.occasion,
         content: Source::Nowhere,
@@ -241,6 +259,7 @@ async fn merge(shared: &Shared, case: Case<'_>, record: &Record) -> Result<Fate,
         point: Point::AfterReceive,
         key: record.key,
         shown: Shown::Local(&merged),
+        version: merged.shared().digest(),
         peer: Some(*peer),
         occasion: case.occasion,
         content: Source::Store,
@@ -294,7 +313,9 @@ async fn take_early_of(shared: &Shared, peer: HostId) -> Result<(), ApplyError> 
             let before = shared.state.decision(known.key.id, Way::Pull).await?;
             let offer = Offer::new(known.key, Arc::new(ripe.clone()));
             let (before, again, occasion) = (before.as_ref(), false, Occasion::CatchUp);
-            merge(shared, Case { peer, offer: &offer, taken: ripe, before, purges, again, occasion }, &record).await?;
+            let version = *offer.version();
+            merge(shared, Case { peer, offer: &offer, taken: ripe, version, before, purges, again, occasion }, &record)
+                .await?;
         }
     }
     Ok(())
@@ -346,10 +367,10 @@ pub(super) async fn decide_these_again(shared: &Shared, peer: HostId, offers: Ve
         if before.is_some_and(stands) {
             continue;
         }
-        let taken = receive(&offer.document, now_ms()).document;
+        let Taken { document: taken, version, .. } = take(&offer);
         let record = known.records.get(&offer.key.id);
         let (purges, again, occasion) = (known.purges, true, Occasion::CatchUp);
-        let case = Case { peer, offer: &offer, taken, before, purges, again, occasion };
+        let case = Case { peer, offer: &offer, taken, version, before, purges, again, occasion };
         match decide_one(shared, case, record).await {
             Ok(None) => {
                 inputs.push((Arrival::default(), Input::Decided { peer, offer, decision: Decision::Want }));

@@ -10,6 +10,7 @@ use super::shared::Shared;
 use super::verdicts::Brief;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
+use crate::asset::Digest;
 use crate::asset::Document;
 use crate::asset::HostId;
 use crate::asset::LocalDocument;
@@ -37,6 +38,8 @@ pub(super) struct Question<'a> {
     pub(super) point: Point,
     pub(super) key: AssetKey,
     pub(super) shown: Shown<'a>,
+    /// The digest of the shared part of that.
+    pub(super) version: Digest,
     /// Who offers it, or from whom it came; `None` before a push, and where that is not known any more.
     pub(super) peer: Option<HostId>,
     pub(super) occasion: Occasion,
@@ -86,7 +89,7 @@ impl Judged {
     }
 }
 
-impl Shown<'_> {
+impl<'a> Shown<'a> {
     fn metadata(self) -> Metadata {
         match self {
             Self::Shared(document) => document.metadata(),
@@ -94,10 +97,18 @@ impl Shown<'_> {
         }
     }
 
-    fn encode(self) -> Vec<u8> {
+    fn shared(self) -> &'a Document {
         match self {
-            Self::Shared(document) => document.encode(),
-            Self::Local(document) => document.encode(),
+            Self::Shared(document) => document,
+            Self::Local(document) => document.shared(),
+        }
+    }
+
+    /// Returns what the host alone sees of it, in the stored form; nothing where there is nothing.
+    fn local(self) -> Vec<u8> {
+        match self {
+            Self::Local(document) if document.values().next().is_some() => document.encode_values(),
+            Self::Local(_) | Self::Shared(_) => Vec::new(),
         }
     }
 
@@ -199,7 +210,11 @@ pub(super) fn key(context: &Context<'_>, question: &Question<'_>, chain: &Chain)
         hasher.update(&(text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());
     }
-    hasher.update(&question.shown.encode());
+    debug_assert_eq!(question.version, question.shown.shared().digest());
+    // The digest stands for the shared part, which is not read again: it is known of what is offered and of what is
+    // passed on, and a question is named several times on the way of an asset.
+    hasher.update(question.version.as_bytes());
+    hasher.update(&question.shown.local());
     VerdictKey(hasher.finalize().into())
 }
 

@@ -10,6 +10,7 @@ use super::apply::Fate;
 use super::apply::answer_of;
 use super::apply::occasion;
 use super::apply::stop;
+use super::apply::take;
 use super::hub::Told;
 use super::judge;
 use super::judge::Question;
@@ -38,8 +39,6 @@ use crate::sync::Answer;
 use crate::sync::Input;
 use crate::sync::Kept;
 use crate::sync::Offer;
-use crate::sync::receive;
-use crate::task::now_ms;
 use crate::telemetry::causes;
 
 /// Stores fetched contents, each with all versions that were offered for it.
@@ -92,17 +91,24 @@ async fn keep_one(
         return Ok((answer_of(before), Arrival::default()));
     }
     let from = offers.first().map_or(shared.host, |(peer, _)| *peer);
-    let shared_document = offers.iter().map(|(_, offer)| receive(&offer.document, now_ms()).document);
-    let shared_document = shared_document.reduce(|mut merged, document| {
-        merged.merge(&document);
-        merged
-    });
-    let shared_document = shared_document.unwrap_or_default();
-    // What one peer offers is remembered by what it offered, which is what it is compared with.
-    let version = match offers {
-        [(_, offer)] => *offer.version(),
-        _ => shared_document.digest(),
+    let (shared_document, version) = match offers {
+        [(_, offer)] => {
+            let taken = take(offer);
+            (taken.document, taken.version)
+        }
+        _ => {
+            let taken = offers.iter().map(|(_, offer)| take(offer).document);
+            let merged = taken.reduce(|mut merged, document| {
+                merged.merge(&document);
+                merged
+            });
+            let merged = merged.unwrap_or_default();
+            let version = merged.digest();
+            (merged, version)
+        }
     };
+    // What one peer offers is remembered by what it offered, which is what it is compared with.
+    let offered = if let [(_, offer)] = offers { *offer.version() } else { version };
     let released = before.is_some_and(|before| {
         before.decision == Decision::Pass
             && before.decider == shared.decider(before.point)
@@ -111,13 +117,13 @@ async fn keep_one(
     let document = LocalDocument::from_parts(shared_document, []);
     let (peer, occasion, fresh) = (Some(from), occasion(shared, from), false);
     let (shown, content) = (Shown::Local(&document), Source::Nowhere);
-    let question = Question { point: Point::BeforePull, key, shown, peer, occasion, content, fresh };
+    let question = Question { point: Point::BeforePull, key, shown, version, peer, occasion, content, fresh };
     let judged = judge::ask(shared, question).await;
     let edits = match judged.verdict {
         Verdict::Edit(edits) => edits,
         // Several peers had offered different versions, or the plugins are others now.
         Verdict::Drop(_) | Verdict::Hold(_) if !released => {
-            return stop(shared, Point::BeforePull, key, version, judged).await;
+            return stop(shared, Point::BeforePull, key, offered, judged).await;
         }
         _ => Changes::new(),
     };
@@ -126,12 +132,13 @@ async fn keep_one(
         seen.to_mut().lay(&edits);
     }
     let (shown, content) = (Shown::Local(&seen), Source::Spooled(&spooled));
-    let question = Question { point: Point::AfterReceive, key, shown, peer, occasion, content, fresh };
+    // What is laid over it leaves the shared part as it is.
+    let question = Question { point: Point::AfterReceive, key, shown, version, peer, occasion, content, fresh };
     let judged = judge::ask(shared, question).await;
     let received = match judged.verdict {
         Verdict::Edit(edits) => edits,
         Verdict::Drop(_) | Verdict::Hold(_) if !released => {
-            return stop(shared, Point::AfterReceive, key, version, judged).await;
+            return stop(shared, Point::AfterReceive, key, offered, judged).await;
         }
         _ => Changes::new(),
     };

@@ -49,6 +49,7 @@ impl VerdictMemory {
             point: Point::BeforePush,
             key,
             shown: Shown::Shared(document),
+            version: document.digest(),
             peer: None,
             occasion: Occasion::Live,
             content: Source::Nowhere,

@@ -1,5 +1,6 @@
 //! Decides what of stored assets is passed on, and, after a change of plugins, what is seen here of what peers sent.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::feed::FeedError;
@@ -49,9 +50,9 @@ pub(super) struct How {
 }
 
 /// What becomes of an asset.
-enum Outcome {
-    /// This version is passed on, or none.
-    Passes(Option<Document>),
+enum Outcome<'a> {
+    /// This version is passed on, of this digest, or none.
+    Passes(Option<(Cow<'a, Document>, Digest)>),
     /// A newer version is there, and is judged for itself.
     Outdated,
 }
@@ -89,10 +90,10 @@ pub(super) async fn judge_all(
                 let known = known.get(&key.id).map_or(&[][..], Vec::as_slice);
                 let exceptional = |known: &Known| {
                     let passes = passes.as_ref().filter(|_| shared.flow(known.peer).send);
-                    (known.peer, exception(passes, Some(&known.document)))
+                    (known.peer, exception(passes.map(|(document, _)| &**document), Some(&known.document)))
                 };
                 let exceptions: Vec<(HostId, Option<Digest>)> = known.iter().map(exceptional).collect();
-                inputs.push(Input::Passes { key, version: passes.as_ref().map(Document::digest), exceptions });
+                inputs.push(Input::Passes { key, version: passes.map(|(_, version)| version), exceptions });
             }
         }
         if let Some(purged) = decisions.get(&(key.id, Way::Pull)).filter(|before| before.is_purged()) {
@@ -134,30 +135,38 @@ fn senders(kept: &[Kept]) -> HashMap<AssetId, HostId> {
 }
 
 /// Decides what of an asset is passed on.
-async fn judge(shared: &Shared, record: &Record, before: Option<&Decided>, how: How) -> Result<Outcome, FeedError> {
+async fn judge<'a>(
+    shared: &Shared,
+    record: &'a Record,
+    before: Option<&Decided>,
+    how: How,
+) -> Result<Outcome<'a>, FeedError> {
     let document = record.document.shared();
     if !record.presence.is_here() || !shared.library.filter.takes(|| record.document.metadata()) {
         return Ok(Outcome::Passes(None));
     }
+    let version = document.digest();
+    let as_it_is = (Cow::Borrowed(document), version);
     if let Some(before) = before.filter(|_| !how.fresh) {
-        let same = || before.decider == shared.decider(Point::BeforePush) && before.version == document.digest();
+        let same = || before.decider == shared.decider(Point::BeforePush) && before.version == version;
         let waits = how.again && before.standing == Standing::Absent;
         if before.decider == HAND || (!waits && same()) {
             let released = before.decision == Decision::Pass;
-            return Ok(Outcome::Passes(released.then(|| document.clone())));
+            return Ok(Outcome::Passes(released.then_some(as_it_is)));
         }
     }
     let question = Question {
         point: Point::BeforePush,
         key: record.key,
         shown: Shown::Shared(document),
+        version,
         peer: None,
         occasion: how.occasion,
         content: Source::Store,
         fresh: how.fresh,
     };
     let judged = judge::ask(shared, question).await;
-    let stop = |decision, reason: &str| decided(record, document, &judged, decision, reason);
+    let stop = |decision, reason: &str| decided(record, version, &judged, decision, reason);
     let stopped = match &judged.verdict {
         // What others have been shown stays until a plugin has really said otherwise. It is asked as soon as it can be.
         _ if judged.standing == Standing::Absent && is_passed(shared, record) => None,
@@ -169,14 +178,13 @@ async fn judge(shared: &Shared, record: &Record, before: Option<&Decided>, how: 
         if decided.decision == Decision::Hold {
             shared.announce(Event::AssetHeld { id: record.key.id, reason: decided.reason.clone() });
         }
-        let version = decided.version;
         if shared.state.decide(decided, how.fresh).await? {
             return Ok(Outcome::Passes(None));
         }
         // A person was faster.
         let stands = shared.state.decision(record.key.id, Way::Push).await?;
         let released = stands.is_some_and(|stands| stands.decision == Decision::Pass && stands.version == version);
-        return Ok(Outcome::Passes(released.then(|| document.clone())));
+        return Ok(Outcome::Passes(released.then_some(as_it_is)));
     }
     if let Some(before) = before
         && !shared.state.undecide(before).await?
@@ -184,12 +192,13 @@ async fn judge(shared: &Shared, record: &Record, before: Option<&Decided>, how: 
     {
         return Ok(Outcome::Passes(None));
     }
-    let Verdict::Edit(edits) = &judged.verdict else { return Ok(Outcome::Passes(Some(document.clone()))) };
-    let outcome = withhold(shared, record, edits).await?;
-    if let Outcome::Passes(Some(edited)) = &outcome
-        && edited != document
+    let Verdict::Edit(edits) = &judged.verdict else { return Ok(Outcome::Passes(Some(as_it_is))) };
+    let outcome = withhold(shared, record, version, edits).await?;
+    if let Outcome::Passes(Some((edited, edition))) = &outcome
+        && *edition != version
     {
-        judge::stands_for(shared, &judged, Question { shown: Shown::Shared(edited), ..question }).await;
+        let question = Question { shown: Shown::Shared(edited), version: *edition, ..question };
+        judge::stands_for(shared, &judged, question).await;
     }
     Ok(outcome)
 }
@@ -201,7 +210,7 @@ fn is_passed(shared: &Shared, record: &Record) -> bool {
     shared.replica().passes(key.timestamp, &key.id) == Some(version)
 }
 
-fn decided(record: &Record, document: &Document, judged: &Judged, decision: Decision, reason: &str) -> Decided {
+fn decided(record: &Record, version: Digest, judged: &Judged, decision: Decision, reason: &str) -> Decided {
     Decided {
         key: record.key,
         way: Way::Push,
@@ -211,16 +220,21 @@ fn decided(record: &Record, document: &Document, judged: &Judged, decision: Deci
         by: judged.by.clone(),
         standing: judged.standing,
         reason: reason.to_owned(),
-        version: document.digest(),
+        version,
         at_ms: now_ms(),
     }
 }
 
 /// Applies a before-push edit to what was made here and was not shared yet.
-async fn withhold(shared: &Shared, record: &Record, edits: &Changes) -> Result<Outcome, FeedError> {
+async fn withhold<'a>(
+    shared: &Shared,
+    record: &'a Record,
+    version: Digest,
+    edits: &Changes,
+) -> Result<Outcome<'a>, FeedError> {
     if is_passed(shared, record) {
         // Its values are with others already, under the stamps they have.
-        return Ok(Outcome::Passes(Some(record.document.shared().clone())));
+        return Ok(Outcome::Passes(Some((Cow::Borrowed(record.document.shared()), version))));
     }
     let (host, here) = (shared.host, record.origin == Origin::Here);
     let ours = move |_: &str, field: &Field| field.stamp.host() == host || (field.stamp.is_zero() && here);
@@ -238,7 +252,9 @@ async fn withhold(shared: &Shared, record: &Record, edits: &Changes) -> Result<O
     let edited = shared.store.edit(&record.key.id, edit).await?;
     Ok(match edited {
         Some(edited) if edited.document == withheld && edited.presence.is_here() => {
-            Outcome::Passes(Some(withheld.into_shared()))
+            let edited = withheld.into_shared();
+            let version = edited.digest();
+            Outcome::Passes(Some((Cow::Owned(edited), version)))
         }
         // A version came meanwhile that nobody has judged.
         _ => Outcome::Outdated,
@@ -254,6 +270,7 @@ async fn receive_again(shared: &Shared, record: &Record, sender: Option<HostId>,
         point: Point::AfterReceive,
         key: record.key,
         shown: Shown::Local(&record.document),
+        version: record.document.shared().digest(),
         peer: sender,
         occasion: how.occasion,
         content: Source::Store,
