@@ -113,7 +113,7 @@ struct Known {
 impl Known {
     /// Looks up what is known about assets that a peer has, and what was answered about them.
     async fn of(shared: &Shared, peer: HostId, ids: &[AssetId]) -> Result<Self, ApplyError> {
-        let purges = shared.purges.count().await;
+        let purges = shared.purges.count();
         let records = shared.store.records(ids).await.map_err(|error| ApplyError::Records(causes(&error)))?;
         let wanted = ids.iter().map(|id| (*id, Wanted::From(peer)));
         judge::read(shared, &[Point::BeforePull, Point::AfterReceive], wanted).await;
@@ -308,7 +308,7 @@ async fn take_early_of(shared: &Shared, peer: HostId) -> Result<(), ApplyError> 
             continue;
         }
         let ripe = receive(&known.document, now_ms()).document;
-        let purges = shared.purges.count().await;
+        let purges = shared.purges.count();
         if let Some(record) = shared.store.record(&known.key.id).await? {
             let before = shared.state.decision(known.key.id, Way::Pull).await?;
             let offer = Offer::new(known.key, Arc::new(ripe.clone()));

@@ -43,7 +43,7 @@ use crate::telemetry::causes;
 
 /// Stores fetched contents, each with all versions that were offered for it.
 pub(super) async fn keep(shared: &Shared, fetched: Vec<(AssetKey, Vec<(HostId, Offer)>)>) {
-    let purges = shared.purges.count().await;
+    let purges = shared.purges.count();
     let ids: Vec<AssetId> = fetched.iter().map(|(key, _)| key.id).collect();
     let wanted = fetched.iter().filter_map(|(key, offers)| Some((key.id, Wanted::From(offers.first()?.0))));
     judge::read(shared, &[Point::AfterReceive], wanted).await;

@@ -1,6 +1,10 @@
 //! Purging: a person removes an asset from this host for good. Others keep theirs, and this one declines it from then on.
 
+use std::collections::HashSet;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -13,6 +17,7 @@ use super::apply::ApplyError;
 use super::feed::FeedError;
 use super::shared::Engine;
 use super::shared::Shared;
+use super::shared::StartError;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
 use crate::asset::HostId;
@@ -25,12 +30,15 @@ use crate::net::Line;
 use crate::net::Piece;
 use crate::state::Decided;
 use crate::state::Decision;
+use crate::state::DecisionMark;
 use crate::state::HAND;
 use crate::state::PURGE;
+use crate::state::State;
 use crate::state::StateError;
 use crate::state::Way;
 use crate::store::ReadError;
 use crate::store::Record;
+use crate::store::Store;
 use crate::store::WriteError;
 use crate::task::now_ms;
 use crate::telemetry::causes;
@@ -70,14 +78,25 @@ pub(super) struct Purges {
     /// What is being purged. Nobody is told that it is here: two hosts that each purge it as something the other has
     /// would lose it.
     about: std::sync::Mutex<Option<AssetId>>,
-    /// How many there were. Held while one removes an asset and, to read, while somebody stores one.
-    count: RwLock<u64>,
+    /// How many there were.
+    count: AtomicU64,
+    /// Each for a part of the assets: held while one of them is removed and, to read, while one is stored.
+    locks: [RwLock<()>; 16],
+}
+
+/// Has nobody told any longer that an asset is being purged, however that ends.
+struct About<'a>(&'a Purges);
+
+impl Drop for About<'_> {
+    fn drop(&mut self) {
+        *self.0.about() = None;
+    }
 }
 
 impl Purges {
     /// Tells how many there were, to be looked at before decisions are.
-    pub(super) async fn count(&self) -> u64 {
-        *self.count.read().await
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
     }
 
     /// Keeps purges away while an asset is stored or changed whose decision was read when there were `before` of them;
@@ -87,21 +106,30 @@ impl Purges {
         shared: &Shared,
         asset: AssetId,
         before: u64,
-    ) -> Result<Option<RwLockReadGuard<'_, u64>>, ApplyError> {
-        let count = self.count.read().await;
-        let purged = *count != before
+    ) -> Result<Option<RwLockReadGuard<'_, ()>>, ApplyError> {
+        let apart = self.lock(&asset).read().await;
+        let purged = self.count() != before
             && shared.state.decision(asset, Way::Pull).await?.is_some_and(|decided| decided.is_purged())
             && !is_here(shared, &asset).await?;
-        Ok((!purged).then_some(count))
+        Ok((!purged).then_some(apart))
     }
 
     /// Tells whether an asset is being purged.
     pub(super) fn is_about(&self, asset: &AssetId) -> bool {
-        *self.about.lock().unwrap_or_else(PoisonError::into_inner) == Some(*asset)
+        *self.about() == Some(*asset)
     }
 
-    fn set_about(&self, asset: Option<AssetId>) {
-        *self.about.lock().unwrap_or_else(PoisonError::into_inner) = asset;
+    fn begin(&self, asset: AssetId) -> About<'_> {
+        *self.about() = Some(asset);
+        About(self)
+    }
+
+    fn about(&self) -> MutexGuard<'_, Option<AssetId>> {
+        self.about.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self, asset: &AssetId) -> &RwLock<()> {
+        &self.locks[usize::from(asset.as_bytes()[0]) % self.locks.len()]
     }
 }
 
@@ -111,11 +139,29 @@ async fn is_here(shared: &Shared, asset: &AssetId) -> Result<bool, ReadError> {
 
 /// Takes a purge back where the asset was stored after it: the later wish counts.
 pub(super) async fn take_back(shared: &Shared, purged: &Decided) -> Result<(), FeedError> {
-    let _apart = shared.purges.count.read().await;
+    let _apart = shared.purges.lock(&purged.key.id).read().await;
     if is_here(shared, &purged.key.id).await? {
         shared.state.undecide(purged).await?;
     }
     Ok(())
+}
+
+/// Takes purges back that a crash has cut off, and those of assets that were stored again and not judged since.
+pub(super) async fn settle(store: &dyn Store, state: &State) -> Result<(), StartError> {
+    let mut after = None;
+    loop {
+        let page = state.list_decisions(Decision::Drop, after, limits::PAGE_ROWS).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(DecisionMark { at_ms: last.at_ms, asset: last.key.id, way: last.way });
+        let purged: Vec<Decided> = page.into_iter().filter(Decided::is_purged).collect();
+        let ids: Vec<AssetId> = purged.iter().map(|decided| decided.key.id).collect();
+        let records = store.records(&ids).await?;
+        let here: HashSet<AssetId> =
+            records.iter().filter(|record| record.presence.is_here()).map(|record| record.key.id).collect();
+        for decided in purged.iter().filter(|decided| here.contains(&decided.key.id)) {
+            state.undecide(decided).await?;
+        }
+    }
 }
 
 impl Engine {
@@ -130,7 +176,6 @@ impl Engine {
         self.group.spawn("purge", async move {
             let _turn = engine.shared.purges.turn.lock().await;
             let purged = engine.purge_now(asset, last_copy).await;
-            engine.shared.purges.set_about(None);
             // Whoever asked may have gone.
             let _ = told.send(purged);
         });
@@ -141,7 +186,7 @@ impl Engine {
         let shared = &self.shared;
         match shared.store.record(&asset).await? {
             Some(record) => {
-                shared.purges.set_about(Some(asset));
+                let _about = shared.purges.begin(asset);
                 if record.presence.is_here() && !last_copy && !self.is_held_elsewhere(&record.key).await {
                     return Err(PurgeError::LastCopy(asset));
                 }
@@ -163,8 +208,7 @@ impl Engine {
     /// Declines an asset and removes it from the store.
     async fn remove(&self, record: &Record) -> Result<(), PurgeError> {
         let (shared, asset) = (&self.shared, record.key.id);
-        let mut count = shared.purges.count.write().await;
-        *count += 1;
+        let _alone = shared.purges.lock(&asset).write().await;
         let decided = Decided {
             key: record.key,
             way: Way::Pull,
@@ -180,7 +224,10 @@ impl Engine {
         let before = shared.state.decision(asset, Way::Pull).await?;
         // Before it is gone, so that no crash in between has it fetched again.
         shared.state.decide(decided.clone(), true).await?;
-        if let Err(error) = shared.store.purge(&asset).await {
+        let removed = shared.store.purge(&asset).await;
+        // At the end, so that it is not counted by who saw only a part of it.
+        shared.purges.count.fetch_add(1, Ordering::SeqCst);
+        if let Err(error) = removed {
             // It is here still, and so is what was decided about it.
             let undone = match before {
                 Some(before) => shared.state.decide(before, true).await,

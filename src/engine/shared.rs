@@ -30,6 +30,7 @@ use super::pace::Pace;
 use super::pairing::Pairing;
 use super::peers;
 use super::peers::PeerOrder;
+use super::purge;
 use super::purge::Purges;
 use super::registry::Registry;
 use super::review::ReviewStatus;
@@ -214,6 +215,7 @@ impl Engine {
         let decides = |point| decider(&*options.hooks, point, &options.library.name);
         let (push, receive) = (decides(Point::BeforePush), decides(Point::AfterReceive));
         let (items, position) = if options.exchange {
+            purge::settle(&*options.store, &options.state).await?;
             feed::items(&*options.store, &options.state, &push, &receive).await?
         } else {
             (Vec::new(), Position { arrival: 0, decider: push, receiver: receive })

@@ -147,11 +147,16 @@ impl Spool {
     /// Takes in the next piece.
     ///
     /// # Errors
-    /// [`SpoolError::TooLong`] when it is more than the known asset has, [`SpoolError::File`] when the disk refuses.
+    /// [`SpoolError::TooLong`] when it is more than the known asset has, what was written is removed then;
+    /// [`SpoolError::File`] when the disk refuses.
     pub fn write(&mut self, piece: &[u8]) -> Result<(), SpoolError> {
         if let Some(key) = self.expected
             && self.offset() + piece.len() as u64 > key.size
         {
+            // It is something else from its beginning on: nobody goes on with that.
+            if let Place::File(growing) = &mut self.place {
+                growing.file.keep = false;
+            }
             return Err(SpoolError::TooLong { id: key.id, size: key.size });
         }
         if !self.stays_in_memory(piece.len()) {
@@ -481,6 +486,18 @@ mod tests {
         spool.write(&vec![8; 200_000]).unwrap();
         assert!(matches!(spool.write(b"x"), Err(SpoolError::TooLong { .. })));
         assert!(matches!(spool.finish(&key.id), Err(SpoolError::Mismatch(_))));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        // Nobody goes on with what was too long, whoever gives it up.
+        let mut spool = Spool::resume(Disk::default(), dir.path(), &key).unwrap();
+        assert!(spool.write(&vec![8; 200_000]).is_ok() && spool.write(b"x").is_err());
+        drop(spool);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        // Less than was announced is refused although its hash is right.
+        let longer = AssetKey { size: 200_001, ..key };
+        let mut spool = Spool::resume(Disk::default(), dir.path(), &longer).unwrap();
+        spool.write(&content).unwrap();
+        let short = spool.finish(&key.id);
+        assert!(matches!(short, Err(SpoolError::TooShort { size: 200_001, found: 200_000, .. })), "{short:?}");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -32,6 +32,7 @@ use crate::net::Head;
 use crate::net::Net;
 use crate::net::Purpose;
 use crate::net::Relay;
+use crate::state::Decided;
 use crate::state::Position;
 use crate::state::State;
 use crate::store::Order;
@@ -155,6 +156,13 @@ impl Parts {
         let state = State::open(&self.data.path().join("state.db"), "mirror").unwrap();
         let position = state.position().await.unwrap().unwrap();
         state.set_position(Position { arrival: 0, ..position }).await.unwrap();
+        state.close().await;
+    }
+
+    /// Has it remember a decision.
+    pub(super) async fn decide(&self, decided: Decided) {
+        let state = State::open(&self.data.path().join("state.db"), "mirror").unwrap();
+        assert!(state.decide(decided, true).await.unwrap());
         state.close().await;
     }
 

@@ -7,12 +7,17 @@ use super::host::in_sync;
 use super::host::within;
 use crate::asset::AssetId;
 use crate::asset::Changes;
+use crate::engine::Decided;
 use crate::engine::Decision;
 use crate::engine::PurgeError;
 use crate::engine::Way;
 use crate::hook::Point;
+use crate::hook::Standing;
 use crate::hook::Verdict;
 use crate::hook::scripted::Scripted;
+use crate::state::HAND;
+use crate::state::PURGE;
+use crate::store::Store;
 use crate::task::now_ms;
 
 async fn purged_of(host: &Host) -> Vec<AssetId> {
@@ -175,4 +180,34 @@ async fn what_a_person_said_about_passing_it_on_outlives_a_purge() {
     assert_eq!(kept_back, [ids[1]]);
     // What was refused by hand and never was here was not purged.
     assert!(matches!(a.engine.purge(AssetId::from_bytes([8; 32]), true).await, Err(PurgeError::NotHere(_))));
+}
+
+/// Between the decision and the store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_that_a_crash_cut_off_has_not_happened() {
+    let (a, b) = (Host::start(142).await, Host::start(143).await);
+    let id = a.ingest(100, "whole").await;
+    b.engine.connect(a.ticket()).await;
+    b.has(&id).await;
+    let record = a.store.record(&id).await.unwrap().unwrap();
+    let a = a.stop().await;
+    let decided = Decided {
+        key: record.key,
+        way: Way::Pull,
+        point: Point::BeforePull,
+        decision: Decision::Drop,
+        decider: HAND.to_owned(),
+        by: PURGE.to_owned(),
+        standing: Standing::Firm,
+        reason: "purged by hand".to_owned(),
+        version: record.document.shared().digest(),
+        at_ms: now_ms(),
+    };
+    a.decide(decided).await;
+    let a = a.again().await;
+    assert!(purged_of(&a).await.is_empty());
+    b.engine.connect(a.ticket()).await;
+    b.change(&id, Changes::new().add_tag("later")).await;
+    a.metadata_is(&id, |metadata| metadata.tags.contains("later")).await;
+    in_sync(&[(&a, &b)]).await;
 }

@@ -151,14 +151,11 @@ impl Shared {
             for seen in there {
                 let id = seen.key.id;
                 let _turn = self.lock(&id).await;
-                let known = self.index.read(move |connection| {
-                    Ok((table::get(connection, &id)?, table::purged(connection, &id)?.is_some()))
-                });
-                match known.await? {
-                    (Some(entry), purging) if entry.record.presence.is_here() => {
+                let known = self.index.read(move |connection| table::get(connection, &id)).await?;
+                match known {
+                    Some(entry) if entry.record.presence.is_here() => {
                         // What was read before the turn came may be older than what was written since.
-                        let same = entry.mirror.shown == seen.metadata && entry.version == seen.version;
-                        let fresh = same && !purging;
+                        let fresh = entry.mirror.shown == seen.metadata && entry.version == seen.version;
                         if !fresh && let Some(seen) = self.read(&[id]).await?.pop() {
                             self.take_in(seen, false).await?;
                         }
@@ -177,17 +174,7 @@ impl Shared {
         let (host, now) = (self.host, now_ms());
         let id = seen.key.id;
         let left_out = self.index.write(move |writing| {
-            let Some(mut entry) = table::get(writing.connection, &id)? else { return Ok(Vec::new()) };
-            if table::purged(writing.connection, &id)?.is_some() {
-                // A purge was cut off: the service has carried it out, or has not heard of it.
-                if seen.metadata.trashed {
-                    table::put_purged(writing.connection, &id, &seen.version)?;
-                    table::remove(writing.connection, &id)?;
-                    writing.arrive()?;
-                    return Ok(Vec::new());
-                }
-                table::remove_purged(writing.connection, &id)?;
-            }
+            let Some(mut entry) = table::get(writing.connection, &seen.key.id)? else { return Ok(Vec::new()) };
             let before = entry.record.document.clone();
             let (changes, left_out) = entry.mirror.take_in(seen.metadata, &before, finished);
             entry.record.document.change(&changes, now, host);

@@ -213,13 +213,13 @@ impl Store for CanService {
         let id = *id;
         let mut version = entry.version.clone();
         if entry.record.presence.is_here() {
-            // Before the service hears of it: what is cut off here must not look like the wish of somebody there.
-            let purging = table::Entry { waiting: true, ..entry };
-            let intent = shared.index.write(move |writing| {
-                table::put_purged(writing.connection, &id, &[])?;
-                table::put(writing.connection, &purging)
-            });
-            intent.await?;
+            // Before the service hears of it, as before any write: where it is cut off, what the service shows is explained
+            // by it and no wish of somebody there, and is written back.
+            let mut purging = entry;
+            let before = purging.mirror.writing.take().unwrap_or_else(|| purging.mirror.shown.clone());
+            purging.mirror.writing = Some(Metadata { trashed: true, ..before });
+            purging.waiting = true;
+            shared.index.write(move |writing| table::put(writing.connection, &purging)).await?;
             let write = super::view::Write { fields: vec!["trashed".to_owned()], ..super::view::Write::default() };
             let trashed = Metadata { trashed: true, ..Metadata::default() };
             shared.noted(shared.client.meta(write.to_wire(id.as_bytes(), &trashed)).await)?;

@@ -267,24 +267,35 @@ async fn a_purge_that_was_cut_off_is_never_taken_for_a_wish_at_the_service() {
     let mut options = options(&url, dir.path());
     options.sweep_interval = Duration::from_millis(30);
     let client = open(options, &group).await.unwrap();
-    // The service has carried it out, and its answer was lost.
+    // The service has carried it out, and its answer was lost: it is taken back.
     let done = put(&client, b"done", timestamp(1), seen(Changes::new())).await.key;
+    let arrival = *client.latest().borrow();
     service.fail("/sync/meta", &[Fault::DoneAndFails]);
     client.purge(&done.id).await.unwrap_err();
-    until(&client, &done.id, "the end of the purge", |record| {
-        assert!(record.is_none_or(|record| !record.document.metadata().trashed), "it looks like a wish");
-        record.is_none()
-    })
-    .await;
     assert!(service.metadata(&done.id).unwrap().trashed);
-    // It has not, so nothing has happened.
+    let back = async {
+        while service.metadata(&done.id).unwrap().trashed {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(HANG, back).await.unwrap();
+    assert!(!client.record(&done.id).await.unwrap().unwrap().document.metadata().trashed);
+    assert_eq!(*client.latest().borrow(), arrival, "nobody has to hear of it");
+    // It has not, so nothing has happened, and what is trashed next is trashed and no more.
     let not = put(&client, b"not", timestamp(2), seen(Changes::new())).await.key;
     service.fail("/sync/meta", &[Fault::Fails]);
     client.purge(&not.id).await.unwrap_err();
-    service.by_hand(not, b"not", v1::Metadata { tags: vec!["x".into()], ..v1::Metadata::default() });
-    until(&client, &not.id, "a change", |record| has(record, "x")).await;
-    service.by_hand(not, b"not", v1::Metadata { trashed: true, ..v1::Metadata::default() });
-    until(&client, &not.id, "a wish", |record| record.is_some_and(|record| record.document.metadata().trashed)).await;
+    client.edit(&not.id, by_peer(Changes::new().trashed(true), MILLIS)).await.unwrap().unwrap();
+    let trashed = |record: Option<&Record>| record.is_some_and(|record| record.document.metadata().trashed);
+    until(&client, &not.id, "it is trashed", trashed).await;
+    // One that is in the trash already stays there.
+    service.fail("/sync/meta", &[Fault::DoneAndFails]);
+    client.purge(&not.id).await.unwrap_err();
+    client.edit(&not.id, by_peer(Changes::new().add_tag("x"), MILLIS + 1)).await.unwrap().unwrap();
+    assert!(trashed(client.record(&not.id).await.unwrap().as_ref()) && service.metadata(&not.id).unwrap().trashed);
+    // And at last it is purged.
+    assert!(client.purge(&not.id).await.unwrap());
+    assert_eq!(client.record(&not.id).await.unwrap(), None);
     client.close().await;
 }
 
