@@ -2,6 +2,7 @@
 
 mod spelling;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -70,8 +71,8 @@ struct Normalise {
 
 impl Normalise {
     fn tags(&self, asset: &Asset, spelling: &Spelling, changes: &mut Changes<'_>) {
-        let wanted: BTreeSet<String> = asset.tags.iter().filter_map(|tag| self.tag(tag, spelling)).collect();
-        for tag in asset.tags.iter().filter(|tag| !wanted.contains(*tag)) {
+        let wanted: BTreeSet<Cow<'_, str>> = asset.tags.iter().filter_map(|tag| self.tag(tag, spelling)).collect();
+        for tag in asset.tags.iter().filter(|tag| !wanted.contains(tag.as_str())) {
             changes.remove_tag(tag);
         }
         for tag in &wanted {
@@ -80,13 +81,13 @@ impl Normalise {
     }
 
     /// Returns what becomes of a tag; `None` when nothing is left of it.
-    fn tag(&self, tag: &str, spelling: &Spelling) -> Option<String> {
+    fn tag<'a>(&'a self, tag: &'a str, spelling: &Spelling) -> Option<Cow<'a, str>> {
         let spelt = spelling.of(tag);
         if spelt.is_empty() {
             return None;
         }
-        let named = self.rename.get(&spelt).cloned().unwrap_or(spelt);
-        Some(if named.len() > TAG_BYTES { tag.to_owned() } else { named })
+        let named = self.rename.get(&*spelt).map_or(spelt, |name| Cow::Borrowed(name));
+        Some(if named.len() > TAG_BYTES { Cow::Borrowed(tag) } else { named })
     }
 }
 
@@ -117,7 +118,7 @@ impl Plugin for Normalise {
             if value.len() > TAG_BYTES {
                 return Err(format!("`rename.{from}` has {} bytes, more than the {TAG_BYTES} of a tag", value.len()));
             }
-            if spelt.insert(key.clone(), value.to_owned()).is_some() {
+            if spelt.insert(key.clone().into_owned(), value.to_owned()).is_some() {
                 return Err(format!("`rename`: `{key}` is given twice, in several spellings"));
             }
         }

@@ -1,5 +1,7 @@
 //! One spelling of a text.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::is_nfc;
@@ -48,7 +50,22 @@ pub(crate) struct Spelling {
 
 impl Spelling {
     /// Spells a text. Spelling it again changes nothing.
-    pub(crate) fn of(&self, text: &str) -> String {
+    pub(crate) fn of<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.is_plain(text) { Cow::Borrowed(text) } else { Cow::Owned(self.spelt(text)) }
+    }
+
+    /// Tells whether a text is of the kind that most are, of which spelling leaves every byte.
+    fn is_plain(&self, text: &str) -> bool {
+        let mut before = b' ';
+        let plain = text.bytes().all(|byte| {
+            let space = byte == b' ' && (before == b' ' || !matches!(self.spaces, Spaces::Single | Spaces::Keep));
+            before = byte;
+            matches!(byte, b' '..=b'~') && !space && !(self.case == Case::Lower && byte.is_ascii_uppercase())
+        });
+        plain && before != b' '
+    }
+
+    fn spelt(&self, text: &str) -> String {
         let mut text = match self.spaces {
             Spaces::Single => joined(text, " "),
             Spaces::Dash => joined(text, "-"),
@@ -84,11 +101,27 @@ mod tests {
         for spaces in [Spaces::Single, Spaces::Dash, Spaces::Underscore, Spaces::Keep] {
             for case in [Case::Lower, Case::Keep] {
                 let spelling = Spelling { unicode: Unicode::Nfc, case, spaces };
-                for text in
-                    ["", " ", "a  b", "İstanbul", "Cafe\u{301}", "\u{1e9b}\u{323}", "ΑΣ", "ΑΣ ", "\u{212b}", "Ǆ\t\n"]
-                {
+                for text in [
+                    "",
+                    " ",
+                    "a",
+                    "a b",
+                    " a",
+                    "a ",
+                    "A b",
+                    "a\u{7f}",
+                    "a  b",
+                    "İstanbul",
+                    "Cafe\u{301}",
+                    "\u{1e9b}\u{323}",
+                    "ΑΣ",
+                    "ΑΣ ",
+                    "\u{212b}",
+                    "Ǆ\t\n",
+                ] {
                     let once = spelling.of(text);
                     assert_eq!(spelling.of(&once), once, "{text:?} with {spelling:?}");
+                    assert_eq!(once, spelling.spelt(text), "{text:?} with {spelling:?}");
                 }
             }
         }

@@ -7,9 +7,15 @@
 /// The time is bounded by the product of the two lengths.
 #[must_use]
 pub fn matches_glob(pattern: &str, text: &str) -> bool {
-    // Up to its first wildcard a pattern is compared as it is; most that do not match end here.
-    let plain = pattern.find(['*', '?']).unwrap_or(pattern.len());
-    let Some(text) = text.strip_prefix(&pattern[..plain]) else { return false };
+    // Up to its first wildcard a pattern is compared as it is, byte for byte; most that do not match end here.
+    let mut plain = 0;
+    while let Some(byte) = pattern.as_bytes().get(plain).filter(|byte| !matches!(byte, b'*' | b'?')) {
+        if text.as_bytes().get(plain) != Some(byte) {
+            return false;
+        }
+        plain += 1;
+    }
+    let text = &text[plain..];
     match &pattern[plain..] {
         "" => text.is_empty(),
         "*" => !text.contains('/'),
