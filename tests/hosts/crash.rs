@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::host::Host;
 use super::host::Place;
 use super::host::equal;
 use super::host::skip;
@@ -88,10 +89,7 @@ async fn a_receiver_killed_at_every_kind_of_step_ends_whole() {
     let dir = tempfile::tempdir().unwrap();
     let at_a = Place::new(dir.path(), "a");
     let a = at_a.start();
-    a.ingest("large", (0..2_000_000_u32).map(|n| (n % 249) as u8).collect()).await;
-    for n in 0..20_u32 {
-        a.ingest("small", n.to_string().into_bytes()).await;
-    }
+    fill(&a).await;
     for (call, nth) in [
         // Several threads share the first three.
         ("rename", 1),
@@ -124,10 +122,7 @@ async fn a_sender_killed_at_every_kind_of_step_ends_whole() {
     let dir = tempfile::tempdir().unwrap();
     let at_a = Place::new(dir.path(), "a");
     let a = at_a.start();
-    a.ingest("large", (0..2_000_000_u32).map(|n| (n % 249) as u8).collect()).await;
-    for n in 0..20_u32 {
-        a.ingest("small", n.to_string().into_bytes()).await;
-    }
+    fill(&a).await;
     a.terminate();
     for (call, nth) in
         [("sendmsg", 5), ("sendmsg", 40), ("recvmmsg", 20), ("pread64", 10), ("pwrite64", 5), ("fsync", 1)]
@@ -143,6 +138,15 @@ async fn a_sender_killed_at_every_kind_of_step_ends_whole() {
     }
 }
 
+/// Ingests a large content and twenty small ones.
+async fn fill(host: &Host) {
+    host.ingest("large", (0..2_000_000_u32).map(|n| (n % 249) as u8).collect()).await;
+    for n in 0..20_u32 {
+        host.ingest("small", n.to_string().into_bytes()).await;
+    }
+}
+
+/// Tells whether strace may trace here; else says that it is skipped.
 fn can_inject() -> bool {
     let works = std::process::Command::new("strace").args(["-o", "/dev/null", "true"]).status();
     let works = works.is_ok_and(|status| status.success());
