@@ -805,7 +805,7 @@ class RsyncFsync(Rsync):
 class Sendme(Peer):
     name = "sendme"
     note = "QUIC/TLS, BLAKE3; relay off, addresses-only ticket; import into its store is inside the timed part"
-    install = "cargo install sendme --version 0.37.1 --locked   (takes some 20 minutes; or leave it out)"
+    install = "cargo install sendme --version 0.37.1 --locked   (takes some 20 minutes)"
     SEND = ["--relay", "disabled", "--ticket-type", "addresses", "--no-progress"]
     RECV = ["--relay", "disabled", "--no-progress"]
 
@@ -837,6 +837,39 @@ class Sendme(Peer):
 
     @classmethod
     def version(cls, args): return ver(["sendme", "--version"])
+
+
+class Iroh(Peer):
+    name = "iroh"
+    note = "the transport of can-sync alone, for comparison: one stream out of memory, thrown away where it arrives"
+    install = "cargo bench --bench transport --no-run"
+    durable = "nothing stored"
+
+    @staticmethod
+    def binary(args):
+        built = [p for p in args.can_sync.parent.glob("deps/transport-*") if not p.suffix and os.access(p, os.X_OK)]
+        return max(built, key=lambda p: p.stat().st_mtime, default=None)
+
+    def start(self):
+        self.address = self.run / "address"
+        self.size = sum(size for size, *_ in self.man.values())
+        self.spawn("A", [self.binary(self.args), "send", self.address, self.size])
+        while not self.address.exists():
+            self.left()
+            time.sleep(0.02)
+
+    def transfer(self, units, want):
+        self.wait(self.spawn("B", [self.binary(self.args), "receive", self.address]))
+        if int((self.run / f"log-{self.nlog:02d}-B.txt").read_text()) != self.size:
+            raise RuntimeError("bytes are missing")
+
+    def check(self, side, want):
+        return []   # there is nothing to look at
+
+    @classmethod
+    def version(cls, args):
+        if cls.binary(args):
+            return re.search(r'name = "iroh"\nversion = "([^"]+)"', (REPOSITORY / "Cargo.lock").read_text())[1]
 
 
 # -- Syncthing
@@ -1013,10 +1046,12 @@ class Syncthing(Peer):
     def version(cls, args): return ver(["syncthing", "--version"], r"v(\S+)")
 
 
-PEERS = {c.name: c for c in (CanSync, CanSyncPlugins, Rsync, RsyncFsync, Syncthing, Sendme)}
+PEERS = {c.name: c for c in (CanSync, CanSyncPlugins, Rsync, RsyncFsync, Syncthing, Sendme, Iroh)}
+# Those that take long to build are left out where they are missing.
+SPARED = ("sendme", "iroh")
 # Who takes part in what when nobody is named. One fsync for each of 10,000 files takes rsync most of a minute.
 DEFAULT = {"W1": ["can-sync", "rsync-fsync", "rsync", "syncthing"],
-           "W2": ["can-sync", "rsync", "syncthing", "sendme"],
+           "W2": ["can-sync", "rsync", "syncthing", "sendme", "iroh"],
            "W3": ["can-sync", "rsync", "syncthing"]}
 
 
@@ -1288,9 +1323,10 @@ def main():
     missing = set()
     who = {}
     for b in chains:
-        who[b] = args.peer or [n for n in DEFAULT[b] if n != "sendme" or Sendme.version(args)]
-        if not args.peer and "sendme" in DEFAULT[b] and "sendme" not in who[b]:
-            print(f"sendme is not installed and left out of {b}; {Sendme.install}", file=sys.stderr)
+        spared = [] if args.peer else [n for n in DEFAULT[b] if n in SPARED and not PEERS[n].version(args)]
+        who[b] = args.peer or [n for n in DEFAULT[b] if n not in spared]
+        for n in spared:
+            print(f"{n} is not installed and left out of {b}; {PEERS[n].install}", file=sys.stderr)
         for n in who[b]:
             if n not in PEERS:
                 ap.error(f"no peer {n}")

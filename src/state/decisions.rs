@@ -209,16 +209,19 @@ impl State {
         Ok(self.database.write_and_tell(write, tell).await?.is_some())
     }
 
-    /// Takes a decision back, unless another decider has decided meanwhile; tells whether it was there.
+    /// Takes a decision back, unless somebody else has decided meanwhile; tells whether it was there.
     ///
     /// # Errors
     /// [`StateError`] when the database refuses.
     pub async fn undecide(&self, decided: &Decided) -> Result<bool, StateError> {
-        let (asset, way, decider) = (decided.key.id, decided.way, decided.decider.clone());
+        let (asset, way) = (decided.key.id, decided.way);
+        let (decider, by) = (decided.decider.clone(), decided.by.clone());
         let (library, rows) = (Arc::clone(&self.library), Arc::clone(&self.decision_rows));
         let write = move |connection: &Connection| {
-            let sql = "DELETE FROM decision WHERE library = ?1 AND asset = ?2 AND way = ?3 AND decider = ?4";
-            let place = (&library, asset.as_bytes(), way.text(), &decider);
+            // Purging is by hand as well: only who said it tells it from a refusal.
+            let sql = "DELETE FROM decision
+                       WHERE library = ?1 AND asset = ?2 AND way = ?3 AND decider = ?4 AND said_by = ?5";
+            let place = (&library, asset.as_bytes(), way.text(), &decider, &by);
             Ok(connection.prepare_cached(sql)?.execute(place)? > 0)
         };
         self.database.write_and_tell(write, move |gone| count_rows(&rows, *gone, false)).await

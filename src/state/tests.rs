@@ -92,6 +92,8 @@ async fn decisions_are_kept_counted_and_taken_back() {
     assert_eq!(state.kept_back().await.unwrap(), [key(1).id]);
     let other = Decided { decider: "other".to_owned(), ..decided(1, Way::Push, Decision::Drop) };
     assert!(!state.undecide(&other).await.unwrap());
+    let said_by_another = Decided { by: "another".to_owned(), ..decided(1, Way::Push, Decision::Drop) };
+    assert!(!state.undecide(&said_by_another).await.unwrap());
     assert!(state.undecide(&decided(1, Way::Push, Decision::Drop)).await.unwrap());
     assert!(!state.undecide(&decided(1, Way::Push, Decision::Drop)).await.unwrap());
     assert_eq!(counted(&state).await, (1, 1));

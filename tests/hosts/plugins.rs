@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use super::fixtures::DROP;
 use super::fixtures::Fixture;
+use super::fixtures::HOLD;
 use super::fixtures::HOLD_PRIVATE;
 use super::fixtures::KEEP_PRIVATE;
+use super::fixtures::PASS;
 use super::fixtures::TRAP;
 use super::host::Place;
 use super::host::equal;
@@ -123,6 +126,42 @@ async fn what_is_held_waits_until_it_is_released() {
     b.post(&format!("/held/{private}/release")).await;
     b.meta_is(&private, |_| true).await;
     equal(&a, &b, 2).await;
+}
+
+#[tokio::test]
+async fn what_was_said_by_the_clock_and_out_of_a_state_stands_until_it_is_asked_again() {
+    // Lets the first pass that it is asked about, and drops whatever comes after.
+    let body = format!(
+        "(call $now (i32.const 640))
+         (call $get (i32.const 16) (i32.const 7) (i32.const 512))
+         (if (i32.load8_u (i32.const 512)) (then (return {HOLD})))
+         (if (i32.load8_u (i32.const 516)) (then (return {DROP})))
+         (call $set (i32.const 16) (i32.const 7) (i32.const 16) (i32.const 7) (i32.const 512))
+         {PASS}"
+    );
+    let once = Fixture::new()
+        .import("clock", "now", "now", "(param i32)")
+        .import("state", "get", "get", "(param i32 i32 i32)")
+        .import("state", "set", "set", "(param i32 i32 i32 i32 i32)")
+        .hook("before-push", &body);
+    let dir = tempfile::tempdir().unwrap();
+    let at_a = Place::new(dir.path(), "a").with("plugins", "{ once: { grants: [clock, state] } }");
+    let at_b = Place::new(dir.path(), "b").connecting_to(&at_a);
+    drop_in(&at_a, "once", &once.build());
+    let (a, b) = (at_a.start(), at_b.start());
+    let first = a.ingest("first", b"first".to_vec()).await;
+    b.meta_is(&first, |_| true).await;
+
+    // Asked once more, it would drop what it let pass; so it was not, and what it wrote down is there.
+    a.terminate();
+    let a = at_a.start();
+    let second = a.ingest("second", b"second".to_vec()).await;
+    a.status_is("the second is kept back", |status| status["declined"] == 1).await;
+    equal(&a, &b, 1).await;
+
+    a.post(&format!("/held/{first}/replay")).await;
+    a.status_is("the first is kept back, too", |status| status["declined"] == 2).await;
+    assert_eq!(b.meta(&second).await, None);
 }
 
 #[tokio::test]
