@@ -13,6 +13,8 @@ use std::path::Path;
 pub struct Disk {
     #[cfg(any(test, feature = "testing"))]
     faults: Option<std::sync::Arc<faults::Faults>>,
+    #[cfg(any(test, feature = "testing"))]
+    one_by_one: bool,
 }
 
 impl Disk {
@@ -79,20 +81,41 @@ impl Disk {
         File::open(path)?.sync_all()
     }
 
-    /// Brings everything on the file system of a folder to stable storage: one flush for many files.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
-        self.step()?;
-        let dir = File::open(path)?;
+    /// Tells whether [`sync_filesystem`](Self::sync_filesystem) can be trusted with the files below a folder. Where it
+    /// cannot, each file and each folder is synced for itself.
+    #[must_use]
+    pub fn flushes_whole(&self, root: &File) -> bool {
+        #[cfg(any(test, feature = "testing"))]
+        if self.one_by_one {
+            return false;
+        }
         #[cfg(target_os = "linux")]
         {
-            Ok(rustix::fs::syncfs(&dir)?)
+            let kernel = rustix::system::uname();
+            rustix::fs::fstatfs(root)
+                .is_ok_and(|found| flushes_whole(i64::from(found.f_type), &kernel.release().to_string_lossy()))
         }
         #[cfg(not(target_os = "linux"))]
         {
-            dir.sync_all()
+            let _ = root;
+            false
+        }
+    }
+
+    /// Brings everything on the file system of an open folder to stable storage: one flush for many files. To be told of
+    /// every failure, the folder must have been open since before the files were written.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn sync_filesystem(&self, root: &File) -> io::Result<()> {
+        self.step()?;
+        #[cfg(target_os = "linux")]
+        {
+            Ok(rustix::fs::syncfs(root)?)
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            root.sync_all()
         }
     }
 
@@ -129,6 +152,19 @@ impl Disk {
     }
 }
 
+/// FUSE hands a flush of the whole file system to its server for virtiofs alone, and answers that it is done; 9p has none
+/// at all. (`FUSE_SUPER_MAGIC` and `V9FS_MAGIC` of linux/magic.h.)
+#[cfg(target_os = "linux")]
+const WITHOUT_FLUSH: [i64; 2] = [0x6573_5546, 0x0102_1997];
+
+/// Before Linux 5.8 `syncfs` did not tell that a file could not be written (syncfs(2)).
+#[cfg(target_os = "linux")]
+fn flushes_whole(file_system: i64, kernel: &str) -> bool {
+    let mut numbers = kernel.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    let version = numbers.next().zip(numbers.next());
+    version.is_some_and(|version| version >= (5, 8)) && !WITHOUT_FLUSH.contains(&file_system)
+}
+
 #[cfg(any(test, feature = "testing"))]
 mod faults {
     use std::io;
@@ -156,7 +192,14 @@ mod faults {
         /// Makes a disk whose n-th operation (from 1) fails once; zero for none.
         #[must_use]
         pub fn failing(n: u64, kind: io::ErrorKind) -> Self {
-            Self { faults: Some(Arc::new(Faults { done: AtomicU64::new(0), fail_at: AtomicU64::new(n), kind })) }
+            let faults = Faults { done: AtomicU64::new(0), fail_at: AtomicU64::new(n), kind };
+            Self { faults: Some(Arc::new(faults)), one_by_one: false }
+        }
+
+        /// Makes it a disk on which no flush covers all files.
+        #[must_use]
+        pub fn one_by_one(self) -> Self {
+            Self { one_by_one: true, ..self }
         }
 
         /// Returns how many operations were done.
@@ -170,6 +213,28 @@ mod faults {
             if let Some(faults) = &self.faults {
                 faults.fail_at.store(faults.done.load(Ordering::SeqCst) + n, Ordering::SeqCst);
             }
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_flush_is_trusted_where_it_flushes_and_tells() {
+        let ext4 = 0xef53;
+        for (file_system, kernel, trusted) in [
+            (ext4, "6.18.4-amd64", true),
+            (ext4, "5.8", true),
+            (ext4, "5.7.19-rc1", false),
+            (ext4, "4.19.0", false),
+            (ext4, "", false),
+            (ext4, "unknown", false),
+            (WITHOUT_FLUSH[0], "6.18.4", false),
+            (WITHOUT_FLUSH[1], "6.18.4", false),
+        ] {
+            assert_eq!(flushes_whole(file_system, kernel), trusted, "{file_system:#x} {kernel}");
         }
     }
 }

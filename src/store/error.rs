@@ -41,6 +41,17 @@ pub enum ReadError {
     Closed,
 }
 
+impl ReadError {
+    /// Tells whether it is about one asset alone, and all others can be read.
+    #[must_use]
+    pub const fn is_about_one(&self) -> bool {
+        match self {
+            Self::File { .. } | Self::Damaged(_) | Self::Document { .. } => true,
+            Self::Index(_) | Self::Closed => false,
+        }
+    }
+}
+
 /// Something could not be stored. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

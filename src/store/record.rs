@@ -103,4 +103,9 @@ pub enum Verification {
     },
     /// There is no content.
     Missing,
+    /// It could not be hashed, and was left as it is.
+    Unreadable {
+        /// Why, for people.
+        reason: String,
+    },
 }

@@ -252,10 +252,17 @@ fn verify_ends_well_only_when_every_asset_is_sound() {
     let id: AssetId = hash(b"1").parse().unwrap();
     let progress = json!({ "kind": "progress", "done": 1, "total": 2 });
     let damaged = json!({ "kind": "damaged", "hash": id.to_string(), "reason": "2 bytes differ" });
-    let end = |damaged| json!({ "kind": "end", "sound": 2 - damaged, "damaged": damaged, "missing": 0, "bytes": 2048 });
+    let end = |damaged, unreadable| {
+        let sound = 2 - damaged - unreadable;
+        json!({
+            "kind": "end", "sound": sound, "damaged": damaged, "missing": 0, "unreadable": unreadable, "bytes": 2048,
+        })
+    };
+    let unreadable = json!({ "kind": "unreadable", "hash": id.to_string(), "reason": "no rights" });
     let answers = [
-        format!("{progress}\n{}\n", end(0)),
-        format!("{progress}\n{damaged}\n{}", end(1)),
+        format!("{progress}\n{}\n", end(0, 0)),
+        format!("{progress}\n{damaged}\n{}", end(1, 0)),
+        format!("{progress}\n{unreadable}\n{}", end(0, 1)),
         format!("{progress}\n{damaged}\n"),
         "<html>".to_owned(),
     ];
@@ -267,6 +274,9 @@ fn verify_ends_well_only_when_every_asset_is_sound() {
     assert_eq!(sound.stderr, "2 assets sound, 0 damaged, 0 missing; 2.0 KiB hashed\n");
     let bad = host.run(&["verify", &id.to_string()]);
     assert_eq!((bad.code, bad.stdout), (Some(1), format!("{id}  damaged  2 bytes differ\n")));
+    let unread = host.run(&["verify", &id.to_string()]);
+    assert_eq!((unread.code, unread.stdout), (Some(1), format!("{id}  unreadable  no rights\n")));
+    assert!(unread.stderr.contains("1 asset sound, 0 damaged, 0 missing, 1 unreadable"), "{}", unread.stderr);
     let broken = host.run(&["verify", "--all", "--json"]);
     assert_eq!(broken.code, Some(1), "{broken:?}");
     let printed: Vec<Value> = broken.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -5,7 +5,9 @@
 //! - `progress` with `done` and `total` (assets), at the start and at least every 10 seconds;
 //! - `damaged` with `hash` and `reason`: moved aside, to be fetched again;
 //! - `missing` with `hash`: there is no content, or no such asset;
-//! - `end` with `sound`, `damaged`, `missing` (assets) and `bytes` (hashed): the last line. An answer without it broke.
+//! - `unreadable` with `hash` and `reason`: it could not be hashed, and was left as it is;
+//! - `end` with `sound`, `damaged`, `missing`, `unreadable` (assets) and `bytes` (hashed): the last line. An answer
+//!   without it broke.
 
 use anyhow::bail;
 use serde::Deserialize;
@@ -35,7 +37,8 @@ enum Line {
     Progress { done: u64, total: u64 },
     Damaged { hash: String, reason: String },
     Missing { hash: String },
-    End { sound: u64, damaged: u64, missing: u64, bytes: u64 },
+    Unreadable { hash: String, reason: String },
+    End { sound: u64, damaged: u64, missing: u64, unreadable: u64, bytes: u64 },
 }
 
 impl Args {
@@ -56,11 +59,23 @@ impl Args {
                     printer.line(&format!("{hash}  damaged  {reason}"))?;
                 }
                 Line::Missing { hash } if !printer.is_json() => printer.line(&format!("{hash}  missing"))?,
-                Line::Damaged { .. } | Line::Missing { .. } => {}
-                Line::End { sound, damaged, missing, bytes } => {
+                Line::Unreadable { hash, reason } if !printer.is_json() => {
+                    printer.line(&format!("{hash}  unreadable  {reason}"))?;
+                }
+                Line::Damaged { .. } | Line::Missing { .. } | Line::Unreadable { .. } => {}
+                Line::End { sound, damaged, missing, unreadable, bytes } => {
                     progress.end();
                     let (assets, bytes) = (format::count(sound, "asset"), format::bytes(bytes));
-                    printer.say(&format!("{assets} sound, {damaged} damaged, {missing} missing; {bytes} hashed"));
+                    let unread = if unreadable > 0 { format!(", {unreadable} unreadable") } else { String::new() };
+                    printer.say(&format!(
+                        "{assets} sound, {damaged} damaged, {missing} missing{unread}; {bytes} hashed"
+                    ));
+                    if unreadable > 0 {
+                        bail!(
+                            "not every asset could be hashed; mend what the reasons above name (rights, the disk), and \
+                             verify those assets again"
+                        );
+                    }
                     if damaged + missing > 0 {
                         bail!(
                             "not every asset is sound; what is damaged or missing comes again from a connected peer \

@@ -42,6 +42,7 @@ struct Sum {
     sound: u64,
     damaged: u64,
     missing: u64,
+    unreadable: u64,
     bytes: u64,
     told: Option<Instant>,
 }
@@ -94,18 +95,25 @@ impl Sum {
                     self.missing += 1;
                     lines.push(json!({ "kind": "missing", "hash": verified.id.to_string() }));
                 }
+                Verification::Unreadable { reason } => {
+                    self.unreadable += 1;
+                    lines.push(json!({ "kind": "unreadable", "hash": verified.id.to_string(), "reason": reason }));
+                }
             },
         }
         if self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
             self.told = Some(Instant::now());
-            let done = self.sound + self.damaged + self.missing;
+            let done = self.sound + self.damaged + self.missing + self.unreadable;
             lines.push(json!({ "kind": "progress", "done": done, "total": self.total.max(done) }));
         }
         lines
     }
 
     fn end(&self) -> Value {
-        let Self { sound, damaged, missing, bytes, .. } = self;
-        json!({ "kind": "end", "sound": sound, "damaged": damaged, "missing": missing, "bytes": bytes })
+        let Self { sound, damaged, missing, unreadable, bytes, .. } = self;
+        json!({
+            "kind": "end", "sound": sound, "damaged": damaged, "missing": missing, "unreadable": unreadable,
+            "bytes": bytes,
+        })
     }
 }

@@ -246,7 +246,7 @@ impl Store for CanService {
             },
         };
         let presence = match &found {
-            Verification::Sound { .. } => return Ok(Some(found)),
+            Verification::Sound { .. } | Verification::Unreadable { .. } => return Ok(Some(found)),
             Verification::Quarantined { .. } => Presence::Quarantined,
             Verification::Missing => Presence::Missing,
         };

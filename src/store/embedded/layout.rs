@@ -52,6 +52,23 @@ pub(super) fn flat_name(key: &AssetKey, extension: &str) -> String {
     format!("{}_{}{dot}{extension}", key.timestamp, key.id)
 }
 
+/// A name for a flat file of an asset of which not even the extension is known, not taken yet.
+pub(super) fn free_flat(root: &Path, timestamp: Timestamp, id: &AssetId) -> PathBuf {
+    let name = format!("{timestamp}_{id}");
+    let plain = root.join(&name);
+    if plain.exists() { root.join(format!("{name}.{}", random_suffix())) } else { plain }
+}
+
+/// Tells whether a file in the spool folder is a large content that is durable.
+pub(super) fn is_whole(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, suffix)| suffix == "whole")
+}
+
+/// How the index names a file in the spool folder, where it names files below the root.
+pub(super) fn name_in_spool(name: &str) -> String {
+    format!(".spool/{name}")
+}
+
 /// Reads timestamp and id from the name of a flat file, or of a whole one in the spool.
 pub(super) fn parse_name(name: &str) -> Option<(Timestamp, AssetId)> {
     let (timestamp, rest) = name.split_once('_')?;

@@ -101,6 +101,8 @@ pub enum OpenError {
 pub(super) struct Opened {
     pub(super) layout: Layout,
     pub(super) connection: Connection,
+    /// The storage root.
+    pub(super) root: File,
     /// Holds the lock.
     pub(super) lock: File,
 }
@@ -110,7 +112,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     let layout = Layout::new(&options.storage_root);
     let lock = lock(&layout, &options.disk)?;
     let at_index = |source: Cause| OpenError::Index { path: layout.index.clone(), source };
-    if !layout.index.exists() && holds_assets(&layout.root).map_err(folder(&layout.root))? {
+    if !layout.index.exists() && holds_assets(&layout).map_err(folder(&layout.root))? {
         return Err(OpenError::NoIndex(layout.root));
     }
     let mut connection = schema::connect(&layout.index).map_err(|source| at_index(source.into()))?;
@@ -121,7 +123,9 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     }
     options.disk.sync_dir(&layout.root).map_err(folder(&layout.root))?;
     reclaim(&layout, &connection).map_err(at_index)?;
-    Ok(Opened { layout, connection, lock })
+    // Not the one that holds the lock, which ends with it.
+    let root = File::open(&layout.root).map_err(folder(&layout.root))?;
+    Ok(Opened { layout, connection, root, lock })
 }
 
 /// Makes the folders and takes the lock, which ends with the returned file.
@@ -147,10 +151,15 @@ pub(super) fn folder(path: &Path) -> impl Fn(io::Error) -> OpenError {
     move |source| OpenError::Folder { path: path.clone(), source }
 }
 
-/// Looks for one flat file; stops at the first.
-fn holds_assets(root: &Path) -> io::Result<bool> {
-    for entry in std::fs::read_dir(root)? {
-        if entry?.file_name().to_str().is_some_and(|name| layout::parse_name(name).is_some()) {
+/// Looks for one flat file, or one that waits in the spool folder to be one; stops at the first.
+fn holds_assets(layout: &Layout) -> io::Result<bool> {
+    let is_asset = |name: &str| layout::parse_name(name).is_some();
+    Ok(holds(&layout.root, is_asset)? || holds(&layout.spool, |name| is_asset(name) && layout::is_whole(name))?)
+}
+
+fn holds(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<bool> {
+    for entry in std::fs::read_dir(folder)? {
+        if entry?.file_name().to_str().is_some_and(&wanted) {
             return Ok(true);
         }
     }

@@ -1,11 +1,14 @@
 //! Making a new index from the files.
 //!
-//! The name of a flat file gives timestamp and id, its bytes are hashed whole, its attribute gives the document. What
-//! the old index can still tell is taken too: contents that were not flat files yet, and documents that an attribute
-//! has only in part, and assets whose content was missing or is not found now, which are missing in the new index, so
-//! that they are not forgotten. Where an attribute does not say all that the new index does, the write-back writes it
-//! again, so that the next rebuild finds it too. The old index is renamed, never deleted.
+//! The name of a flat file gives timestamp and id, its bytes are hashed whole, its attribute gives the document. A large
+//! content that waits in the spool folder for its final name has all of that but the attribute, and is taken as well,
+//! whether or not an index still knows it. What the old index can still tell is taken too: small contents that were not
+//! flat files yet, documents that an attribute has only in part, what was purged and whose file is not gone yet, and
+//! assets whose content was missing or is not found now, which are missing in the new index, so that they are not
+//! forgotten. Where an attribute does not say all that the new index does, the write-back writes it again, so that the
+//! next rebuild finds it too. The old index is renamed, never deleted.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -13,6 +16,7 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 use rusqlite::OpenFlags;
+use rusqlite::types::FromSql;
 
 use super::attribute;
 use super::index::Index;
@@ -71,7 +75,7 @@ pub enum Unrecovered {
         /// The names of the first of them.
         names: Vec<String>,
     },
-    /// A file that is not what its name says. It was left where it is, and is not in the index.
+    /// A file that is not what its name says, or cannot be read. It was left where it is, and is not in the index.
     Content {
         /// Which file.
         path: PathBuf,
@@ -96,7 +100,7 @@ pub enum RebuildError {
         source: rusqlite::Error,
     },
     /// A file could not be used.
-    #[error("cannot use {path}")]
+    #[error("cannot use {path}; look at its rights and at the disk, and run it again")]
     File {
         /// Which file.
         path: PathBuf,
@@ -121,7 +125,9 @@ pub fn rebuild(storage_root: &Path, disk: &Disk, mut progress: impl FnMut(u64)) 
     }
     let old = Old::open(&layout);
     let mut rebuilt = Rebuilt::default();
+    let purged = old.purged();
     old.save_contents(&layout, disk, &mut rebuilt)?;
+    save_whole(&layout, disk, &purged)?;
 
     let mut connection = schema::connect(&new).map_err(at_new)?;
     let prepared = schema::prepare(&mut connection, task::now_ms()).map_err(at_new)?;
@@ -132,9 +138,11 @@ pub fn rebuild(storage_root: &Path, disk: &Disk, mut progress: impl FnMut(u64)) 
     let mut batch = Vec::new();
     for entry in std::fs::read_dir(storage_root).map_err(at(storage_root))? {
         let entry = entry.map_err(at(storage_root))?;
-        let Some((timestamp, id)) = entry.file_name().to_str().and_then(layout::parse_name) else { continue };
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|name| !purged.contains(*name)) else { continue };
+        let Some((timestamp, id)) = layout::parse_name(name) else { continue };
         let path = entry.path();
-        match examine(&path, timestamp, id).map_err(at(&path))? {
+        match examine(&path, timestamp, id) {
             Err(reason) => rebuilt.unrecovered.push(Unrecovered::Content { path, reason }),
             Ok((key, content)) => batch.push(describe(&path, key, content, &old, &mut rebuilt)),
         }
@@ -150,6 +158,7 @@ pub fn rebuild(storage_root: &Path, disk: &Disk, mut progress: impl FnMut(u64)) 
         batch = missing;
         write(&connection, &mut labels, &mut batch, &mut rebuilt).map_err(at_new)?;
     }
+    doom(&connection, &purged).map_err(at_new)?;
     progress(rebuilt.assets);
     // The log goes into the index, so that one file is the whole of it.
     connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(())).map_err(at_new)?;
@@ -160,23 +169,48 @@ pub fn rebuild(storage_root: &Path, disk: &Disk, mut progress: impl FnMut(u64)) 
     Ok(rebuilt)
 }
 
-/// Puts the new index in the place of the old one, which gets a name of its own.
+/// Gives large contents that wait in the spool folder their final names. Where no index knows them, one of them may be
+/// all that is left of an asset.
+fn save_whole(layout: &Layout, disk: &Disk, purged: &HashSet<String>) -> Result<(), RebuildError> {
+    for entry in std::fs::read_dir(&layout.spool).map_err(at(&layout.spool))? {
+        let entry = entry.map_err(at(&layout.spool))?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|name| layout::is_whole(name)) else { continue };
+        let Some((timestamp, id)) = layout::parse_name(name) else { continue };
+        if !purged.contains(&layout::name_in_spool(name)) {
+            // A second one of the same asset is as good as the first, if it is sound; which is not known yet.
+            let to = layout::free_flat(&layout.root, timestamp, &id);
+            disk.rename(&entry.path(), &to).map_err(at(&to))?;
+        }
+    }
+    Ok(())
+}
+
+/// Has the write-back remove the files of what was purged.
+fn doom(connection: &Connection, purged: &HashSet<String>) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare("INSERT OR IGNORE INTO doomed VALUES (?1)")?;
+    purged.iter().try_for_each(|name| insert.execute([name]).map(drop))
+}
+
+/// Puts the new index in the place of the old one, which gets a name of its own. Where that fails, the old one is in its
+/// place again.
 fn swap(layout: &Layout, disk: &Disk, new: &Path) -> Result<Option<PathBuf>, RebuildError> {
-    let mut kept = None;
-    if layout.index.exists() {
-        let old = with_suffix(&layout.index, &format!(".before-{}", task::now_ms()));
-        // The log first: an index without its log is old, a log without its index is nothing.
-        for suffix in ["-wal", "-shm", ""] {
-            let (from, to) = (with_suffix(&layout.index, suffix), with_suffix(&old, suffix));
-            if from.exists() {
-                disk.rename(&from, &to).map_err(at(&from))?;
+    let old = with_suffix(&layout.index, &format!(".before-{}", task::now_ms()));
+    // The log first: an index without its log is old, a log without its index is nothing.
+    let pairs = ["-wal", "-shm", ""].map(|suffix| (with_suffix(&layout.index, suffix), with_suffix(&old, suffix)));
+    let there: Vec<_> = pairs.into_iter().filter(|(from, _)| from.exists()).collect();
+    let mut swapped = there.iter().try_for_each(|(from, to)| disk.rename(from, to).map_err(at(from)));
+    swapped = swapped.and_then(|()| disk.rename(new, &layout.index).map_err(at(new)));
+    if swapped.is_err() {
+        for (from, to) in there.iter().rev().filter(|(_, to)| to.exists()) {
+            if let Err(error) = std::fs::rename(to, from) {
+                tracing::error!(from = %to.display(), to = %from.display(), %error, "the old index is not in its place");
             }
         }
-        kept = Some(old);
     }
-    disk.rename(new, &layout.index).map_err(at(new))?;
+    swapped?;
     disk.sync_dir(&layout.root).map_err(at(&layout.root))?;
-    Ok(kept)
+    Ok((!there.is_empty()).then_some(old))
 }
 
 /// An asset on its way into the new index.
@@ -187,12 +221,14 @@ struct Adopted {
     is_stale: bool,
 }
 
-/// Hashes a file; the inner error says why it is not the content its name says.
-fn examine(path: &Path, timestamp: Timestamp, id: AssetId) -> io::Result<Result<(AssetKey, ContentDigest), String>> {
+/// Hashes a file; the error says why it is not the content its name says.
+fn examine(path: &Path, timestamp: Timestamp, id: AssetId) -> Result<(AssetKey, ContentDigest), String> {
     let mut verifier = Verifier::new(timestamp);
-    verify::read_into(&mut verifier, &mut File::open(path)?)?;
-    let proof = verifier.finish(&id);
-    Ok(proof.map(|proof| (proof.key(), proof.content())).map_err(|mismatch| mismatch.to_string()))
+    let read = File::open(path).and_then(|mut file| verify::read_into(&mut verifier, &mut file));
+    // One bad sector is no reason to go without all others.
+    read.map_err(|error| format!("it cannot be read: {error}"))?;
+    let proof = verifier.finish(&id).map_err(|mismatch| mismatch.to_string())?;
+    Ok((proof.key(), proof.content()))
 }
 
 /// Finds the document of a sound content.
@@ -298,18 +334,22 @@ impl Old {
         Ok(Some((last, missing)))
     }
 
+    /// The files of what was purged and is not removed yet, as the index names them.
+    fn purged(&self) -> HashSet<String> {
+        self.0.as_ref().map(|connection| column(connection, "SELECT name FROM doomed")).unwrap_or_default()
+    }
+
     /// Makes flat files of the contents that only the old index has or knows.
     fn save_contents(&self, layout: &Layout, disk: &Disk, rebuilt: &mut Rebuilt) -> Result<(), RebuildError> {
         let Some(connection) = &self.0 else { return Ok(()) };
         for table in ["small", "whole"] {
-            for number in numbers(connection, table) {
+            let numbers: Vec<i64> = column(connection, &format!("SELECT number FROM {table}"));
+            for number in numbers {
                 let Ok(Some(stored)) = row::by_number(connection, number) else { continue };
                 let to = layout.flat(&stored.key, &stored.extension);
                 if table == "whole" {
-                    if let Ok(Some(from)) = reading::whole(connection, layout, number)
-                        && from.exists()
-                    {
-                        disk.rename(&from, &to).map_err(at(&to))?;
+                    if let Ok(Some(from)) = reading::whole(connection, layout, number) {
+                        rename_if_there(disk, &from, &to)?;
                     }
                 } else if let Ok(Some(bytes)) = reading::small(connection, number) {
                     if ContentDigest::of(&bytes) == stored.content {
@@ -328,11 +368,18 @@ impl Old {
     }
 }
 
-/// The numbers in a table of the old index, as far as it can be read.
-fn numbers(connection: &Connection, table: &str) -> Vec<i64> {
-    let Ok(mut statement) = connection.prepare(&format!("SELECT number FROM {table}")) else { return Vec::new() };
-    let Ok(rows) = statement.query_map([], |row| row.get(0)) else { return Vec::new() };
+/// A column of a table of the old index, as far as it can be read.
+fn column<T: FromSql, C: FromIterator<T> + Default>(connection: &Connection, sql: &str) -> C {
+    let Ok(mut statement) = connection.prepare(sql) else { return C::default() };
+    let Ok(rows) = statement.query_map([], |row| row.get(0)) else { return C::default() };
     rows.map_while(Result::ok).collect()
+}
+
+fn rename_if_there(disk: &Disk, from: &Path, to: &Path) -> Result<(), RebuildError> {
+    match disk.rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(at(to)),
+    }
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -75,6 +75,10 @@ pub(super) struct Inner {
     pub(super) writer: Writer,
     pub(super) write_back: WriteBack,
     pub(super) notice: Notice,
+    /// The storage root, open since before anything was written, so that a flush tells of every failure.
+    pub(super) root: File,
+    /// One flush of the file system covers all files.
+    pub(super) flushes_whole: bool,
     totals: Totals,
     closed: AtomicBool,
     lock: Mutex<Option<File>>,
@@ -108,6 +112,8 @@ impl EmbeddedStore {
             layout: opened.layout.clone(),
             disk: options.disk.clone(),
             notice: Arc::clone(&options.notice),
+            flushes_whole: options.disk.flushes_whole(&opened.root),
+            root: opened.root,
             totals: Totals::default(),
             closed: AtomicBool::new(false),
             lock: Mutex::new(Some(opened.lock)),

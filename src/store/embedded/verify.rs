@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use super::index;
 use super::index::Index;
 use super::reading;
@@ -27,6 +29,7 @@ use crate::store::ReadError;
 use crate::store::Verification;
 use crate::store::WriteError;
 use crate::task;
+use crate::telemetry::causes;
 
 /// Which part of all assets to verify: the `n`-th of `of` (from 1); together the parts are the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +61,8 @@ pub struct Progress {
     pub missing: Vec<AssetId>,
     /// Assets whose content was moved aside, and what was found.
     pub quarantined: Vec<(AssetId, String)>,
+    /// Assets whose content could not be hashed, and why.
+    pub unreadable: Vec<(AssetId, String)>,
 }
 
 impl EmbeddedStore {
@@ -84,6 +89,7 @@ impl EmbeddedStore {
                     Some(Verification::Sound { bytes }) => sum.bytes += bytes,
                     Some(Verification::Missing) => sum.missing.push(id),
                     Some(Verification::Quarantined { reason }) => sum.quarantined.push((id, reason)),
+                    Some(Verification::Unreadable { reason }) => sum.unreadable.push((id, reason)),
                 }
                 sum.assets += 1;
                 if !progress(&sum) {
@@ -94,8 +100,16 @@ impl EmbeddedStore {
     }
 }
 
-/// Verifies one asset; a content that changes while it is hashed is hashed again.
+/// Verifies one asset. What is wrong with it alone is an answer, so that it keeps no other from being verified.
 pub(super) async fn one(inner: &Arc<Inner>, id: AssetId) -> Result<Option<Verification>, ReadError> {
+    match look_at(inner, id).await {
+        Err(error) if error.is_about_one() => Ok(Some(Verification::Unreadable { reason: causes(&error) })),
+        other => other,
+    }
+}
+
+/// Hashes one asset; a content that changes while it is hashed is hashed again.
+async fn look_at(inner: &Arc<Inner>, id: AssetId) -> Result<Option<Verification>, ReadError> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -182,6 +196,10 @@ async fn walk(inner: &Arc<Inner>, after: &mut i64, bytes_per_sec: u64) -> Result
         for (number, id) in rows {
             let bytes = match one(inner, id).await? {
                 Some(Verification::Sound { bytes }) => bytes,
+                Some(Verification::Unreadable { reason }) => {
+                    tracing::warn!(asset = %id, reason, "an asset cannot be verified");
+                    0
+                }
                 _ => 0,
             };
             *after = number;
@@ -198,14 +216,18 @@ async fn walk(inner: &Arc<Inner>, after: &mut i64, bytes_per_sec: u64) -> Result
     }
 }
 
-/// Hashes a content whole; the inner error says what is wrong with it.
+/// Hashes a content whole; the inner error says what is wrong with it. What the disk cannot read any more is as good as
+/// damaged.
 pub(super) fn hash(key: &crate::asset::AssetKey, source: Source) -> Result<Result<u64, String>, ReadError> {
     let mut verifier = Verifier::new(key.timestamp);
     match source {
         Source::Bytes(bytes) => verifier.update(&bytes),
-        Source::File(mut file, path) => {
-            read_into(&mut verifier, &mut file).map_err(|source| ReadError::File { path, source })?;
-        }
+        Source::File(mut file, path) => match read_into(&mut verifier, &mut file) {
+            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+                return Ok(Err(format!("the disk cannot read it: {error}")));
+            }
+            read => read.map_err(|source| ReadError::File { path, source })?,
+        },
     }
     Ok(verifier.finish(&key.id).map(|verified| verified.key().size).map_err(|mismatch| mismatch.to_string()))
 }
@@ -227,7 +249,11 @@ pub(super) fn read_into(verifier: &mut Verifier, file: &mut impl Read) -> io::Re
 async fn set_aside(inner: &Arc<Inner>, stored: Stored, reason: Option<String>) -> Result<Option<()>, ReadError> {
     let (this, id, damaged) = (Arc::clone(inner), stored.key.id, reason.is_some());
     let done = inner.writer.run(0, move |index| move_aside(index, &this, &stored, damaged)).await;
-    let done = done.map_err(|error| ReadError::Index(error.into()))?;
+    let done = done.map_err(|error| match error {
+        WriteError::File { path, source } => ReadError::File { path, source },
+        WriteError::Read(error) => error,
+        error => ReadError::Index(error.into()),
+    })?;
     if done.is_some()
         && let Some(reason) = reason
     {
@@ -257,32 +283,34 @@ fn move_aside(index: &mut Index<'_>, inner: &Inner, seen: &Stored, damaged: bool
     if stored.arrival != seen.arrival || !stored.presence.is_here() {
         return Ok(None);
     }
-    if damaged {
-        let layout = &inner.layout;
-        let flat = layout.flat(&stored.key, &stored.extension);
-        let suffix = super::layout::random_suffix();
-        let name = format!("{}_{}.{suffix}", stored.key.timestamp, stored.key.id);
-        let aside = layout.quarantine.join(name);
-        let error = |path: &Path| {
-            let path = path.to_owned();
-            move |source| WriteError::File { path, source }
-        };
-        if stored.place == Place::Index {
-            let bytes = reading::small(index.connection(), stored.number).map_err(index::write)?;
-            write_aside(&inner.disk, &aside, &bytes.unwrap_or_default()).map_err(error(&aside))?;
-        } else {
-            let whole = reading::whole(index.connection(), layout, stored.number).map_err(index::write)?;
-            for path in whole.into_iter().chain([flat]) {
-                match inner.disk.rename(&path, &aside) {
-                    Ok(()) => break,
-                    Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
-                    Err(source) => return Err(error(&path)(source)),
-                }
+    let presence = if damaged { Presence::Quarantined } else { Presence::Missing };
+    if !damaged {
+        index.lose(&stored, presence)?;
+        return Ok(Some(()));
+    }
+    let layout = &inner.layout;
+    let flat = layout.flat(&stored.key, &stored.extension);
+    let suffix = super::layout::random_suffix();
+    let aside = layout.quarantine.join(format!("{}_{}.{suffix}", stored.key.timestamp, stored.key.id));
+    let error = |path: &Path| {
+        let path = path.to_owned();
+        move |source| WriteError::File { path, source }
+    };
+    let bytes = reading::small(index.connection(), stored.number).map_err(index::write)?;
+    let whole = reading::whole(index.connection(), layout, stored.number).map_err(index::write)?;
+    // The row first: what cannot be noted is not moved.
+    index.lose(&stored, presence)?;
+    if stored.place == Place::Index {
+        write_aside(&inner.disk, &aside, &bytes.unwrap_or_default()).map_err(error(&aside))?;
+    } else {
+        for path in whole.into_iter().chain([flat]) {
+            match inner.disk.rename(&path, &aside) {
+                Ok(()) => break,
+                Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(error(&path)(source)),
             }
         }
     }
-    let presence = if damaged { Presence::Quarantined } else { Presence::Missing };
-    index.lose(&stored, presence)?;
     Ok(Some(()))
 }
 

@@ -1,11 +1,13 @@
 //! The thread that brings the files up to what the index says.
 //!
 //! It makes flat files of small contents, gives large ones their final name, writes attributes and removes purged
-//! files; everything of a batch is covered by one flush of the file system, and only when that returned without error
-//! does the index let go of it. A batch that fails leaves all as it was, and is tried again after a pause.
+//! files; everything of a batch is covered by one flush of the file system (where that cannot be trusted, by one of each
+//! file and folder), and only when that returned without error does the index let go of it. A batch that fails leaves
+//! all as it was, and is tried again after a pause.
 //! When the files are done it brings the index of text up to date, as long as no write waits.
 //! Woken by the store after each write; reads through the readers, writes through the writer.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use super::text;
 use super::verify;
 use crate::asset::ContentDigest;
 use crate::limits;
+use crate::store::Disk;
 use crate::store::Presence;
 use crate::store::ReadError;
 use crate::store::WriteError;
@@ -296,13 +299,11 @@ fn do_batch(inner: &Arc<Inner>, batch: Batch) -> Result<(), BatchError> {
     let mut lost = Vec::new();
     for (stored, name) in batch.whole {
         let (from, to) = (layout.spool.join(&name), layout.flat(&stored.key, &stored.extension));
-        if from.exists() {
-            disk.rename(&from, &to).map_err(at(&to))?;
-        } else if !to.metadata().is_ok_and(|file| file.len() == stored.key.size) {
+        if !give_name(disk, &from, &to, stored.key.size).map_err(at(&to))? {
             lost.push(stored);
             continue;
         }
-        describe(inner, &to, &stored);
+        describe(inner, &to, &stored).map_err(at(&to))?;
         moved.push((stored.number, Some(name)));
     }
     for (stored, bytes) in batch.small {
@@ -311,15 +312,21 @@ fn do_batch(inner: &Arc<Inner>, batch: Batch) -> Result<(), BatchError> {
             continue;
         }
         let path = layout.flat(&stored.key, &stored.extension);
-        write_file(inner, &path, &bytes).map_err(at(&path))?;
-        describe(inner, &path, &stored);
+        write_file(disk, &path, &bytes).map_err(at(&path))?;
+        describe(inner, &path, &stored).map_err(at(&path))?;
         moved.push((stored.number, None));
     }
     for stored in &batch.stale {
         let path = layout.flat(&stored.key, &stored.extension);
-        describe(inner, &path, stored);
+        describe(inner, &path, stored).map_err(at(&path))?;
     }
-    disk.sync_filesystem(&layout.root).map_err(at(&layout.root))?;
+    if inner.flushes_whole {
+        disk.sync_filesystem(&inner.root).map_err(at(&layout.root))?;
+    } else {
+        for folder in [&layout.root, &layout.spool] {
+            disk.sync_dir(folder).map_err(at(folder))?;
+        }
+    }
     let stale: Vec<_> = batch.stale.iter().map(|stored| (stored.number, stored.arrival)).collect();
     let doomed = batch.doomed;
     inner.writer.run_blocking(0, move |index| {
@@ -355,28 +362,48 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> BatchError {
     move |source| BatchError::File { path, source }
 }
 
+/// Gives a large content its final name, unless an earlier try has; tells whether it is there. What cannot be looked at
+/// is not gone.
+fn give_name(disk: &Disk, from: &Path, to: &Path, size: u64) -> io::Result<bool> {
+    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    match disk.rename(from, to) {
+        Err(error) if missing(&error) => match to.metadata() {
+            Err(error) if missing(&error) => Ok(false),
+            found => Ok(found?.len() == size),
+        },
+        renamed => renamed.map(|()| true),
+    }
+}
+
 /// Writes a flat file anew; what an earlier try has left there is not trusted.
-fn write_file(inner: &Inner, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let file = match inner.disk.create(path) {
+fn write_file(disk: &Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = match disk.create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            inner.disk.remove(path)?;
-            inner.disk.create(path)?
+            disk.remove(path)?;
+            disk.create(path)?
         }
         other => other?,
     };
-    inner.disk.write(&file, bytes)?;
-    // Elsewhere no single call covers all files.
-    if cfg!(not(target_os = "linux")) {
-        inner.disk.sync(&file)?;
-    }
-    Ok(())
+    disk.write(&file, bytes)
 }
 
-/// Writes the document into the file's attribute, as far as that works; the index has it in any case.
-fn describe(inner: &Inner, path: &Path, stored: &Stored) {
-    if inner.write_back.state().no_attributes {
-        return;
+/// Writes the document into the attribute of a file that is done, as far as that works (the index has it in any case),
+/// and syncs the file where nothing else does.
+fn describe(inner: &Inner, path: &Path, stored: &Stored) -> io::Result<()> {
+    if !inner.write_back.state().no_attributes {
+        set_attribute(inner, path, stored);
     }
+    if inner.flushes_whole {
+        return Ok(());
+    }
+    match File::open(path) {
+        // Whoever reads it next notices.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        file => inner.disk.sync(&file?),
+    }
+}
+
+fn set_attribute(inner: &Inner, path: &Path, stored: &Stored) {
     let document = match stored.document() {
         Ok(document) => document,
         Err(error) => {
@@ -394,5 +421,25 @@ fn describe(inner: &Inner, path: &Path, stored: &Stored) {
             );
         }
         Set::Failed => tracing::debug!(asset = %stored.key.id, "the attribute of a file was not written"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_surely_gone_counts_as_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        let given = |from: &Path, to: &Path| give_name(&Disk::default(), from, to, 4);
+        assert!(!given(&from, &to).unwrap(), "neither is there");
+        std::fs::write(&from, "four").unwrap();
+        assert!(given(&from, &to).unwrap());
+        assert!(given(&from, &to).unwrap(), "an earlier try has done it");
+        std::fs::write(&to, "five5").unwrap();
+        assert!(!given(&from, &to).unwrap(), "what has its name is another");
+        // A file where a folder should be: nobody can tell what is behind it.
+        assert!(given(&to.join("from"), &to.join("to")).is_err());
     }
 }

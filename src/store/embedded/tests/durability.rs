@@ -76,10 +76,33 @@ async fn a_purged_asset_that_comes_again_keeps_its_new_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_file_operation_may_fail() {
+    every_operation_fails_once(|disk| disk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_file_operation_may_fail_where_files_are_flushed_one_by_one() {
+    let few = Disk::failing(0, io::ErrorKind::Other);
+    let many = few.clone().one_by_one();
+    let mut done = Vec::new();
+    for disk in [few, many] {
+        let (dir, before) = (tempfile::tempdir().unwrap(), disk.operations());
+        let store = EmbeddedStore::open(Options { disk: disk.clone(), ..Options::new(dir.path()) }).await.unwrap();
+        for (salt, size) in [(1, 10), (2, 200_000), (3, 60_000)] {
+            put(&store, &content(size, salt), u64::from(salt), Changes::new()).await;
+        }
+        store.close().await;
+        done.push(disk.operations() - before);
+    }
+    assert!(done[1] > done[0], "more than a flush for each batch, of which there are three at most: {done:?}");
+    every_operation_fails_once(Disk::one_by_one).await;
+}
+
+/// Fails each operation of a small run once; nothing that was answered for is lost, and nothing stays behind.
+async fn every_operation_fails_once(on: impl Fn(Disk) -> Disk) {
     for n in 1.. {
         let dir = tempfile::tempdir().unwrap();
         let kind = if n % 2 == 0 { io::ErrorKind::StorageFull } else { io::ErrorKind::Other };
-        let disk = Disk::failing(n, kind);
+        let disk = on(Disk::failing(n, kind));
         let options = Options { disk: disk.clone(), ..Options::new(dir.path()) };
         let Ok(store) = EmbeddedStore::open(options).await else {
             let store = open(dir.path()).await;

@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use super::content;
 use super::damage;
+use super::files;
 use super::get;
 use super::open;
 use super::put;
+use super::row;
+use super::schema;
 use super::seen;
 use crate::asset::Changes;
 use crate::asset::names;
 use crate::store::Disk;
 use crate::store::Presence;
 use crate::store::Query;
+use crate::store::Record;
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::embedded::OpenError;
@@ -25,6 +29,7 @@ use crate::store::embedded::Unrecovered;
 use crate::store::embedded::attribute;
 use crate::store::embedded::layout;
 use crate::store::embedded::rebuild;
+use crate::store::embedded::schema::Place;
 use crate::telemetry::skip;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,6 +182,113 @@ async fn what_came_from_an_old_index_survives_the_loss_of_the_next() {
         assert_eq!(store.record(&record.key.id).await.unwrap().unwrap().document, record.document);
     }
     store.close().await;
+}
+
+/// Takes a closed store back to where its large contents wait in the spool folder; returns their names there.
+fn not_written_back(root: &Path, records: &[Record]) -> Vec<String> {
+    let index = schema::connect(&root.join(".can.db")).unwrap();
+    let moved = records.iter().map(|record| {
+        let name = format!("{}_{}.ab.whole", record.key.timestamp, record.key.id);
+        std::fs::rename(root.join(layout::flat_name(&record.key, "")), root.join(".spool").join(&name)).unwrap();
+        let number = row::by_id(&index, &record.key.id).unwrap().unwrap().number;
+        index.execute("INSERT INTO whole VALUES (?1, ?2)", (number, &name)).unwrap();
+        index.execute("UPDATE asset SET place = ?2 WHERE number = ?1", (number, Place::Spool as i64)).unwrap();
+        name
+    });
+    moved.collect()
+}
+
+async fn three_large_ones(root: &Path) -> Vec<Record> {
+    let store = open(root).await;
+    let mut records = Vec::new();
+    for n in 1..=3_u8 {
+        records.push(put(&store, &content(100_000, n), u64::from(n), Changes::new().add_tag("t")).await);
+    }
+    store.close().await;
+    records
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_contents_that_wait_for_their_names_outlive_the_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = three_large_ones(dir.path()).await;
+    not_written_back(dir.path(), &records);
+    for name in [".can.db", ".can.db-wal", ".can.db-shm"] {
+        let _ = std::fs::remove_file(dir.path().join(name));
+    }
+    let refused = EmbeddedStore::open(Options::new(dir.path())).await;
+    assert!(matches!(refused, Err(OpenError::NoIndex(_))), "they are all that is left");
+
+    let rebuilt = rebuilt(dir.path()).await;
+    assert_eq!((rebuilt.assets, rebuilt.bytes), (3, 300_000));
+    let store = open(dir.path()).await;
+    for (n, record) in (1..).zip(&records) {
+        assert!(get(&store, &record.key.id).await.unwrap() == content(100_000, n));
+    }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_contents_outlive_a_part_of_the_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = three_large_ones(dir.path()).await;
+    not_written_back(dir.path(), &records);
+    // Where they lie cannot be read any more; of the last one nothing can.
+    let index = schema::connect(&dir.path().join(".can.db")).unwrap();
+    index.execute("DELETE FROM whole", []).unwrap();
+    index.execute("DELETE FROM asset WHERE id = ?1", [records[2].key.id.as_bytes()]).unwrap();
+    drop(index);
+
+    let rebuilt = rebuilt(dir.path()).await;
+    assert_eq!((rebuilt.assets, rebuilt.missing), (3, 0));
+    let lost = &records[2].key.id;
+    assert!(rebuilt.unrecovered.iter().all(|it| *it == Unrecovered::Document(*lost)), "{:?}", rebuilt.unrecovered);
+    let store = open(dir.path()).await;
+    for (n, record) in (1..).zip(&records) {
+        assert!(get(&store, &record.key.id).await.unwrap() == content(100_000, n));
+    }
+    for record in &records[..2] {
+        assert_eq!(store.record(&record.key.id).await.unwrap().unwrap().document, record.document);
+    }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_purged_does_not_come_back_from_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = three_large_ones(dir.path()).await;
+    let names = not_written_back(dir.path(), &records[..1]);
+    // As a crash leaves them right after they were purged.
+    let index = schema::connect(&dir.path().join(".can.db")).unwrap();
+    let flat = layout::flat_name(&records[1].key, "");
+    for (record, file) in records.iter().zip([format!(".spool/{}", names[0]), flat.clone()]) {
+        index.execute("DELETE FROM asset WHERE id = ?1", [record.key.id.as_bytes()]).unwrap();
+        index.execute("INSERT INTO doomed VALUES (?1)", [file]).unwrap();
+    }
+    index.execute("DELETE FROM whole", []).unwrap();
+    drop(index);
+
+    assert_eq!(rebuilt(dir.path()).await.assets, 1);
+    assert!(dir.path().join(flat).exists(), "removing is for the write-back");
+    let store = open(dir.path()).await;
+    assert!(store.record(&records[0].key.id).await.unwrap().is_none());
+    assert!(store.record(&records[1].key.id).await.unwrap().is_none());
+    store.close().await;
+    assert_eq!(files(dir.path()), [layout::flat_name(&records[2].key, "")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_keeps_no_other_out_of_the_new_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = three_large_ones(dir.path()).await;
+    let path = dir.path().join(layout::flat_name(&records[1].key, ""));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let rebuilt = rebuilt(dir.path()).await;
+    assert_eq!((rebuilt.assets, rebuilt.missing), (2, 1));
+    let [Unrecovered::Content { path: named, reason }] = &rebuilt.unrecovered[..] else { panic!("{rebuilt:?}") };
+    assert_eq!(*named, path);
+    assert!(reason.contains("cannot be read"), "{reason}");
 }
 
 /// Rebuilds, once the threads of a store that was dropped have let go of the folder.

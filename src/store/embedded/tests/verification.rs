@@ -1,5 +1,6 @@
 //! Contents that are damaged or gone.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use super::damage;
 use super::get;
 use super::open;
 use super::put;
+use crate::asset::AssetId;
 use crate::asset::Changes;
 use crate::event::Event;
 use crate::store::Arrival;
@@ -163,5 +165,58 @@ async fn an_asset_whose_document_is_damaged_stops_nothing_behind_it() {
     assert_eq!(left(first.records), [1]);
     let rest = store.page(&page(10, first.next)).await.unwrap();
     assert_eq!(left(rest.records), [4, 5]);
+    store.close().await;
+}
+
+/// Puts a folder where the file of an asset was: it can be opened, and not be read.
+fn make_unreadable(root: &Path, record: &Record) {
+    let path = root.join(layout::flat_name(&record.key, ""));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+}
+
+/// Some assets, of which the second and third cannot be verified and the fourth is damaged.
+async fn with_unreadable_ones(root: &Path) -> Vec<Record> {
+    let store = open(root).await;
+    let mut records = Vec::new();
+    for n in 1..=5_u8 {
+        records.push(put(&store, &content(100_000, n), u64::from(n), Changes::new()).await);
+    }
+    store.close().await;
+    make_unreadable(root, &records[1]);
+    std::fs::remove_file(root.join(layout::flat_name(&records[2].key, ""))).unwrap();
+    let index = rusqlite::Connection::open(layout::Layout::new(root).index).unwrap();
+    index.execute("UPDATE asset SET document = x'ff' WHERE id = ?1", [records[2].key.id.as_bytes()]).unwrap();
+    damage(root, &records[3]);
+    records
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_told_and_keeps_no_other_from_being_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = with_unreadable_ones(dir.path()).await;
+    let store = open(dir.path()).await;
+    let found = store.verify_all(Part::ALL, |_| true).await.unwrap();
+    assert_eq!((found.assets, found.bytes), (5, 200_000));
+    let unreadable: Vec<AssetId> = found.unreadable.iter().map(|(id, _)| *id).collect();
+    assert_eq!(unreadable, [records[1].key.id, records[2].key.id]);
+    assert!(found.unreadable[0].1.contains("cannot read"), "{:?}", found.unreadable);
+    assert_eq!(found.quarantined.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [records[3].key.id]);
+    let one = store.verify(&records[1].key.id).await.unwrap();
+    assert!(matches!(one, Some(Verification::Unreadable { .. })), "{one:?}");
+    assert!(dir.path().join(layout::flat_name(&records[1].key, "")).exists(), "it is left where it is");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_background_verifier_walks_past_what_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = with_unreadable_ones(dir.path()).await;
+    let (told, mut events) = tokio::sync::mpsc::channel(8);
+    let notice: Notice = Arc::new(move |event| drop(told.try_send(event)));
+    let options = Options { notice, verify_interval: Some(Duration::from_hours(1)), ..Options::new(dir.path()) };
+    let store = EmbeddedStore::open(options).await.unwrap();
+    let event = tokio::time::timeout(Duration::from_mins(1), events.recv()).await.unwrap().unwrap();
+    assert!(matches!(event, Event::AssetQuarantined { id, .. } if id == records[3].key.id));
     store.close().await;
 }
