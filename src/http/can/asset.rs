@@ -26,7 +26,8 @@ use crate::store::ContentStream;
 use crate::store::ReadError;
 use crate::store::Store;
 
-/// Answers with the content. A whole one that turns out damaged on the way is broken off before its end.
+/// Answers with the content. What is known to be damaged before anything is sent is an error; a whole one that turns out
+/// damaged on the way is broken off before its end.
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
     AssetPath(id): AssetPath,
@@ -76,10 +77,11 @@ pub(super) async fn get(
         _ => (StatusCode::OK, size, content.checked()),
     };
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    let body = if method == Method::HEAD {
-        Body::empty()
-    } else {
-        Body::from_stream(reported(stream, Arc::clone(&api.store), id))
+    let mut stream = reported(stream, Arc::clone(&api.store), id);
+    let first = stream.next().await.transpose()?;
+    let body = match first {
+        Some(piece) if method == Method::GET => Body::from_stream(stream::iter([Ok(piece)]).chain(stream)),
+        _ => Body::empty(),
     };
     Ok((status, headers, body).into_response())
 }

@@ -21,6 +21,7 @@ use crate::asset::Changes;
 use crate::asset::InvalidMetadata;
 use crate::asset::LocalDocument;
 use crate::asset::Value;
+use crate::asset::names;
 use crate::asset::validate_changes;
 use crate::asset::validate_document;
 use crate::http::Failure;
@@ -137,6 +138,13 @@ fn whole(document: &LocalDocument, changes: &Changes) -> Result<(), InvalidMetad
     if lost == 0 { Ok(()) } else { Err(InvalidMetadata::TooMany { kind: "tags", count: kept + lost, limit }) }
 }
 
+/// Tells whether changes have added nothing to a document that now has so many bytes. What several hosts wrote can be too
+/// large together, and then must be possible to be made smaller, and to be trashed.
+fn is_no_larger(changes: &Changes, before: &LocalDocument, bytes: usize) -> bool {
+    let takes_away = |(name, value): (&str, &Value)| *value == Value::Absent || name == names::TRASHED;
+    bytes <= before.shared().encode().len() || changes.iter().all(takes_away)
+}
+
 /// Makes changes by hand; `None` when there is no such asset. What breaks a limit changes nothing.
 pub(super) async fn change(api: &Api, id: &AssetId, wish: Wish) -> Result<Option<Record>, Failure> {
     // What the change means is known only inside the store's transaction, so its refusal comes out of there.
@@ -147,8 +155,14 @@ pub(super) async fn change(api: &Api, id: &AssetId, wish: Wish) -> Result<Option
         let changes = wish.changes_to(document);
         let checked = validate_changes(&changes).and_then(|()| {
             document.change(&changes, now_ms, host);
-            let same = *document == before;
-            if same { Ok(()) } else { validate_document(document.shared()).and_then(|()| whole(document, &changes)) }
+            if *document == before {
+                return Ok(());
+            }
+            match validate_document(document.shared()) {
+                Err(InvalidMetadata::TooLarge { bytes, .. }) if is_no_larger(&changes, &before, bytes) => Ok(()),
+                checked => checked,
+            }?;
+            whole(document, &changes)
         });
         if let Err(invalid) = checked {
             *document = before;

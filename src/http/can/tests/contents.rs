@@ -87,9 +87,24 @@ fn ranges_are_slices() {
 }
 
 #[tokio::test]
+async fn what_is_known_to_be_damaged_is_not_begun() {
+    for method in ["GET", "HEAD"] {
+        let face = Face::new();
+        let hash = face.stored(b"a few bytes").await;
+        let id = hash.parse().unwrap();
+        assert!(face.store.damage(&id));
+        let answer = face.call(method, &format!("/asset/{hash}"), &[], "").await;
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{method}");
+        assert_eq!(face.store.record(&id).await.unwrap().unwrap().presence, Presence::Quarantined);
+        let answer = face.call(method, &format!("/asset/{hash}"), &[], "").await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method}");
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_content_breaks_off_and_is_gone_from_then_on() {
     let face = Face::new();
-    let hash = face.stored(&vec![5; 300_000]).await;
+    let hash = face.stored(&vec![5; 600_000]).await;
     let id = hash.parse().unwrap();
     assert!(face.store.damage(&id));
     let request = axum::http::Request::builder().uri(format!("{}/asset/{hash}", super::PREFIX));

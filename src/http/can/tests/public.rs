@@ -6,6 +6,8 @@ use serde_json::Value as Json;
 use serde_json::json;
 
 use super::Face;
+use crate::asset::Changes;
+use crate::asset::LocalDocument;
 use crate::asset::Timestamp;
 use crate::asset::Verifier;
 use crate::limits;
@@ -202,6 +204,24 @@ async fn a_change_that_breaks_a_limit_as_a_whole_changes_nothing() {
     let tags: Vec<String> = (0..900).map(|n| format!("{n:0>250}")).collect();
     face.call("PATCH", &meta, &[], json!({ "tags": tags }).to_string()).await.error();
     assert_eq!(face.get(&meta).await.data()["tags"], json!([]));
+}
+
+#[tokio::test]
+async fn what_hosts_have_made_too_large_together_can_be_made_smaller_and_be_trashed() {
+    let face = Face::new();
+    let hash = face.stored(b"x").await;
+    let (path, meta) = (format!("/asset/{hash}"), format!("/asset/{hash}/meta"));
+    let tags = (0..1000).map(|n| format!("{n:0>250}"));
+    let merged = tags.fold(Changes::new(), |changes, tag| changes.add_tag(&tag));
+    let edit = Box::new(move |document: &mut LocalDocument| document.see(&merged));
+    face.store.edit(&hash.parse().unwrap(), edit).await.unwrap();
+
+    face.call("PATCH", &meta, &[], r#"{"description":"more"}"#).await.error();
+    for (method, path, trashed) in [("DELETE", path.clone(), true), ("POST", format!("{path}/restore"), false)] {
+        assert_eq!(face.call(method, &path, &[], "").await.data()["trashed"], trashed);
+    }
+    let fewer = face.call("PATCH", &meta, &[], r#"{"tags":[]}"#).await.data();
+    assert_eq!(fewer["tags"], json!([]));
 }
 
 #[tokio::test]
