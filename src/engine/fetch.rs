@@ -40,6 +40,33 @@ use crate::telemetry::causes;
 /// Contents to fetch; those that are wanted together come together.
 pub(super) type Jobs = Vec<AssetKey>;
 
+/// What became of a content that was to be fetched: it is here, or why it is not.
+pub(super) type Ended = (AssetId, Result<Come, Fetched>);
+
+/// A content that has come, on its way to the hub. Where it does not get there, since the connection has ended, it is
+/// left to the next try, which goes on at its end.
+#[derive(Debug)]
+pub(super) struct Come(Option<Spooled>);
+
+impl Come {
+    const fn new(spooled: Spooled) -> Self {
+        Self(Some(spooled))
+    }
+
+    /// Takes over the content; unless it is stored, it is removed then.
+    pub(super) fn take(mut self) -> Spooled {
+        self.0.take().expect("only this takes it")
+    }
+}
+
+impl Drop for Come {
+    fn drop(&mut self) {
+        if let Some(spooled) = self.0.take() {
+            spooled.leave();
+        }
+    }
+}
+
 /// A large transfer under way, for people.
 #[derive(Debug)]
 pub(super) struct Transfer {
@@ -73,7 +100,7 @@ pub(super) async fn run(from: Remote, mut jobs: mpsc::Receiver<Jobs>) {
             };
             if !left.is_empty() {
                 lanes = None;
-                let told = left.into_iter().map(|key| (key.id, Fetched::Stalled)).collect();
+                let told = left.into_iter().map(|key| (key.id, Err(Fetched::Stalled))).collect();
                 from.shared.tell(Told::Fetched(from.address.host, from.number, told)).await;
             }
         }
@@ -218,11 +245,11 @@ impl Lane {
         while let Some(keys) = asked.jobs.recv().await {
             left.extend(keys);
         }
-        self.tell(left.into_iter().map(|key| (key.id, Fetched::Stalled)).collect()).await;
+        self.tell(left.into_iter().map(|key| (key.id, Err(Fetched::Stalled))).collect()).await;
     }
 
     /// Tells what became of contents.
-    async fn tell(&self, ended: Vec<(AssetId, Fetched)>) {
+    async fn tell(&self, ended: Vec<Ended>) {
         self.shared.tell(Told::Fetched(self.peer, self.number, ended)).await;
     }
 
@@ -232,7 +259,7 @@ impl Lane {
             if !self.shared.may_travel(self.peer, &self.line, key.size) {
                 // It is tried again later, from whoever has it.
                 asked.next.pop_front();
-                self.tell(vec![(key.id, Fetched::Stalled)]).await;
+                self.tell(vec![(key.id, Err(Fetched::Stalled))]).await;
                 continue;
             }
             let spool = match self.shared.store.resume(&key).await {
@@ -246,7 +273,7 @@ impl Lane {
                         Fetched::Local
                     };
                     asked.next.pop_front();
-                    self.tell(vec![(key.id, outcome)]).await;
+                    self.tell(vec![(key.id, Err(outcome))]).await;
                     continue;
                 }
             };
@@ -277,7 +304,7 @@ impl Lane {
             let Some(Pending { key, spool }) = replies.recv().await else { return };
             let received = self.receive(reader, key, spool).await;
             let broken = received.is_err();
-            news.push((key.id, received.unwrap_or(Fetched::Stalled)));
+            news.push((key.id, received.unwrap_or(Err(Fetched::Stalled))));
             if broken {
                 self.tell(news).await;
                 return;
@@ -286,9 +313,14 @@ impl Lane {
     }
 
     /// Takes in one content. An error means that the lane cannot go on.
-    async fn receive(&self, reader: &mut WantReader, key: AssetKey, spool: Spool) -> Result<Fetched, FrameError> {
+    async fn receive(
+        &self,
+        reader: &mut WantReader,
+        key: AssetKey,
+        spool: Spool,
+    ) -> Result<Result<Come, Fetched>, FrameError> {
         match in_time(reader.head()).await? {
-            Head::NotHere(id) if id == key.id => return Ok(Fetched::NotHere),
+            Head::NotHere(id) if id == key.id => return Ok(Err(Fetched::NotHere)),
             Head::Content(id, offset) if id == key.id && offset == spool.offset() => {}
             Head::Content(..) | Head::NotHere(_) => return Err(FrameError::Ended),
         }
@@ -297,13 +329,9 @@ impl Lane {
         } else {
             self.receive_large(reader, key, spool).await?
         };
-        Ok(match outcome {
-            Ok(spooled) => {
-                self.shared.arrived.insert(key.id, spooled);
-                Fetched::Whole
-            }
-            Err(None) => Fetched::NotHere,
-            Err(Some(error)) => {
+        Ok(outcome.map_err(|error| match error {
+            None => Fetched::NotHere,
+            Some(error) => {
                 tracing::warn!(peer = %self.peer.fmt_short(), asset = %key.id.fmt_short(), error = %causes(&error), "content not taken");
                 match error {
                     SpoolError::Mismatch(_) | SpoolError::TooLong { .. } | SpoolError::TooShort { .. } => {
@@ -312,7 +340,7 @@ impl Lane {
                     SpoolError::File { .. } | SpoolError::Busy(_) => Fetched::Local,
                 }
             }
-        })
+        }))
     }
 
     /// Takes in a piece of a content of this size. The path may have changed since it was asked for.
@@ -337,7 +365,10 @@ impl Lane {
                 // More than a piece too much is no mistake.
                 Piece::Bytes(_) => return Err(FrameError::Ended),
                 Piece::BrokenOff => return Ok(Err(None)),
-                Piece::End => return Ok(failed.map_or_else(|| spool.finish(&key.id), Err).map_err(Some)),
+                Piece::End => {
+                    let spooled = failed.map_or_else(|| spool.finish(&key.id), Err);
+                    return Ok(spooled.map(Come::new).map_err(Some));
+                }
             }
         }
     }
@@ -356,7 +387,7 @@ impl Lane {
                 }
             }
             match is_whole.blocking_recv() {
-                Ok(true) => spool.finish(&key.id).map_err(Some),
+                Ok(true) => spool.finish(&key.id).map(Come::new).map_err(Some),
                 // What was broken off by the peer itself may be damaged already.
                 Ok(false) => {
                     spool.discard();
@@ -400,9 +431,35 @@ impl Lane {
 }
 
 /// The content, or why it was not taken: `None` when the peer could not go on. The outer error ends the lane.
-type Received = Result<Result<Spooled, Option<SpoolError>>, FrameError>;
+type Received = Result<Result<Come, Option<SpoolError>>, FrameError>;
 
 /// Waits for something of the peer, but not for ever.
 async fn in_time<T>(reading: impl Future<Output = Result<T, FrameError>>) -> Result<T, FrameError> {
     tokio::time::timeout(limits::STALL, reading).await.unwrap_or(Err(FrameError::Ended))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asset::Timestamp;
+    use crate::asset::Verifier;
+    use crate::store::Store;
+    use crate::store::memory::MemoryStore;
+
+    #[tokio::test]
+    async fn a_content_of_which_the_hub_does_not_hear_is_left_to_the_next_try() {
+        let (store, content) = (MemoryStore::new().unwrap(), vec![3; 100_000]);
+        let timestamp = Timestamp::new(1_700_000_000_000).unwrap();
+        let mut verifier = Verifier::new(timestamp);
+        verifier.update(&content);
+        let key = AssetKey { id: verifier.id(), timestamp, size: content.len() as u64 };
+        let mut spool = store.resume(&key).await.unwrap();
+        spool.write(&content).unwrap();
+        drop(Come::new(spool.finish(&key.id).unwrap()));
+        let spool = store.resume(&key).await.unwrap();
+        assert_eq!(spool.offset(), key.size);
+        // What it has heard of is stored or removed.
+        drop(Come::new(spool.finish(&key.id).unwrap()).take());
+        assert_eq!(store.resume(&key).await.unwrap().offset(), 0);
+    }
 }

@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::apply;
+use super::fetch::Ended;
 use super::fetch::Jobs;
 use super::keep;
 use super::load::Load;
 use super::memory::Note;
 use super::peers::PeerOrder;
 use super::shared::Shared;
-use crate::asset::AssetId;
 use crate::asset::AssetKey;
 use crate::asset::HostId;
 use crate::event::Event;
@@ -46,7 +46,7 @@ pub(super) enum Told {
     /// A message of a connection.
     Received(HostId, u64, Message),
     /// What became of contents that were to be fetched on a connection.
-    Fetched(HostId, u64, Vec<(AssetId, Fetched)>),
+    Fetched(HostId, u64, Vec<Ended>),
     /// A connection has ended.
     Disconnected(HostId, u64),
 }
@@ -150,14 +150,19 @@ impl Hub {
                 }
             }
             Told::Fetched(peer, number, ended) => {
-                let is_current = self.connections.get(&peer).is_some_and(|connection| connection.number == number);
+                // What came on an earlier connection is wanted anew, if it still is.
+                if self.connections.get(&peer).is_none_or(|connection| connection.number != number) {
+                    return;
+                }
                 for (asset, outcome) in ended {
-                    if is_current {
-                        self.inputs.push(Input::Fetched { peer, asset, outcome });
-                    } else {
-                        // It is wanted anew, if it still is.
-                        self.shared.arrived.remove(&asset);
-                    }
+                    let outcome = match outcome {
+                        Ok(come) => {
+                            self.shared.arrived.insert(asset, come.take());
+                            Fetched::Whole
+                        }
+                        Err(outcome) => outcome,
+                    };
+                    self.inputs.push(Input::Fetched { peer, asset, outcome });
                 }
             }
             Told::Disconnected(peer, number) => {

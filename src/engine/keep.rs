@@ -35,6 +35,7 @@ use crate::state::Way;
 use crate::store::Arrival;
 use crate::store::Origin;
 use crate::store::ReadError;
+use crate::store::Spooled;
 use crate::sync::Answer;
 use crate::sync::Input;
 use crate::sync::Kept;
@@ -43,18 +44,32 @@ use crate::telemetry::causes;
 
 /// Stores fetched contents, each with all versions that were offered for it.
 pub(super) async fn keep(shared: &Shared, fetched: Vec<(AssetKey, Vec<(HostId, Offer)>)>) {
+    // Whatever comes of this, none stays behind: it could not be fetched again as long as it did.
+    let fetched: Vec<_> = fetched
+        .into_iter()
+        .map(|(key, offers)| (key, offers, shared.arrived.remove(&key.id).map(|(_, spooled)| spooled)))
+        .collect();
     let purges = shared.purges.count();
-    let ids: Vec<AssetId> = fetched.iter().map(|(key, _)| key.id).collect();
-    let wanted = fetched.iter().filter_map(|(key, offers)| Some((key.id, Wanted::From(offers.first()?.0))));
+    let ids: Vec<AssetId> = fetched.iter().map(|(key, ..)| key.id).collect();
+    let wanted = fetched.iter().filter_map(|(key, offers, _)| Some((key.id, Wanted::From(offers.first()?.0))));
     judge::read(shared, &[Point::AfterReceive], wanted).await;
     let decisions = shared.state.decisions(ids).await;
     let decisions = &decisions;
     let keeping: FuturesUnordered<_> = fetched
         .into_iter()
-        .map(|(key, offers)| async move {
-            let kept = match decisions {
-                Ok(decisions) => keep_one(shared, key.id, &offers, decisions.get(&(key.id, Way::Pull)), purges).await,
-                Err(error) => Err(ApplyError::Records(causes(error))),
+        .map(|(key, offers, spooled)| async move {
+            let kept = match (decisions, spooled) {
+                (Ok(decisions), Some(spooled)) => {
+                    keep_one(shared, spooled, &offers, decisions.get(&(key.id, Way::Pull)), purges).await
+                }
+                (Err(error), spooled) => {
+                    if let Some(spooled) = spooled {
+                        spooled.leave();
+                    }
+                    Err(ApplyError::Records(causes(error)))
+                }
+                // It was taken by a try that failed; what is left of it is fetched again.
+                (Ok(_), None) => Err(ReadError::Closed.into()),
             };
             let (outcome, arrival) = match kept {
                 Ok((answer, arrival)) => (Kept::Answer(answer), arrival),
@@ -75,15 +90,11 @@ pub(super) async fn keep(shared: &Shared, fetched: Vec<(AssetKey, Vec<(HostId, O
 
 async fn keep_one(
     shared: &Shared,
-    asset: AssetId,
+    spooled: Spooled,
     offers: &[(HostId, Offer)],
     before: Option<&Decided>,
     purges: u64,
 ) -> Result<Fate, ApplyError> {
-    let Some((_, spooled)) = shared.arrived.remove(&asset) else {
-        // It was taken by a try that failed; what is left of it is fetched again.
-        return Err(ReadError::Closed.into());
-    };
     // What was offered is a claim; this was hashed.
     let key = spooled.key();
     // A person has refused it while it came.
@@ -142,7 +153,7 @@ async fn keep_one(
         }
         _ => Changes::new(),
     };
-    let Some(_apart) = shared.purges.keep_off(shared, asset, purges).await? else {
+    let Some(_apart) = shared.purges.keep_off(shared, key.id, purges).await? else {
         return Ok((Answer::Declined(PURGED.to_owned()), Arrival::default()));
     };
     if let Some(before) = before {

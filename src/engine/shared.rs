@@ -179,7 +179,7 @@ pub(super) struct Shared {
     pub(super) exchange: bool,
     /// What a person removes for good.
     pub(super) purges: Purges,
-    /// Contents that were fetched and wait to be kept.
+    /// Contents that were fetched and wait to be kept: from the hub's word of them to the beginning of the keeping.
     pub(super) arrived: DashMap<AssetId, Spooled>,
     /// Connections that peers have dialled for contents, the latest of each.
     pub(super) served: DashMap<HostId, Line>,

@@ -120,7 +120,7 @@ impl Spool {
                 io::ErrorKind::WouldBlock => SpoolError::Busy(key.id),
                 _ => SpoolError::File { path: path.clone(), source },
             })?;
-            let file = SpoolFile { disk: disk.clone(), file, path, keep: true };
+            let file = SpoolFile { disk: disk.clone(), file, path, is_part: true, keep: true };
             Place::File(Growing::follow(file, length, key.timestamp)?)
         };
         Ok(Self { disk, dir: dir.to_owned(), timestamp: key.timestamp, expected: Some(*key), place })
@@ -227,7 +227,7 @@ impl Spool {
         let name = data_encoding::HEXLOWER.encode(&random_name());
         let path = self.dir.join(format!("{name}.ingest"));
         let file = self.disk.create(&path).map_err(|source| SpoolError::File { path: path.clone(), source })?;
-        let file = SpoolFile { disk: self.disk.clone(), file, path, keep: false };
+        let file = SpoolFile { disk: self.disk.clone(), file, path, is_part: false, keep: false };
         let mut growing = Growing::follow(file, 0, self.timestamp)?;
         growing.write(content)?;
         self.place = Place::File(growing);
@@ -305,6 +305,13 @@ impl Spooled {
         })
     }
 
+    /// Lets go of the content without removing what a later [`Spool::resume`] can go on with, from its end.
+    pub fn leave(self) {
+        if let SpooledBytes::File(mut file) = self.bytes {
+            file.keep = file.is_part;
+        }
+    }
+
     /// Hands proof and bytes to a store.
     pub fn into_parts(self) -> (Verified, SpooledBytes) {
         (self.verified, self.bytes)
@@ -353,6 +360,8 @@ pub struct SpoolFile {
     disk: Disk,
     file: File,
     path: PathBuf,
+    /// Whether it is that of a known asset, by whose name it is found again.
+    is_part: bool,
     keep: bool,
 }
 
@@ -447,6 +456,25 @@ mod tests {
             spool.write(piece).unwrap();
         }
         assert_eq!(spool.finish(&key.id).unwrap().key(), key);
+    }
+
+    #[test]
+    fn what_is_whole_and_left_is_gone_on_with_at_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = vec![3; 100_000];
+        let key = key(&content);
+        let mut spool = Spool::resume(Disk::default(), dir.path(), &key).unwrap();
+        spool.write(&content).unwrap();
+        spool.finish(&key.id).unwrap().leave();
+        let spool = Spool::resume(Disk::default(), dir.path(), &key).unwrap();
+        assert_eq!(spool.offset(), key.size);
+        drop(spool.finish(&key.id).unwrap());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        // Nobody finds what had no name of its own.
+        let mut ingest = Spool::begin(Disk::default(), dir.path(), timestamp());
+        ingest.write(&content).unwrap();
+        ingest.finish_ingest().unwrap().leave();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     /// With the threads behind it in the middle of their work, and with a prefix that nobody has hashed.

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use super::host::Host;
 use super::host::bind;
 use super::host::within;
+use crate::asset::HostId;
 use crate::net::Accepted;
 use crate::net::Control;
 use crate::net::Greeting;
@@ -60,6 +61,10 @@ impl Member {
             }
         };
         within(hearing).await
+    }
+
+    pub(super) fn id(&self) -> HostId {
+        self.net.id()
     }
 
     pub(super) async fn leave(self) {

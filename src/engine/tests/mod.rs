@@ -13,3 +13,4 @@ mod plugins;
 mod purge;
 mod relay;
 mod roles;
+mod sender;

@@ -1,0 +1,139 @@
+//! A member that answers the wants of a host one by one, at the pace of a test.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::host::Host;
+use super::host::within;
+use super::member::Member;
+use crate::asset::AssetId;
+use crate::asset::AssetKey;
+use crate::asset::Document;
+use crate::asset::HostId;
+use crate::asset::Timestamp;
+use crate::asset::Verifier;
+use crate::net::Accepted;
+use crate::net::BulkServer;
+use crate::net::Head;
+use crate::net::Purpose;
+use crate::net::ServedLane;
+use crate::sync::Message;
+use crate::sync::Offer;
+
+/// Length of the contents here: in files while they come, and in the lane of the small ones.
+const LENGTH: usize = 100_000;
+
+/// A content that a test made up.
+#[derive(Debug, Clone)]
+struct Made {
+    key: AssetKey,
+    bytes: Bytes,
+}
+
+impl Made {
+    fn new(number: u8) -> Self {
+        let bytes = Bytes::from(vec![number; LENGTH]);
+        let timestamp = Timestamp::new(1_700_000_000_000 + u64::from(number)).unwrap();
+        let mut verifier = Verifier::new(timestamp);
+        verifier.update(&bytes);
+        Self { key: AssetKey { id: verifier.id(), timestamp, size: LENGTH as u64 }, bytes }
+    }
+
+    fn some(count: u8) -> Vec<Self> {
+        (0..count).map(Self::new).collect()
+    }
+}
+
+/// A connected member, and the lane for small contents that the host has opened to it.
+struct Sender {
+    member: Member,
+    _server: BulkServer,
+    lane: ServedLane,
+}
+
+impl Sender {
+    /// Has a host ask for contents.
+    async fn asked_by(host: &Host, seed: u8, contents: &[Made]) -> Self {
+        let mut member = Member::of(host, seed, crate::task::now_ms()).await;
+        let offers = contents.iter().map(|made| Offer::new(made.key, Arc::new(Document::new()))).collect();
+        member.control.writer.send(Message::Offers(offers)).await.unwrap();
+        let next = within(member.links.recv()).await.unwrap();
+        let Accepted::Member { purpose: Purpose::Bulk, link } = next else { panic!("{next:?}") };
+        let mut server = link.into_server();
+        let lane = within(server.next_lane()).await.unwrap();
+        Self { member, _server: server, lane }
+    }
+
+    async fn next_want(&mut self) -> (AssetId, u64) {
+        within(self.lane.wants.next()).await.unwrap()
+    }
+
+    /// Gathers the beginning of an answer, up to a length.
+    async fn begin(&mut self, made: &Made, offset: u64, until: usize) {
+        self.lane.records.head(Head::Content(made.key.id, offset)).await.unwrap();
+        for piece in made.bytes[usize::try_from(offset).unwrap()..until].chunks(10_000) {
+            self.lane.records.piece(made.bytes.slice_ref(piece)).await.unwrap();
+        }
+    }
+
+    /// Answers all that is asked for, until it is told that so many are stored.
+    async fn serve(&mut self, contents: &[Made], stored: usize) {
+        let Self { member, lane, .. } = self;
+        let serving = async {
+            loop {
+                let (id, offset) = lane.wants.next().await.unwrap();
+                let made = contents.iter().find(|made| made.key.id == id).unwrap();
+                lane.records.head(Head::Content(id, offset)).await.unwrap();
+                lane.records.piece(made.bytes.slice(usize::try_from(offset).unwrap()..)).await.unwrap();
+                lane.records.end(true).await.unwrap();
+                lane.records.flush().await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = serving => {}
+            () = answered(member, stored) => {}
+        }
+    }
+}
+
+/// Waits until a host has answered so many offers.
+async fn answered(member: &mut Member, mut left: usize) {
+    while left > 0 {
+        let answers = member.hears(|message| match message {
+            Message::Answers(answers) => Some(answers.len()),
+            _ => None,
+        });
+        left -= answers.await;
+    }
+}
+
+fn received(host: &Host, from: HostId) -> u64 {
+    host.engine.shared.traffic(from).received.load(Ordering::Relaxed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_content_that_has_come_when_its_connection_ends_is_not_lost() {
+    let (host, contents) = (Host::start(1).await, Made::some(2));
+    let mut sender = Sender::asked_by(&host, 70, &contents).await;
+    for made in &contents {
+        assert_eq!(sender.next_want().await, (made.key.id, 0));
+    }
+    sender.begin(&contents[0], 0, LENGTH).await;
+    sender.lane.records.end(true).await.unwrap();
+    sender.begin(&contents[1], 0, 5_000).await;
+    sender.lane.records.flush().await.unwrap();
+    let peer = sender.member.id();
+    host.until(|host| received(host, peer) > LENGTH as u64).await;
+    host.engine.pause(peer, None).await.unwrap();
+    host.until(|host| host.engine.shared.connected.is_empty()).await;
+    sender.member.leave().await;
+    host.engine.resume(peer).await.unwrap();
+
+    let mut sender = Sender::asked_by(&host, 70, &contents).await;
+    sender.serve(&contents, contents.len()).await;
+    assert_eq!(host.contents().await.len(), 2);
+    sender.member.leave().await;
+    host.stop().await;
+}
