@@ -361,7 +361,7 @@ pub const INPUTS_QUEUED: usize = 4096;
 /// News the hub takes in together, so that what they lead to shares messages.
 pub const NEWS_TOGETHER: usize = 256;
 
-/// Contents that have come and are told to the hub together; more would let the store wait for its work.
+/// Small contents that have come and are told to the hub together; more would let the store wait for its work.
 pub const FETCHED_TOGETHER: usize = 16;
 
 /// Orders that wait for the actor of the peers. A full queue makes those who give them wait.

@@ -248,9 +248,11 @@ impl Lane {
         self.tell(left.into_iter().map(|key| (key.id, Err(Fetched::Stalled))).collect()).await;
     }
 
-    /// Tells what became of contents.
+    /// Tells what became of contents, if there are any.
     async fn tell(&self, ended: Vec<Ended>) {
-        self.shared.tell(Told::Fetched(self.peer, self.number, ended)).await;
+        if !ended.is_empty() {
+            self.shared.tell(Told::Fetched(self.peer, self.number, ended)).await;
+        }
     }
 
     /// Sends the wants of jobs until there are no more, or the connection breaks.
@@ -298,15 +300,22 @@ impl Lane {
         loop {
             // What has ended is told together, and before anything is waited for.
             let waits = replies.is_empty() || !reader.is_buffered();
-            if !news.is_empty() && (waits || news.len() >= limits::FETCHED_TOGETHER) {
+            if waits || news.len() >= limits::FETCHED_TOGETHER {
                 self.tell(std::mem::take(&mut news)).await;
             }
             let Some(Pending { key, spool }) = replies.recv().await else { return };
+            // What is not small may take its time, and does not have others wait; nor does it wait for them.
+            let is_small = key.size <= limits::SMALL_CONTENT_BYTES;
+            if !is_small {
+                self.tell(std::mem::take(&mut news)).await;
+            }
             let received = self.receive(reader, key, spool).await;
             let broken = received.is_err();
             news.push((key.id, received.unwrap_or(Err(Fetched::Stalled))));
+            if broken || !is_small {
+                self.tell(std::mem::take(&mut news)).await;
+            }
             if broken {
-                self.tell(news).await;
                 return;
             }
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -19,6 +20,7 @@ use crate::net::BulkServer;
 use crate::net::Head;
 use crate::net::Purpose;
 use crate::net::ServedLane;
+use crate::store::Store;
 use crate::sync::Message;
 use crate::sync::Offer;
 
@@ -111,6 +113,36 @@ async fn answered(member: &mut Member, mut left: usize) {
 
 fn received(host: &Host, from: HostId) -> u64 {
     host.engine.shared.traffic(from).received.load(Ordering::Relaxed)
+}
+
+/// The next one comes byte by byte.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_content_that_is_whole_does_not_wait_for_the_one_behind_it() {
+    let (host, contents) = (Host::start(2).await, Made::some(2));
+    let mut sender = Sender::asked_by(&host, 71, &contents).await;
+    for made in &contents {
+        assert_eq!(sender.next_want().await, (made.key.id, 0));
+    }
+    sender.begin(&contents[0], 0, LENGTH).await;
+    sender.lane.records.end(true).await.unwrap();
+    sender.begin(&contents[1], 0, 1).await;
+    sender.lane.records.flush().await.unwrap();
+    let Sender { member, lane, .. } = &mut sender;
+    let mut rest = contents[1].bytes.slice(1..);
+    let trickling = async {
+        loop {
+            lane.records.piece(rest.split_to(1)).await.unwrap();
+            lane.records.flush().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        () = trickling => {}
+        () = answered(member, 1) => {}
+    }
+    assert!(host.store.record(&contents[0].key.id).await.unwrap().unwrap().presence.is_here());
+    sender.member.leave().await;
+    host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
