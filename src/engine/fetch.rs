@@ -257,7 +257,12 @@ impl Lane {
 
     /// Sends the wants of jobs until there are no more, or the connection breaks.
     async fn ask(&self, mut writer: WantWriter, asked: &mut Asked, pending: mpsc::Sender<Pending>) {
-        while let Some(key) = asked.next().await {
+        loop {
+            // The reply to a want that was not sent is not waited for.
+            if asked.is_empty() && writer.flush().await.is_err() {
+                return;
+            }
+            let Some(key) = asked.next().await else { return };
             if !self.shared.may_travel(self.peer, &self.line, key.size) {
                 // It is tried again later, from whoever has it.
                 asked.next.pop_front();
@@ -280,15 +285,13 @@ impl Lane {
                 }
             };
             let offset = spool.offset();
-            // The reply to a want that was not sent is not waited for.
             if pending.capacity() == 0 && writer.flush().await.is_err() {
                 return;
             }
             let Ok(place) = pending.reserve().await else { return };
             place.send(Pending { key, spool });
             asked.next.pop_front();
-            let written = writer.want(&key.id, offset).await;
-            if written.is_err() || (asked.is_empty() && writer.flush().await.is_err()) {
+            if writer.want(&key.id, offset).await.is_err() {
                 return;
             }
         }

@@ -115,6 +115,23 @@ fn received(host: &Host, from: HostId) -> u64 {
     host.engine.shared.traffic(from).received.load(Ordering::Relaxed)
 }
 
+/// No other connection is served, so the want has to come on this one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_want_is_sent_although_what_was_to_follow_it_cannot_be_asked_for() {
+    let (host, contents) = (Host::start(3).await, Made::some(2));
+    let written_elsewhere = host.store.resume(&contents[1].key).await.unwrap();
+    let mut sender = Sender::asked_by(&host, 72, &contents).await;
+    assert_eq!(sender.next_want().await, (contents[0].key.id, 0));
+    sender.begin(&contents[0], 0, LENGTH).await;
+    sender.lane.records.end(true).await.unwrap();
+    sender.lane.records.flush().await.unwrap();
+    answered(&mut sender.member, 1).await;
+    assert!(host.store.record(&contents[0].key.id).await.unwrap().unwrap().presence.is_here());
+    drop(written_elsewhere);
+    sender.member.leave().await;
+    host.stop().await;
+}
+
 /// The next one comes byte by byte.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_content_that_is_whole_does_not_wait_for_the_one_behind_it() {
