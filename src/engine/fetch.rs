@@ -336,6 +336,7 @@ impl Lane {
             Head::Content(id, offset) if id == key.id && offset == spool.offset() => {}
             Head::Content(..) | Head::NotHere(_) => return Err(FrameError::Ended),
         }
+        let from_its_beginning = spool.offset() == 0;
         let outcome = if key.size <= limits::SMALL_CONTENT_BYTES {
             self.receive_small(reader, key, spool).await?
         } else {
@@ -346,6 +347,7 @@ impl Lane {
             Some(error) => {
                 tracing::warn!(peer = %self.peer.fmt_short(), asset = %key.id.fmt_short(), error = %causes(&error), "content not taken");
                 match error {
+                    SpoolError::Mismatch(_) if !from_its_beginning => Fetched::Mixed,
                     SpoolError::Mismatch(_) | SpoolError::TooLong { .. } | SpoolError::TooShort { .. } => {
                         Fetched::Wrong
                     }

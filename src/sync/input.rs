@@ -122,6 +122,9 @@ pub enum Fetched {
     NotHere,
     /// The content was not what the id says.
     Wrong,
+    /// The content was not what the id says, and only the rest of it came from this peer: what had been here before may
+    /// have been damaged, or another's lie. It has been thrown away.
+    Mixed,
     /// Nothing came for too long, or the connection broke.
     Stalled,
     /// This host could not write it.

@@ -221,6 +221,7 @@ impl Replica {
             }
             Fetched::NotHere => Failure::NotHere,
             Fetched::Wrong => Failure::Wrong,
+            Fetched::Mixed => Failure::Mixed,
             Fetched::Stalled => Failure::Stalled,
             Fetched::Local => Failure::Local,
         };

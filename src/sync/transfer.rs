@@ -33,6 +33,8 @@ pub(super) enum Failure {
     NotHere,
     /// The content was not what the id says.
     Wrong,
+    /// The content was not what the id says, and only the rest of it came from the peer.
+    Mixed,
     /// Nothing came for too long, or the connection broke.
     Stalled,
     /// This host could not write it.
@@ -207,6 +209,8 @@ impl Plan {
                     source.lies += 1;
                     lost = source.lies >= limits::LIES_PER_ASSET;
                 }
+                // It begins anew, and then it shows who lies.
+                Failure::Mixed => {}
                 Failure::Stalled => source.not_before = now + limits::STALLED_SOURCE_PAUSE_MS,
                 Failure::Local => {
                     self.pause = (self.pause * 2).clamp(limits::LOCAL_PAUSE_MS, limits::LOCAL_PAUSE_MOST_MS);
@@ -355,6 +359,17 @@ mod tests {
             plan.arrived(peer, &key(then).id).unwrap();
             assert_eq!(plan.under_way(), (0, 0));
         }
+    }
+
+    #[test]
+    fn nobody_has_lied_who_sent_only_the_rest_of_what_is_wrong() {
+        let (peer, mut plan) = (host(1), Plan::default());
+        plan.add(peer, offer(LARGE));
+        for _ in 0..limits::LIES_PER_PEER {
+            assert_eq!(plan.start(0), [(peer, key(LARGE))], "at once");
+            assert_eq!(plan.failed(peer, &key(LARGE).id, Failure::Mixed, 0), AfterFailure::GoesOn);
+        }
+        assert_eq!(plan.under_way(), (0, 0));
     }
 
     #[test]

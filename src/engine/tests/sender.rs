@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::host::Host;
+use super::host::in_sync;
 use super::host::within;
 use super::member::Member;
 use crate::asset::AssetId;
@@ -15,6 +16,8 @@ use crate::asset::Document;
 use crate::asset::HostId;
 use crate::asset::Timestamp;
 use crate::asset::Verifier;
+use crate::event::Event;
+use crate::limits;
 use crate::net::Accepted;
 use crate::net::BulkServer;
 use crate::net::Head;
@@ -113,6 +116,28 @@ async fn answered(member: &mut Member, mut left: usize) {
 
 fn received(host: &Host, from: HostId) -> u64 {
     host.engine.shared.traffic(from).received.load(Ordering::Relaxed)
+}
+
+/// As a power cut leaves it, or a member that broke off in the middle of a lie.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_the_rest_of_what_was_damaged_here_is_no_liar() {
+    let (host, honest) = (Host::start(4).await, Host::start(5).await);
+    let (count, damaged) = (u64::from(limits::LIES_PER_PEER) + 4, vec![7; LENGTH / 2]);
+    for n in 0..count {
+        let id = honest.ingest_at(1_700_000_000_000 + n, LENGTH, "honest").await;
+        let key = honest.store.record(&id).await.unwrap().unwrap().key;
+        host.store.resume(&key).await.unwrap().write(&damaged).unwrap();
+    }
+    let mut events = host.events.subscribe();
+    host.engine.connect(honest.ticket()).await;
+    in_sync(&[(&host, &honest)]).await;
+    assert_eq!(host.contents().await, honest.contents().await);
+    while let Ok(event) = events.try_recv() {
+        assert!(!matches!(event, Event::PeerDisconnected { .. }), "{event:?}");
+    }
+    for host in [host, honest] {
+        host.stop().await;
+    }
 }
 
 /// No other connection is served, so the want has to come on this one.

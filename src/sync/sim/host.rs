@@ -1,6 +1,7 @@
 //! A model of one host: what survives a crash, and the rules by which it decides.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
@@ -12,6 +13,7 @@ use crate::asset::Verifier;
 use crate::asset::names;
 use crate::sync::Answer;
 use crate::sync::Decision;
+use crate::sync::Fetched;
 use crate::sync::Input;
 use crate::sync::Item;
 use crate::sync::Offer;
@@ -66,6 +68,8 @@ pub(super) struct Host {
     pub(super) store: BTreeMap<AssetId, Stored>,
     pub(super) known: BTreeMap<(HostId, AssetId), (AssetKey, Document)>,
     pub(super) spool: BTreeMap<AssetId, Vec<u8>>,
+    /// Assets of which only the rest was asked for last.
+    pub(super) resumed: BTreeSet<AssetId>,
     /// Bytes of content that came for an asset since its spool was last empty by right.
     pub(super) received: BTreeMap<AssetId, u64>,
     pub(super) replica: Replica,
@@ -80,9 +84,9 @@ impl Host {
     pub(super) fn new(id: HostId, skew_ms: u64, policy: Policy, fault: Option<Fault>) -> Self {
         let replica = Replica::new(Vec::new(), world_poll_ms());
         let (store, known, spool) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let received = BTreeMap::new();
+        let (resumed, received) = (BTreeSet::new(), BTreeMap::new());
         let inbox = Vec::new();
-        Self { id, skew_ms, policy, fault, store, known, spool, received, replica, inbox, up: false, life: 0 }
+        Self { id, skew_ms, policy, fault, store, known, spool, resumed, received, replica, inbox, up: false, life: 0 }
     }
 
     /// Starts with what survived.
@@ -162,8 +166,8 @@ impl Host {
         }
     }
 
-    /// Takes in a piece of content; returns whether it is whole, and then whether it is right.
-    pub(super) fn piece(&mut self, key: &AssetKey, piece: &[u8]) -> Option<bool> {
+    /// Takes in a piece of content; returns how the fetch has ended, when it has.
+    pub(super) fn piece(&mut self, key: &AssetKey, piece: &[u8]) -> Option<Fetched> {
         *self.received.entry(key.id).or_default() += piece.len() as u64;
         let spool = self.spool.entry(key.id).or_default();
         spool.extend_from_slice(piece);
@@ -173,11 +177,12 @@ impl Host {
         let mut verifier = Verifier::new(key.timestamp);
         verifier.update(spool);
         let right = verifier.finish(&key.id).is_ok() || self.fault == Some(Fault::SkipVerification);
-        if !right {
-            self.spool.remove(&key.id);
-            self.received.remove(&key.id);
+        if right {
+            return Some(Fetched::Whole);
         }
-        Some(right)
+        self.spool.remove(&key.id);
+        self.received.remove(&key.id);
+        Some(if self.resumed.contains(&key.id) { Fetched::Mixed } else { Fetched::Wrong })
     }
 
     /// From where the content of an asset is wanted.
@@ -185,7 +190,13 @@ impl Host {
         if self.fault == Some(Fault::LoseOffset) {
             self.spool.remove(id);
         }
-        self.spool.get(id).map_or(0, Vec::len)
+        let offset = self.spool.get(id).map_or(0, Vec::len);
+        if offset > 0 {
+            self.resumed.insert(*id);
+        } else {
+            self.resumed.remove(id);
+        }
+        offset
     }
 
     /// Stores what was fetched, with all versions offered.

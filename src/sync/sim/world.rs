@@ -571,8 +571,7 @@ impl World {
             return;
         }
         match self.hosts[to].piece(&key, piece) {
-            Some(true) => self.input(to, Input::Fetched { peer, asset: key.id, outcome: Fetched::Whole }),
-            Some(false) => self.input(to, Input::Fetched { peer, asset: key.id, outcome: Fetched::Wrong }),
+            Some(outcome) => self.input(to, Input::Fetched { peer, asset: key.id, outcome }),
             None => {
                 let later = rest.split_off(rest.len().min(8_000));
                 let after = 1 + self.random.below(120);
