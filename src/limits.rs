@@ -209,7 +209,7 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// before a purge.
 pub const STREAMS: u32 = 4;
 
-/// Time a dial may take before it counts as failed.
+/// Time a dial may take before it counts as failed, and so may the wait for a further stream on what was dialled.
 pub const DIAL_TIME: Duration = Duration::from_secs(5);
 
 /// Round-trip time that is assumed until one was measured; a first packet that nobody has answered is sent again after

@@ -139,14 +139,16 @@ async fn open(from: &Remote) -> Option<Lanes> {
     let opened = match shared.net.dial(address, Purpose::Bulk).await {
         Ok(link) => {
             let (line, writer, reader) = link.into_lane();
-            line.open_lane().await.map(|large| (line, (writer, reader), large))
+            let large = line.open_lane().await;
+            if large.is_err() {
+                line.close("no lane could be opened");
+            }
+            large.map(|large| (line, (writer, reader), large))
         }
         Err(error) => {
             tracing::info!(peer = %address.host.fmt_short(), error = %causes(&error), "no bulk connection, using the control connection");
-            match (control.open_lane().await, control.open_lane().await) {
-                (Ok(small), Ok(large)) => Ok((control.clone(), small, large)),
-                (Err(error), _) | (_, Err(error)) => Err(error),
-            }
+            let both = async { Ok((control.clone(), control.open_lane().await?, control.open_lane().await?)) };
+            both.await
         }
     };
     let (line, small, large) = match opened {

@@ -40,9 +40,12 @@ impl Line {
     /// Opens a further lane.
     ///
     /// # Errors
-    /// [`FrameError::Lost`] when the connection has ended.
+    /// [`FrameError::Lost`] when the connection has ended, [`FrameError::NoStream`] when the peer grants none within
+    /// [`limits::DIAL_TIME`].
     pub async fn open_lane(&self) -> Result<(WantWriter, WantReader), FrameError> {
-        let (send, recv) = self.0.open_bi().await.map_err(|error| FrameError::Lost(Box::new(error)))?;
+        let opened = tokio::time::timeout(limits::DIAL_TIME, self.0.open_bi()).await;
+        let opened = opened.map_err(|_| FrameError::NoStream)?;
+        let (send, recv) = opened.map_err(|error| FrameError::Lost(Box::new(error)))?;
         Ok((WantWriter::new(send), WantReader::new(recv)))
     }
 

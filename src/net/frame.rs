@@ -30,6 +30,9 @@ pub enum FrameError {
     /// The connection has ended.
     #[error("the connection has ended")]
     Lost(#[source] Box<ConnectionError>),
+    /// The peer grants no further stream.
+    #[error("the peer lets no further stream be opened")]
+    NoStream,
     /// The message makes no sense.
     #[error(transparent)]
     Nonsense(#[from] CodecError),

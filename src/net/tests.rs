@@ -204,6 +204,22 @@ async fn malformed_and_oversized_frames_are_errors_before_anything_is_allocated(
     assert!(error.contains("longer than the limit of 128"), "{error}");
 }
 
+/// Else whoever is asked for contents could hold them up for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_a_member_does_not_grant_is_not_waited_for() {
+    let mut host = accepting(4).await;
+    let net = bind(61, 1).await;
+    let (line, ..) = net.dial(&host.net.ticket(), Purpose::Bulk).await.unwrap().into_lane();
+    let _accepted = accepted(&mut host).await;
+    // The stream of the proof is the first of those it grants.
+    let mut lanes = Vec::new();
+    for _ in 1..limits::STREAMS {
+        lanes.push(line.open_lane().await.unwrap());
+    }
+    let further = tokio::time::timeout(Duration::from_secs(30), line.open_lane()).await.unwrap();
+    assert!(matches!(further, Err(FrameError::NoStream)), "{further:?}");
+}
+
 /// A library that was founded by the host of seed 1, and has a second secret since it removed the host of seed 9.
 struct Moved {
     founder: Circle,
