@@ -275,6 +275,11 @@ pub const WANTS_OPEN: usize = 1024;
 /// Bytes of small assets requested from one peer ahead of what has arrived.
 pub const WANTS_OPEN_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Files of contents above [`SMALL_CONTENT_BYTES`] that are open in a lane ahead of what has come: more than what is in
+/// flight on a stream, which has a window of [`STREAM_WINDOW_BYTES`]. Further wants wait; a size is a claim, and open files
+/// are few.
+pub const PARTS_OPEN: usize = 32;
+
 /// Large assets requested from one peer at a time: one that comes, and one that follows without a pause.
 pub const LARGE_WANTS_OPEN: usize = 2;
 

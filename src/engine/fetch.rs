@@ -12,6 +12,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -202,6 +204,8 @@ struct Lane {
 struct Pending {
     key: AssetKey,
     spool: Spool,
+    /// Among the open files.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// What a lane is to ask for.
@@ -259,6 +263,7 @@ impl Lane {
 
     /// Sends the wants of jobs until there are no more, or the connection breaks.
     async fn ask(&self, mut writer: WantWriter, asked: &mut Asked, pending: mpsc::Sender<Pending>) {
+        let places = Arc::new(Semaphore::new(limits::PARTS_OPEN));
         loop {
             // The reply to a want that was not sent is not waited for.
             if asked.is_empty() && writer.flush().await.is_err() {
@@ -270,6 +275,13 @@ impl Lane {
                 asked.next.pop_front();
                 self.tell(vec![(key.id, Err(Fetched::Stalled))]).await;
                 continue;
+            }
+            let mut place = None;
+            if key.size > limits::SMALL_CONTENT_BYTES {
+                if places.available_permits() == 0 && writer.flush().await.is_err() {
+                    return;
+                }
+                place = Arc::clone(&places).acquire_owned().await.ok();
             }
             let spool = match self.shared.store.resume(&key).await {
                 Ok(spool) => spool,
@@ -290,8 +302,8 @@ impl Lane {
             if pending.capacity() == 0 && writer.flush().await.is_err() {
                 return;
             }
-            let Ok(place) = pending.reserve().await else { return };
-            place.send(Pending { key, spool });
+            let Ok(slot) = pending.reserve().await else { return };
+            slot.send(Pending { key, spool, place });
             asked.next.pop_front();
             if writer.want(&key.id, offset).await.is_err() {
                 return;
@@ -308,7 +320,7 @@ impl Lane {
             if waits || news.len() >= limits::FETCHED_TOGETHER {
                 self.tell(std::mem::take(&mut news)).await;
             }
-            let Some(Pending { key, spool }) = replies.recv().await else { return };
+            let Some(Pending { key, spool, place: _place }) = replies.recv().await else { return };
             // What is not small may take its time, and does not have others wait; nor does it wait for them.
             let is_small = key.size <= limits::SMALL_CONTENT_BYTES;
             if !is_small {

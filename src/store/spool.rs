@@ -86,7 +86,9 @@ enum Place {
 struct Growing {
     file: SpoolFile,
     length: u64,
-    hashing: Follower<Verifier>,
+    timestamp: Timestamp,
+    /// Only once something is written, so that a content that is merely asked for costs no thread.
+    hashing: Option<Follower<Verifier>>,
     /// Only when there is much to flush.
     flushing: Option<Follower<()>>,
 }
@@ -121,7 +123,7 @@ impl Spool {
                 _ => SpoolError::File { path: path.clone(), source },
             })?;
             let file = SpoolFile { disk: disk.clone(), file, path, is_part: true, keep: true };
-            Place::File(Growing::follow(file, length, key.timestamp)?)
+            Place::File(Growing::new(file, length, key.timestamp))
         };
         Ok(Self { disk, dir: dir.to_owned(), timestamp: key.timestamp, expected: Some(*key), place })
     }
@@ -212,7 +214,9 @@ impl Spool {
                 verifier.update(&content);
                 Ok((verifier, SpooledBytes::Memory(Bytes::from(content))))
             }
-            Place::File(Growing { mut file, hashing, flushing, .. }) => {
+            Place::File(mut growing) => {
+                let hashing = growing.hasher()?;
+                let Growing { mut file, flushing, .. } = growing;
                 let flushed = flushing.map_or(Ok(()), Follower::finish);
                 let verifier = flushed.and_then(|()| hashing.finish()).map_err(|source| file.error(source))?;
                 file.keep = false;
@@ -228,7 +232,7 @@ impl Spool {
         let path = self.dir.join(format!("{name}.ingest"));
         let file = self.disk.create(&path).map_err(|source| SpoolError::File { path: path.clone(), source })?;
         let file = SpoolFile { disk: self.disk.clone(), file, path, is_part: false, keep: false };
-        let mut growing = Growing::follow(file, 0, self.timestamp)?;
+        let mut growing = Growing::new(file, 0, self.timestamp);
         growing.write(content)?;
         self.place = Place::File(growing);
         Ok(())
@@ -236,10 +240,19 @@ impl Spool {
 }
 
 impl Growing {
-    fn follow(file: SpoolFile, length: u64, timestamp: Timestamp) -> Result<Self, SpoolError> {
-        let hashing = follower::hash(&file.file, Verifier::new(timestamp)).map_err(|source| file.error(source))?;
-        hashing.grown(length);
-        Ok(Self { file, length, hashing, flushing: None })
+    const fn new(file: SpoolFile, length: u64, timestamp: Timestamp) -> Self {
+        Self { file, length, timestamp, hashing: None, flushing: None }
+    }
+
+    /// Takes what hashes the file, which is started now if nothing does, and tells it how much there is.
+    fn hasher(&mut self) -> Result<Follower<Verifier>, SpoolError> {
+        let hashing = match self.hashing.take() {
+            Some(hashing) => hashing,
+            None => follower::hash(&self.file.file, Verifier::new(self.timestamp))
+                .map_err(|source| self.file.error(source))?,
+        };
+        hashing.grown(self.length);
+        Ok(hashing)
     }
 
     fn write(&mut self, piece: &[u8]) -> Result<(), SpoolError> {
@@ -249,7 +262,7 @@ impl Growing {
             return Err(self.file.error(source));
         }
         self.length += piece.len() as u64;
-        self.hashing.grown(self.length);
+        self.hashing = Some(self.hasher()?);
         if self.flushing.is_none() && self.length >= limits::SPOOL_FLUSHED_BYTES {
             let flushing = follower::flush(&self.file.file, self.file.disk.clone());
             self.flushing = Some(flushing.map_err(|source| self.file.error(source))?);
@@ -455,6 +468,24 @@ mod tests {
         for piece in content[1_700_000..].chunks(100_000) {
             spool.write(piece).unwrap();
         }
+        assert_eq!(spool.finish(&key.id).unwrap().key(), key);
+    }
+
+    #[test]
+    fn a_content_that_is_merely_asked_for_costs_no_thread() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = vec![3; 100_000];
+        let key = key(&content);
+        let is_hashed = |spool: &Spool| matches!(&spool.place, Place::File(growing) if growing.hashing.is_some());
+        let mut spool = Spool::resume(Disk::default(), dir.path(), &key).unwrap();
+        assert!(!is_hashed(&spool));
+        spool.write(&content[..10]).unwrap();
+        assert!(is_hashed(&spool));
+        drop(spool);
+        // Nor does what is here of it, until it is gone on with.
+        let mut spool = Spool::resume(Disk::default(), dir.path(), &key).unwrap();
+        assert!(!is_hashed(&spool));
+        spool.write(&content[10..]).unwrap();
         assert_eq!(spool.finish(&key.id).unwrap().key(), key);
     }
 

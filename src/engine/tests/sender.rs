@@ -23,6 +23,7 @@ use crate::net::BulkServer;
 use crate::net::Head;
 use crate::net::Purpose;
 use crate::net::ServedLane;
+use crate::store::SpoolError;
 use crate::store::Store;
 use crate::sync::Message;
 use crate::sync::Offer;
@@ -88,12 +89,8 @@ impl Sender {
         let Self { member, lane, .. } = self;
         let serving = async {
             loop {
-                let (id, offset) = lane.wants.next().await.unwrap();
-                let made = contents.iter().find(|made| made.key.id == id).unwrap();
-                lane.records.head(Head::Content(id, offset)).await.unwrap();
-                lane.records.piece(made.bytes.slice(usize::try_from(offset).unwrap()..)).await.unwrap();
-                lane.records.end(true).await.unwrap();
-                lane.records.flush().await.unwrap();
+                let want = lane.wants.next().await.unwrap();
+                reply(lane, contents, want).await;
             }
         };
         tokio::select! {
@@ -101,6 +98,14 @@ impl Sender {
             () = answered(member, stored) => {}
         }
     }
+}
+
+async fn reply(lane: &mut ServedLane, contents: &[Made], (id, offset): (AssetId, u64)) {
+    let made = contents.iter().find(|made| made.key.id == id).unwrap();
+    lane.records.head(Head::Content(id, offset)).await.unwrap();
+    lane.records.piece(made.bytes.slice(usize::try_from(offset).unwrap()..)).await.unwrap();
+    lane.records.end(true).await.unwrap();
+    lane.records.flush().await.unwrap();
 }
 
 /// Waits until a host has answered so many offers.
@@ -116,6 +121,30 @@ async fn answered(member: &mut Member, mut left: usize) {
 
 fn received(host: &Host, from: HostId) -> u64 {
     host.engine.shared.traffic(from).received.load(Ordering::Relaxed)
+}
+
+/// How large they are is a claim of whoever offers them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn few_files_are_open_for_contents_that_have_not_come() {
+    let (host, contents) = (Host::start(6).await, Made::some(100));
+    let mut sender = Sender::asked_by(&host, 73, &contents).await;
+    let mut wants = Vec::new();
+    for _ in 0..limits::PARTS_OPEN {
+        wants.push(sender.next_want().await);
+    }
+    let mut open = 0;
+    for made in &contents {
+        open += usize::from(matches!(host.store.resume(&made.key).await, Err(SpoolError::Busy(_))));
+    }
+    assert_eq!(open, limits::PARTS_OPEN);
+    // Others follow as they come.
+    for want in wants {
+        reply(&mut sender.lane, &contents, want).await;
+    }
+    sender.serve(&contents, contents.len()).await;
+    assert_eq!(host.contents().await.len(), contents.len());
+    sender.member.leave().await;
+    host.stop().await;
 }
 
 /// As a power cut leaves it, or a member that broke off in the middle of a lie.
