@@ -419,6 +419,10 @@ pub const FOUND_DIALLED: usize = 64;
 /// host brings it again.
 pub const DIAL_WISHES_QUEUED: usize = 4;
 
+/// Dials of one host in a row that are given up because it is said to be somewhere else. The next comes to its end, so
+/// that whoever says so again and again keeps nobody from being dialled.
+pub const DIALS_CUT_SHORT: u32 = 4;
+
 /// How long a host is tried that was found and has never proved to be a member: as long as a record of it may lie at a
 /// slot. Then it is left alone until something new is said of it, or the same after a while.
 pub const FOUND_TRIED_FOR: Duration = Duration::from_mins(10);

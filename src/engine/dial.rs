@@ -82,7 +82,13 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
             tokio::time::sleep(pause).await;
             continue;
         }
-        match shared.net.dial(&dialled.ticket, Purpose::Control).await {
+        let ticket = dialled.ticket.clone();
+        let outcome = match dialled.dial(shared.net.dial(&ticket, Purpose::Control), &mut newer).await {
+            Dial::Ended(outcome) => outcome,
+            Dial::Moved => continue,
+            Dial::Unwanted => return,
+        };
+        match outcome {
             Ok(link) => {
                 shared.unreached.remove(&host);
                 greet::greet(&shared, link).await;
@@ -142,9 +148,21 @@ impl Drop for Shown<'_> {
     }
 }
 
+/// What a dial came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Dial<T> {
+    Ended(T),
+    /// The host is somewhere else.
+    Moved,
+    /// It is no longer to be dialled.
+    Unwanted,
+}
+
 /// A host, and how dialling it goes.
 struct Dialled {
     ticket: Ticket,
+    /// Dials in a row that a newer ticket has cut short.
+    cut_short: u32,
     /// When a host was found of which it is not known whether it is a member.
     on_trial_since: Option<Instant>,
     backoff: Backoff,
@@ -154,7 +172,32 @@ struct Dialled {
 impl Dialled {
     fn new(Wish { ticket, why }: Wish) -> Self {
         let backoff = Backoff::new(limits::REDIAL_PAUSE, limits::REDIAL_PAUSE_MOST);
-        Self { ticket, on_trial_since: (why == Why::Found).then(Instant::now), backoff, told: false }
+        Self { ticket, on_trial_since: (why == Why::Found).then(Instant::now), backoff, told: false, cut_short: 0 }
+    }
+
+    /// Waits for a dial, but no longer than until it is said that the host is somewhere else.
+    async fn dial<T>(&mut self, dialling: impl Future<Output = T>, newer: &mut mpsc::Receiver<Wish>) -> Dial<T> {
+        let mut dialling = std::pin::pin!(dialling);
+        // Where words come faster than a dial takes, one has to come to its end all the same.
+        while self.cut_short < limits::DIALS_CUT_SHORT {
+            let wish = tokio::select! {
+                outcome = &mut dialling => {
+                    self.cut_short = 0;
+                    return Dial::Ended(outcome);
+                }
+                wish = newer.recv() => wish,
+            };
+            let Some(wish) = wish else { return Dial::Unwanted };
+            let moved = wish.ticket != self.ticket;
+            self.hear(wish);
+            if moved {
+                self.cut_short += 1;
+                return Dial::Moved;
+            }
+        }
+        let outcome = dialling.await;
+        self.cut_short = 0;
+        Dial::Ended(outcome)
     }
 
     /// Takes in another word about the host. One that is somewhere else has another chance.
@@ -197,6 +240,28 @@ mod tests {
     fn wish(why: Why, port: u16) -> Wish {
         let addresses = vec![([192, 0, 2, 1], port).into()];
         Wish { ticket: Ticket { host: HostId::from_bytes([1; 32]), addresses, relay: None }, why }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dial_is_given_up_for_a_newer_ticket_and_not_for_the_same() {
+        let (wishes, mut newer) = mpsc::channel(limits::DIAL_WISHES_QUEUED);
+        let mut dialled = Dialled::new(wish(Why::Found, 1));
+        let dial = || tokio::time::sleep(limits::DIAL_TIME);
+        for port in 1..3 {
+            wishes.try_send(wish(Why::Found, port)).unwrap();
+        }
+        assert_eq!(dialled.dial(dial(), &mut newer).await, Dial::Moved);
+        assert_eq!(dialled.ticket, wish(Why::Found, 2).ticket);
+        // One dial comes to its end however often the host is said to be elsewhere.
+        for port in 3..=u16::try_from(limits::DIALS_CUT_SHORT).unwrap() + 1 {
+            wishes.try_send(wish(Why::Found, port)).unwrap();
+            assert_eq!(dialled.dial(dial(), &mut newer).await, Dial::Moved);
+        }
+        wishes.try_send(wish(Why::Found, 1)).unwrap();
+        assert_eq!(dialled.dial(dial(), &mut newer).await, Dial::Ended(()));
+        assert_eq!(dialled.dial(dial(), &mut newer).await, Dial::Moved);
+        drop(wishes);
+        assert_eq!(dialled.dial(dial(), &mut newer).await, Dial::Unwanted);
     }
 
     #[test]
