@@ -447,6 +447,10 @@ pub const RELAYED_FOR: Duration = Duration::from_secs(4);
 /// How often the path of a connection is looked at where that matters.
 pub const PATH_LOOKED_AT_EVERY: Duration = Duration::from_millis(500);
 
+/// Bytes of a content that go at once where a rate is set. At the least rate that is four seconds, so that lanes which
+/// share it have each their turn well within [`STALL`].
+pub const PACED_BYTES: usize = 64 * 1024;
+
 /// Least rate that a peer can be limited to, in bytes a second. Below it a content stalls before it has come.
 pub const PACE_LEAST: u64 = 16 * 1024;
 

@@ -122,11 +122,19 @@ async fn send(
     records.head(Head::Content(id, content.offset)).await?;
     while let Some(piece) = content.stream.next().await {
         match piece {
-            Ok(_) if !may_travel() => return Ok(false),
             Ok(piece) => {
-                traffic.sending.take(piece.len()).await;
-                traffic.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
-                records.piece(piece).await?;
+                for portion in traffic.sending.portions(piece) {
+                    if !may_travel() {
+                        return Ok(false);
+                    }
+                    if let Some(until) = traffic.sending.reserve(portion.len()) {
+                        // What was gathered shows the other side meanwhile that it goes on.
+                        records.flush().await?;
+                        tokio::time::sleep_until(until).await;
+                    }
+                    traffic.sent.fetch_add(portion.len() as u64, Ordering::Relaxed);
+                    records.piece(portion).await?;
+                }
             }
             Err(error) => {
                 tracing::error!(peer = %peer.fmt_short(), asset = %id.fmt_short(), error = %causes(&error), "content broken off");
