@@ -408,12 +408,13 @@ impl SpoolFile {
 
 impl Drop for SpoolFile {
     fn drop(&mut self) {
-        // A thread behind it may hold it open for a moment longer; it only reads and flushes.
-        let _ = self.file.unlock();
+        // As long as it has a name it is locked: whoever opened it in between would write to a file that nobody finds.
         if !self.keep {
             // It is a leftover then, and reclaimed at the next start.
             let _ = std::fs::remove_file(&self.path);
         }
+        // A thread behind it may hold it open for a moment longer; it only reads and flushes.
+        let _ = self.file.unlock();
     }
 }
 
@@ -469,6 +470,33 @@ mod tests {
             spool.write(piece).unwrap();
         }
         assert_eq!(spool.finish(&key.id).unwrap().key(), key);
+    }
+
+    /// Which of the two comes first is not the same every time.
+    #[test]
+    fn a_part_that_is_opened_while_another_gives_it_up_keeps_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = key(&vec![3; 100_000]);
+        for round in 0..500 {
+            let given_up = Spool::resume(Disk::default(), dir.path(), &key).unwrap();
+            let (going, gone) = std::sync::mpsc::sync_channel(0);
+            std::thread::scope(|scope| {
+                let opening = scope.spawn(|| {
+                    going.send(()).unwrap();
+                    loop {
+                        match Spool::resume(Disk::default(), dir.path(), &key) {
+                            Err(SpoolError::Busy(_)) => {}
+                            opened => return opened.unwrap(),
+                        }
+                    }
+                });
+                gone.recv().unwrap();
+                given_up.discard();
+                let opened = opening.join().unwrap();
+                assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "round {round}");
+                opened.discard();
+            });
+        }
     }
 
     #[test]
