@@ -22,6 +22,7 @@ use crate::net::Line;
 use crate::net::Records;
 use crate::net::ServedLane;
 use crate::store::Content;
+use crate::store::ReadError;
 use crate::task::Group;
 use crate::telemetry::causes;
 
@@ -76,7 +77,7 @@ async fn serve(shared: &Arc<Shared>, peer: HostId, line: &Line, lane: ServedLane
                 let size = content.key.size;
                 // The path may change while it is sent.
                 let may_travel = || shared.may_travel(peer, line, size);
-                if !send(peer, &traffic, &mut records, content, may_travel).await? {
+                if !send(shared, peer, &traffic, &mut records, content, may_travel).await? {
                     line.close(RELAYED_NOW);
                     return Ok(());
                 }
@@ -112,6 +113,7 @@ async fn open(shared: &Shared, peer: HostId, wanted: Vec<(AssetId, u64)>) -> Vec
 
 /// Sends a content, as long as it may travel; tells whether that was so to its end.
 async fn send(
+    shared: &Shared,
     peer: HostId,
     traffic: &Traffic,
     records: &mut Records,
@@ -139,10 +141,22 @@ async fn send(
             Err(error) => {
                 tracing::error!(peer = %peer.fmt_short(), asset = %id.fmt_short(), error = %causes(&error), "content broken off");
                 records.end(false).await?;
+                records.flush().await?;
+                if matches!(error, ReadError::Damaged(_)) {
+                    set_aside(shared, id).await;
+                }
                 return Ok(true);
             }
         }
     }
     records.end(true).await?;
     Ok(true)
+}
+
+/// Has the store look again at a content that turned out damaged: it is offered to nobody then, and counts as a copy for
+/// nobody who purges theirs.
+async fn set_aside(shared: &Shared, asset: AssetId) {
+    if let Err(error) = shared.store.verify(&asset).await {
+        tracing::error!(asset = %asset.fmt_short(), error = %causes(&error), "a damaged content could not be moved aside");
+    }
 }

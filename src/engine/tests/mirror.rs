@@ -1,11 +1,12 @@
 //! Two hosts and three: what travels, what is merged, what is kept back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::host;
 use super::host::Host;
 use super::host::in_sync;
-
+use super::host::within;
 use crate::asset::Changes;
 use crate::asset::names;
 use crate::event::Event;
@@ -13,6 +14,9 @@ use crate::hook::Point;
 use crate::hook::Verdict;
 use crate::hook::scripted::Scripted;
 use crate::library::Role;
+use crate::net::Head;
+use crate::store::Presence;
+use crate::store::Store;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hosts_end_with_every_asset_of_both() {
@@ -187,6 +191,24 @@ async fn damaged_content_is_never_stored_and_comes_from_another_host() {
     c.has(&small).await;
     c.has(&large).await;
     assert_eq!(c.contents().await, b.contents().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_turns_out_damaged_while_it_is_sent_is_had_no_more() {
+    let (a, b) = (Host::start(26).await, Host::start(27).await);
+    for size in [3_000, 2_000_000] {
+        let asset = a.ingest(size, "rotten").await;
+        assert!(a.store.damage(&asset));
+        b.engine.connect(a.ticket()).await;
+        let moved_aside = async {
+            while a.store.record(&asset).await.unwrap().unwrap().presence != Presence::Quarantined {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within(moved_aside).await;
+        assert_eq!(b.ask_for(&a, asset).await, Head::NotHere(asset));
+        in_sync(&[(&a, &b)]).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
