@@ -24,7 +24,7 @@ use crate::task::Backoff;
 use crate::task::now_ms;
 use crate::telemetry::causes;
 
-/// Time the actor has to take a connection out of the table, or to put one into it.
+/// Time the actor has to take a connection out of the table.
 const TABLE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Longest sleep while a host is paused; a machine that was suspended notices by it that the time has come.
@@ -92,7 +92,6 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
             Ok(link) => {
                 shared.unreached.remove(&host);
                 greet::greet(&shared, link).await;
-                tokio::time::sleep(TABLE_PAUSE).await;
                 // One that waits to be accepted, or has paused this host, is dialled with growing pauses.
                 if shared.connected.contains_key(&dialled.ticket.host) {
                     dialled.is_member();

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use tokio::sync::oneshot;
+
 use super::peers::PeerOrder;
 use super::shared::PAUSED;
 use super::shared::Shared;
@@ -29,7 +31,8 @@ pub(super) fn ticket(peer: HostId, greeting: &Greeting) -> Ticket {
     Ticket { host: peer, addresses, relay: greeting.relay.clone() }
 }
 
-/// Exchanges greetings and hands the connection to the actor.
+/// Exchanges greetings, hands the connection to the actor, and waits until it has it in the table, or has refused it:
+/// whoever looked there before would dial once more.
 pub(super) async fn greet(shared: &Shared, link: Link) {
     let peer = link.peer;
     let settings = shared.registry.settings(peer);
@@ -66,7 +69,10 @@ pub(super) async fn greet(shared: &Shared, link: Link) {
             if apart > limits::CLOCK_APART_MS {
                 tracing::warn!(peer = %peer.fmt_short(), apart_secs = apart / 1000, "the clocks of the hosts differ");
             }
-            let _ = shared.peers.send(PeerOrder::Greeted(Box::new(control))).await;
+            let (done, taken) = oneshot::channel();
+            if shared.peers.send(PeerOrder::Greeted(Box::new(control), done)).await.is_ok() {
+                let _ = taken.await;
+            }
         }
         Ok(Err(error)) => tracing::info!(peer = %peer.fmt_short(), error = %causes(&error), "no greeting"),
         Err(_) => tracing::info!(peer = %peer.fmt_short(), "no greeting in time"),

@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -62,8 +63,8 @@ use crate::telemetry::causes;
 pub(super) enum PeerOrder {
     /// Keep a connection to this host, or try to.
     Dial(Wish),
-    /// A control connection stands and is greeted.
-    Greeted(Box<Control>),
+    /// A control connection stands and is greeted; tell when it is in the table, or refused.
+    Greeted(Box<Control>, oneshot::Sender<()>),
     /// A connection has ended: of whom, which, and why.
     Ended(HostId, u64, String),
     /// What is set for a peer has changed: its connection is made anew, or ends for now.
@@ -151,7 +152,10 @@ pub(super) async fn run(shared: Arc<Shared>, group: Group, mut orders: mpsc::Rec
         match order {
             None => return,
             Some(PeerOrder::Dial(wish)) => peers.wish(wish),
-            Some(PeerOrder::Greeted(control)) => peers.greeted(*control).await,
+            Some(PeerOrder::Greeted(control, done)) => {
+                peers.greeted(*control).await;
+                let _ = done.send(());
+            }
             Some(PeerOrder::Ended(peer, number, why)) => peers.ended(peer, number, &why).await,
             Some(PeerOrder::Renew(peer)) => {
                 peers.end(peer, "its settings have changed").await;

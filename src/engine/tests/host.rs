@@ -236,6 +236,13 @@ impl Host {
         self.net.ticket()
     }
 
+    /// Lets nothing be written to its state until what is returned is dropped.
+    pub(super) fn with_busy_state(&self) -> rusqlite::Connection {
+        let state = rusqlite::Connection::open(self.parts.data.path().join("state.db")).unwrap();
+        state.execute_batch("BEGIN IMMEDIATE").unwrap();
+        state
+    }
+
     fn peer(&self, other: &Self) -> Option<crate::sync::PeerStatus> {
         self.engine.shared.replica().peer(&other.net.id())
     }

@@ -7,6 +7,7 @@ use super::host;
 use super::host::Host;
 use super::host::in_sync;
 use super::host::within;
+use super::member::Member;
 use crate::asset::Changes;
 use crate::asset::names;
 use crate::event::Event;
@@ -14,9 +15,11 @@ use crate::hook::Point;
 use crate::hook::Verdict;
 use crate::hook::scripted::Scripted;
 use crate::library::Role;
+use crate::limits;
 use crate::net::Head;
 use crate::store::Presence;
 use crate::store::Store;
+use crate::task::now_ms;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hosts_end_with_every_asset_of_both() {
@@ -303,4 +306,20 @@ async fn a_transfer_whose_connection_is_made_again_in_its_middle_goes_on() {
     for host in [a, b] {
         host.stop().await;
     }
+}
+
+/// Noting who is connected takes a write, which a slow disk holds up for longer than the pause after which a host is
+/// dialled again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_is_slow_to_note_a_connection_does_not_make_another() {
+    let host = Host::start(28).await;
+    let busy = host.with_busy_state();
+    let mut member = Member::of(&host, 29, now_ms()).await;
+    tokio::time::sleep(2 * limits::REDIAL_PAUSE).await;
+    assert!(host.engine.shared.connected.is_empty());
+    drop(busy);
+    host.until(|host| !host.engine.shared.connected.is_empty()).await;
+    assert!(member.links.try_recv().is_err(), "it dialled once more");
+    member.leave().await;
+    host.stop().await;
 }
