@@ -323,27 +323,32 @@ async fn take_early_of(shared: &Shared, peer: HostId) -> Result<(), ApplyError> 
 
 /// Decides again about what a connected peer is known to have and this host did not take, where whoever decided is
 /// another now, was absent, or is overruled by a person. The peer has had its answer, so nothing is offered again.
+///
+/// It is done for one wish after the other, each to its end, so that what comes last has its turn however often plugins
+/// change; one that begins does for all wishes before it.
 pub(super) async fn decide_again(shared: &Shared, peer: HostId) {
+    let turn = Arc::clone(&shared.turns.entry(peer).or_default());
+    turn.take(decide_all_again(shared, peer)).await;
+}
+
+/// Tells whether it came to its end.
+async fn decide_all_again(shared: &Shared, peer: HostId) -> bool {
     if !shared.flow(peer).take {
-        return;
+        return true;
     }
-    let generation = shared.hooks.generation();
     let known = match shared.state.known_of_peer(peer).await {
         Ok(known) => known,
         Err(error) => {
             tracing::warn!(peer = %peer.fmt_short(), error = %causes(&error), "what a peer has could not be read");
-            return;
+            return false;
         }
     };
     let mut known = known.into_iter().map(|known| Offer::new(known.key, Arc::new(known.document))).peekable();
     while known.peek().is_some() {
-        // A newer change of plugins begins from the beginning.
-        if generation != shared.hooks.generation() {
-            return;
-        }
         let offers: Vec<Offer> = known.by_ref().take(limits::OFFERS_DECIDED_TOGETHER).collect();
         decide_these_again(shared, peer, offers).await;
     }
+    true
 }
 
 /// Decides again about some versions that a peer is known to have.

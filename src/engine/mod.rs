@@ -46,6 +46,7 @@ mod review;
 mod serve;
 mod shared;
 mod status;
+mod turn;
 mod verdicts;
 
 #[cfg(test)]

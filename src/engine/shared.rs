@@ -34,6 +34,7 @@ use super::purge;
 use super::purge::Purges;
 use super::registry::Registry;
 use super::review::ReviewStatus;
+use super::turn::Turn;
 use super::verdicts;
 use super::verdicts::Verdicts;
 use crate::asset::AssetId;
@@ -195,6 +196,8 @@ pub(super) struct Shared {
     pub(super) absent: AtomicUsize,
     /// What connected members say that is gossip.
     pub(super) gossip: Hearing,
+    /// Who waits to decide again about what a peer has.
+    pub(super) turns: DashMap<HostId, Arc<Turn>>,
     began: Instant,
 }
 
@@ -258,6 +261,7 @@ impl Engine {
             purges: Purges::default(),
             arrived: DashMap::new(),
             served: DashMap::new(),
+            turns: DashMap::new(),
             transfers: DashMap::new(),
             traffic: DashMap::new(),
             connected: DashMap::new(),

@@ -49,6 +49,8 @@ struct Open {
     until: Instant,
     pause: Duration,
     trying: bool,
+    /// Whether others were told that the rest is over.
+    told: bool,
 }
 
 impl Breaker {
@@ -79,7 +81,7 @@ impl Breaker {
             if gate == Gate::Trial {
                 open.pause = (open.pause * 2).min(limits::plugin::PAUSE_MOST);
                 open.until = now + open.pause;
-                open.trying = false;
+                (open.trying, open.told) = (false, false);
             }
             return Turn::Same;
         }
@@ -92,20 +94,21 @@ impl Breaker {
         }
         let pause = limits::plugin::PAUSE;
         self.failures.clear();
-        self.open = Some(Open { until: now + pause, pause, trying: false });
+        self.open = Some(Open { until: now + pause, pause, trying: false, told: false });
         Turn::Opened
     }
 
     /// Hears that a call was given up before it ended.
     pub(super) fn given_up(&mut self, gate: Gate) {
         if let Some(open) = self.open.as_mut().filter(|_| gate == Gate::Trial) {
-            open.trying = false;
+            (open.trying, open.told) = (false, false);
         }
     }
 
-    /// Tells when a trial is due, if nobody tries already.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.open.as_ref().filter(|open| !open.trying).map(|open| open.until)
+    /// Tells whether a trial is due that nobody makes and nobody was told of; from then on it counts as told.
+    pub(super) fn rested(&mut self, now: Instant) -> bool {
+        let rested = self.open.as_mut().filter(|open| now >= open.until && !open.trying && !open.told);
+        rested.map(|open| open.told = true).is_some()
     }
 
     pub(super) fn state(&self, now: Instant) -> BreakerState {
@@ -139,19 +142,24 @@ mod tests {
         let mut pause = limits::plugin::PAUSE;
         for _ in 0..12 {
             assert_eq!(breaker.state(now), BreakerState::Open { rest: pause });
-            assert_eq!(breaker.due(), Some(now + pause));
+            assert!(!breaker.rested(now));
             now += pause;
+            // Once for each rest: what waits asks then, and with nothing that waits nobody need hear of it every second.
+            assert!(breaker.rested(now));
+            assert!(!breaker.rested(now + pause));
             assert_eq!(breaker.enter(now), Gate::Trial);
             assert_eq!(breaker.enter(now), Gate::Shut);
-            assert_eq!(breaker.due(), None);
+            assert!(!breaker.rested(now));
             assert_eq!(breaker.failed(Gate::Trial, now), Turn::Same);
             pause = (pause * 2).min(limits::plugin::PAUSE_MOST);
         }
         now += pause;
         assert_eq!(breaker.enter(now), Gate::Trial);
         breaker.given_up(Gate::Trial);
+        assert!(breaker.rested(now) && !breaker.rested(now));
         assert_eq!(breaker.enter(now), Gate::Trial);
         assert_eq!(breaker.succeeded(Gate::Trial), Turn::Closed);
         assert_eq!((breaker.state(now), breaker.enter(now)), (BreakerState::Closed, Gate::Through));
+        assert!(!breaker.rested(now));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -325,8 +326,11 @@ impl Keeper {
 
     /// Has what waits for a plugin that was left alone be asked again, once it may be tried.
     fn wake_rested(&self) {
-        let now = Instant::now();
-        if self.plugins.line().members.iter().any(|member| member.due().is_some_and(|due| due <= now)) {
+        let again = self.plugins.0.once_more.swap(false, Ordering::SeqCst);
+        // Each has to hear of it, also where one is enough to announce.
+        if self.plugins.line().members.iter().filter(|member| member.rested()).count() > 0 {
+            self.plugins.announce_twice();
+        } else if again {
             self.plugins.announce();
         }
     }

@@ -136,9 +136,9 @@ impl Member {
         lock(&self.breaker).state(Instant::now())
     }
 
-    /// Returns when it can be tried again, if it is left alone.
-    pub(super) fn due(&self) -> Option<Instant> {
-        lock(&self.breaker).due()
+    /// Tells once for each rest that it was left alone long enough, and can be tried again.
+    pub(super) fn rested(&self) -> bool {
+        lock(&self.breaker).rested(Instant::now())
     }
 }
 

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -141,6 +143,8 @@ pub(super) struct Inside {
     /// Orders for the keeper.
     pub(super) orders: Mutex<Vec<keeper::Order>>,
     pub(super) woken: Notify,
+    /// Whether the keeper announces at its next look what was announced before it.
+    pub(super) once_more: AtomicBool,
 }
 
 impl Plugins {
@@ -160,6 +164,7 @@ impl Plugins {
             switched_off: Mutex::default(),
             orders: Mutex::default(),
             woken: Notify::new(),
+            once_more: AtomicBool::new(false),
         }));
         let mut keeper = Keeper::new(plugins.clone(), options, known, cache);
         keeper.begin().await?;
@@ -251,6 +256,13 @@ impl Plugins {
     pub(super) fn announce(&self) {
         self.0.generation.send_modify(|generation| *generation += 1);
     }
+
+    /// The same, and once more a look later: what was answered for a plugin a moment before it could be asked again may
+    /// not be written down yet, and nobody would ask about it again.
+    pub(super) fn announce_twice(&self) {
+        self.0.once_more.store(true, Ordering::SeqCst);
+        self.announce();
+    }
 }
 
 /// Opens the memory about plugins, and the folder of their compiled code. Blocks.
@@ -292,7 +304,7 @@ impl Hooks for Plugins {
         Box::pin(async move {
             let (judgement, recovered) = self.line().ask(asked).await;
             if recovered {
-                self.announce();
+                self.announce_twice();
             }
             judgement
         })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
+use futures_util::future::join_all;
 
 use super::host::Host;
 use super::host::in_sync;
@@ -12,6 +13,7 @@ use crate::asset::Changes;
 use crate::asset::names;
 use crate::engine::HandError;
 use crate::engine::Replayed;
+use crate::engine::apply;
 use crate::hook::Asked;
 use crate::hook::Occasion;
 use crate::hook::Point;
@@ -303,6 +305,28 @@ async fn who_was_absent_is_asked_again_and_who_failed_is_not() {
         }
         in_sync(&[(&a, &b)]).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_peer_has_is_decided_again_once_for_all_who_wish_it() {
+    let rule = |asked: &Asked| match asked.point {
+        Point::BeforePull => Verdict::Hold("not there".into()),
+        _ => Verdict::Pass,
+    };
+    let hooks = Arc::new(Scripted::new("plugin", rule).standing(Standing::Absent));
+    let (a, b) = (Host::start(241).await, Host::start_with_hooks(242, hooks.clone()).await);
+    for n in 0..3 {
+        a.ingest(n, "theirs").await;
+    }
+    b.engine.connect(a.ticket()).await;
+    stopped(&b, 3, 0).await;
+    in_sync(&[(&a, &b)]).await;
+    // What was begun at the connection has come to its end.
+    apply::decide_again(&b.engine.shared, a.net.id()).await;
+    let before = hooks.asked().len();
+    join_all((0..8).map(|_| apply::decide_again(&b.engine.shared, a.net.id()))).await;
+    // The first began before the others wished for it.
+    assert_eq!(hooks.asked().len(), before + 2 * 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -213,6 +213,27 @@ async fn one_that_keeps_failing_is_left_alone_and_recovers_by_itself() {
 }
 
 #[tokio::test]
+async fn one_that_nobody_asks_after_its_rest_is_announced_no_more() {
+    let place = Place::new();
+    place.drop_in("one.wasm", &push(TRAP));
+    let host = place.start().await;
+    for _ in 0..3 {
+        assert_eq!(host.ask(&asked(&[])).await.standing, Standing::Failed);
+    }
+    let before = host.plugins.generation();
+    host.plugins.changed(before).await;
+    assert_eq!(host.status("one").unwrap().breaker, BreakerState::Trying);
+    // Each of them takes two looks at the folder, and is one change.
+    for name in ["two", "three", "four", "five"] {
+        place.drop_in(&format!("{name}.wasm"), &push(PASS));
+        host.until("it is loaded", |host| host.status(name).is_some_and(|status| status.loaded)).await;
+    }
+    // The end of the rest is told, and told once more for what was not written down yet.
+    assert_eq!(host.plugins.generation(), before + 2 + 4);
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn compiled_code_is_kept_and_what_others_wrote_is_not_taken() {
     let place = Place::new();
     place.drop_in("one.wasm", &push(DROP));
