@@ -13,16 +13,21 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
 use crate::asset::AssetId;
+use crate::asset::Value;
 use crate::hook::Point;
 use crate::hook::Standing;
+use crate::hook::Step;
 use crate::hook::Verdict;
 use crate::limits;
+use crate::state::Answered;
 use crate::state::Kept;
 use crate::state::StateError;
 use crate::state::VerdictKey;
@@ -43,14 +48,10 @@ pub(super) enum Brief {
 /// Something for the task that writes.
 #[derive(Debug)]
 pub(super) enum Order {
-    Keep(Box<Kept>),
+    /// With its part of the bytes that may wait.
+    Keep(Box<Kept>, OwnedSemaphorePermit),
     /// Let the answer to one question about an asset be the answer to another.
-    Extend {
-        asset: AssetId,
-        point: Point,
-        from: VerdictKey,
-        to: VerdictKey,
-    },
+    Extend { asset: AssetId, point: Point, from: VerdictKey, to: VerdictKey },
     /// Let nothing about assets stand any longer, and tell when that is durable.
     Retire(Vec<AssetId>, oneshot::Sender<Result<(), StateError>>),
     /// Tell when everything before is written.
@@ -66,18 +67,23 @@ pub(super) struct Verdicts {
     /// Grows when answers are retired: what was asked before must not be kept after.
     epoch: AtomicU64,
     orders: mpsc::Sender<Order>,
+    /// Bytes that may still be brought to those who write.
+    room: Arc<Semaphore>,
 }
 
 /// Two generations: when the young one is full it becomes the old one, and the old one goes.
 #[derive(Debug, Default)]
 struct Shard {
     young: HashMap<VerdictKey, Brief>,
+    /// Bytes of what was said in the young one.
+    bytes: usize,
     old: HashMap<VerdictKey, Brief>,
 }
 
 impl Verdicts {
     pub(super) fn new(orders: mpsc::Sender<Order>) -> Self {
-        Self { shards: Default::default(), epoch: AtomicU64::new(0), orders }
+        let room = Arc::new(Semaphore::new(limits::VERDICT_BYTES_QUEUED));
+        Self { shards: Default::default(), epoch: AtomicU64::new(0), orders, room }
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -101,8 +107,11 @@ impl Verdicts {
             return;
         }
         self.remember(&kept);
+        // What is larger than all may wait alone.
+        let bytes = weight(&kept).min(limits::VERDICT_BYTES_QUEUED) as u32;
+        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(bytes).await else { return };
         // The engine has stopped when there is nobody to take it.
-        let _ = self.orders.send(Order::Keep(Box::new(kept))).await;
+        let _ = self.orders.send(Order::Keep(Box::new(kept), room)).await;
     }
 
     /// Has the answer to one question about an asset stand for another, too.
@@ -141,21 +150,24 @@ impl Verdicts {
         let _ = self.orders.send(Order::Count).await;
     }
 
-    /// Reads what was written about assets that are about to be asked about; returns it.
+    /// Reads what was written about assets that are about to be asked about. Returns about whom, when and by whom; what
+    /// was answered is in memory then.
     pub(super) async fn read(&self, shared: &Shared, wanted: Vec<(AssetId, Wanted)>) -> Vec<Kept> {
-        if wanted.is_empty() {
-            return Vec::new();
+        let mut all = Vec::new();
+        for wanted in wanted.chunks(limits::VERDICTS_READ_TOGETHER) {
+            let epoch = self.epoch();
+            let found = shared.state.verdicts(wanted.to_vec()).await.unwrap_or_else(|error| {
+                // Then they are asked about once more.
+                tracing::warn!(error = %causes(&error), "kept verdicts could not be read");
+                Vec::new()
+            });
+            if epoch == self.epoch() {
+                found.iter().for_each(|kept| self.remember(kept));
+            }
+            let nothing = || Answered { verdict: Verdict::Pass, steps: Vec::new(), before: Vec::new() };
+            all.extend(found.into_iter().map(|kept| Kept { answered: nothing(), ..kept }));
         }
-        let epoch = self.epoch();
-        let found = shared.state.verdicts(wanted).await.unwrap_or_else(|error| {
-            // Then they are asked about once more.
-            tracing::warn!(error = %causes(&error), "kept verdicts could not be read");
-            Vec::new()
-        });
-        if epoch == self.epoch() {
-            found.iter().for_each(|kept| self.remember(kept));
-        }
-        found
+        all
     }
 
     fn remember(&self, kept: &Kept) {
@@ -184,11 +196,52 @@ impl Verdicts {
 
 impl Shard {
     fn put(&mut self, key: VerdictKey, brief: Brief) {
-        if self.young.len() >= limits::VERDICTS_IN_MEMORY / SHARDS / 2 {
-            self.old = std::mem::take(&mut self.young);
+        let bytes = brief.bytes();
+        let half = |all: usize| all / SHARDS / 2;
+        if self.young.len() >= half(limits::VERDICTS_IN_MEMORY)
+            || self.bytes + bytes > half(limits::VERDICT_BYTES_IN_MEMORY)
+        {
+            (self.old, self.bytes) = (std::mem::take(&mut self.young), 0);
         }
-        self.young.insert(key, brief);
+        self.bytes += bytes;
+        if let Some(before) = self.young.insert(key, brief) {
+            self.bytes -= before.bytes();
+        }
     }
+}
+
+impl Brief {
+    /// Returns how many bytes it takes beside what every entry does.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Pass => 0,
+            Self::Said(said) => bytes(&said.0) + said.1.len(),
+        }
+    }
+}
+
+/// Returns how many bytes the texts of a verdict take.
+fn bytes(verdict: &Verdict) -> usize {
+    let change = |(name, value): (&str, &Value)| limits::CHANGE_BYTES + name.len() + value.text().map_or(0, str::len);
+    match verdict {
+        Verdict::Pass => 0,
+        Verdict::Drop(reason) | Verdict::Hold(reason) => reason.len(),
+        Verdict::Edit(changes) => changes.iter().map(change).sum(),
+    }
+}
+
+/// Returns how many bytes it takes to keep an answer until it is written.
+fn weight(kept: &Kept) -> usize {
+    let Answered { verdict, steps, before } = &kept.answered;
+    let step = |step: &Step| {
+        let failure = step.failure.as_ref().map_or(0, String::len);
+        size_of::<Step>() + step.plugin.len() + failure + bytes(&step.verdict)
+    };
+    let value = |value: &Value| size_of::<Value>() + value.text().map_or(0, str::len);
+    size_of::<Kept>()
+        + bytes(verdict)
+        + steps.iter().map(step).sum::<usize>()
+        + before.iter().flatten().map(value).sum::<usize>()
 }
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
@@ -224,11 +277,15 @@ pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut order
 async fn gather(orders: &mut mpsc::Receiver<Order>, waiting: &mut Vec<Order>) {
     let most = limits::VERDICTS_GATHERED;
     orders.recv_many(waiting, most).await;
-    let (mut seen, began) = (0, Instant::now());
+    let (mut seen, mut bytes, began) = (0, 0, Instant::now());
     while (1..most).contains(&waiting.len())
         && began.elapsed() < limits::VERDICTS_GATHERED_FOR
         && !waiting[seen..].iter().any(Order::is_waited_for)
     {
+        bytes += waiting[seen..].iter().map(Order::bytes).sum::<usize>();
+        if bytes >= limits::VERDICT_BYTES_GATHERED {
+            return;
+        }
         seen = waiting.len();
         match tokio::time::timeout(limits::VERDICTS_QUIET, orders.recv_many(waiting, most - seen)).await {
             Ok(1..) => {}
@@ -240,6 +297,10 @@ async fn gather(orders: &mut mpsc::Receiver<Order>, waiting: &mut Vec<Order>) {
 impl Order {
     const fn is_waited_for(&self) -> bool {
         matches!(self, Self::Retire(..) | Self::Flush(_))
+    }
+
+    fn bytes(&self) -> usize {
+        if let Self::Keep(_, room) = self { room.num_permits() } else { 0 }
     }
 }
 
@@ -261,9 +322,12 @@ impl Writer {
     async fn carry_out(&mut self, orders: Vec<Order>) {
         let mut kept: Vec<Kept> = Vec::new();
         let mut places: HashMap<VerdictKey, usize> = HashMap::new();
+        // Others find room when all of it is written.
+        let mut rooms = Vec::new();
         for order in orders {
             match order {
-                Order::Keep(one) => {
+                Order::Keep(one, room) => {
+                    rooms.push(room);
                     places.insert(one.key, kept.len());
                     kept.push(*one);
                 }
@@ -289,6 +353,7 @@ impl Writer {
             }
         }
         self.write(kept).await;
+        drop(rooms);
     }
 
     async fn write(&mut self, mut kept: Vec<Kept>) {
@@ -353,11 +418,11 @@ pub(super) async fn prune(shared: &Shared) {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
-    use crate::asset::AssetId;
+    use crate::asset::Changes;
     use crate::hook::Chain;
-    use crate::hook::Step;
-    use crate::state::Answered;
 
     fn kept(n: u64, verdict: Verdict, standing: Standing) -> Kept {
         let step =
@@ -394,6 +459,57 @@ mod tests {
         let count: usize = verdicts.shards.iter().map(entries).sum();
         assert!(count <= limits::VERDICTS_IN_MEMORY, "{count}");
         assert!(verdicts.get(&kept(1, Verdict::Pass, Standing::Firm).key).is_none());
+    }
+
+    /// An edit with as many tags as there may be, of the greatest length.
+    fn large(n: u64) -> Kept {
+        let tag = |tag: usize| format!("{tag:0width$}", width = limits::TAG_BYTES);
+        let changes = (0..limits::plugin::CHANGES).fold(Changes::new(), |changes, n| changes.add_tag(&tag(n)));
+        kept(n, Verdict::Edit(changes), Standing::Firm)
+    }
+
+    #[test]
+    fn memory_is_bounded_by_bytes_too() {
+        let (orders, _waiting) = mpsc::channel(1);
+        let verdicts = Verdicts::new(orders);
+        let Verdict::Edit(changes) = large(0).answered.verdict else { panic!("it is an edit") };
+        let edit = Verdict::Edit(changes);
+        let count = 2 * limits::VERDICT_BYTES_IN_MEMORY / bytes(&edit);
+        for n in 0..count as u64 {
+            let kept = kept(n, Verdict::Pass, Standing::Firm);
+            verdicts.put(kept.key, &edit, "");
+            // The same again takes no more.
+            verdicts.put(kept.key, &edit, "");
+            assert!(matches!(verdicts.get(&kept.key), Some(Brief::Said(said)) if said.0 == edit));
+        }
+        let held = |shard: &Mutex<Shard>| {
+            let shard = lock(shard);
+            assert_eq!(shard.young.values().map(Brief::bytes).sum::<usize>(), shard.bytes);
+            shard.young.values().chain(shard.old.values()).map(Brief::bytes).sum::<usize>()
+        };
+        let held: usize = verdicts.shards.iter().map(held).sum();
+        assert!((1..=limits::VERDICT_BYTES_IN_MEMORY).contains(&held), "{held}");
+    }
+
+    #[tokio::test]
+    async fn what_waits_to_be_written_is_bounded_by_bytes_too() {
+        let (orders, mut queue) = mpsc::channel(limits::VERDICTS_QUEUED);
+        let verdicts = Verdicts::new(orders);
+        let large = large(0);
+        let fit = limits::VERDICT_BYTES_QUEUED / weight(&large);
+        for _ in 0..fit {
+            verdicts.keep(large.clone(), 0).await;
+        }
+        // So that what follows is pending for want of room alone, and not of its share of this turn.
+        tokio::task::yield_now().await;
+        let mut next = std::pin::pin!(verdicts.keep(large.clone(), 0));
+        assert!(next.as_mut().now_or_never().is_none());
+        // Those that write do not wait for more when they have much of it.
+        let mut waiting = Vec::new();
+        gather(&mut queue, &mut waiting).await;
+        waiting.clear();
+        next.await;
+        assert_eq!(queue.len(), 1);
     }
 
     #[test]

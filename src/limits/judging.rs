@@ -5,8 +5,21 @@ use std::time::Duration;
 /// Verdicts in memory; a pass takes about 60 bytes. Of more, those not used for longest are read from the state again.
 pub const VERDICTS_IN_MEMORY: usize = 65_536;
 
+/// Bytes of those verdicts, beside what each of them takes; the same happens with more. Only a plugin whose edits have
+/// hundreds of tags gets here before the number above does.
+pub const VERDICT_BYTES_IN_MEMORY: usize = 64 * 1024 * 1024;
+
+/// Bytes that one change of an edit takes in memory beside its texts.
+pub const CHANGE_BYTES: usize = 96;
+
 /// Verdicts that wait to be written down. A full queue makes those who ask wait.
 pub const VERDICTS_QUEUED: usize = 4096;
+
+/// Bytes of verdicts that wait to be written down, in the queue and gathered. Those who bring more wait.
+pub const VERDICT_BYTES_QUEUED: usize = 64 * 1024 * 1024;
+
+/// Assets whose kept verdicts are read together. More would, of plugins with large edits, be too much at once.
+pub const VERDICTS_READ_TOGETHER: usize = 64;
 
 /// Verdicts written down in one go: among assets that come at random, the more there are, the fewer pages are written
 /// twice. Many more would let other writes wait.
@@ -15,6 +28,9 @@ pub const VERDICTS_PER_WRITE: usize = 2048;
 /// Verdicts that are gathered, about 500 bytes each, while more of them come; then they are written down. What asks
 /// hundreds of times a second has better to do meanwhile.
 pub const VERDICTS_GATHERED: usize = 32_768;
+
+/// Bytes of verdicts that are gathered, so that others find room in the queue while those are written.
+pub const VERDICT_BYTES_GATHERED: usize = VERDICT_BYTES_QUEUED / 2;
 
 /// How long no verdict must have come before those that were gathered are written down.
 pub const VERDICTS_QUIET: Duration = Duration::from_millis(200);

@@ -54,7 +54,7 @@ pub const IDLE_TICKS: u32 = 100;
 /// Changes in one answer of a plugin: as many fields as a document may have. An answer with more is a failure.
 pub const CHANGES: usize = 1024;
 
-/// Bytes of a reason that a plugin gives; the rest is cut off.
+/// Bytes of a reason that a plugin gives, and of what is told about how it failed; the rest is cut off.
 pub const REASON_BYTES: usize = 1024;
 
 /// Bytes of what a plugin says about itself in one text; the rest is cut off.

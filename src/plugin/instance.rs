@@ -17,6 +17,7 @@ use super::contract_0_1::Exports;
 use super::figures::Log;
 use super::loaded::Description;
 use super::loaded::Failure;
+use super::loaded::shortened;
 use super::sandbox::Sandbox;
 use super::settings::Settings;
 use super::state::State;
@@ -125,7 +126,7 @@ impl Instance {
         let configuration = about.settings.configuration.to_string();
         let configured = in_time(limit, pin!(self.calls.configure(&mut self.store, &configuration))).await?;
         self.store.data().end_lines();
-        configured.map_err(Failure::Configuration)
+        configured.map_err(|why| Failure::Configuration(shortened(why)))
     }
 
     /// Asks about an asset whose metadata is as earlier plugins left it. After an error the instance is not to be used

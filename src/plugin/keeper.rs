@@ -232,6 +232,7 @@ impl Keeper {
 
     /// Keeps a plugin that cannot be loaded from leaking anything: what ran goes on, else it counts as failing.
     async fn fail(&mut self, name: &str, why: String) {
+        let why = loaded::shortened(why);
         tracing::warn!(plugin = %name, %why, "plugin cannot be loaded");
         lock(&self.plugins.0.troubles).insert(name.to_owned(), why.clone());
         let runs = self.plugins.line().get(name).is_some_and(|member| member.plugin.is_ok());

@@ -404,6 +404,13 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
+/// Cuts a text where it gets longer than anybody reads: what a plugin gives as a reason, or what is told about how it
+/// failed, which may be its own words.
+pub(super) fn shortened(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(limits::plugin::REASON_BYTES));
+    text
+}
+
 /// Makes one short line of what a plugin says about itself.
 fn one_text(text: &str) -> String {
     let end = text.floor_char_boundary(limits::plugin::DESCRIPTION_BYTES);

@@ -13,6 +13,7 @@ use super::contract_0_1::VERSION;
 use super::figures::Counter;
 use super::loaded::Failure;
 use super::loaded::Plugin;
+use super::loaded::shortened;
 use super::sandbox::lock;
 use super::settings::OnFailure;
 use super::settings::Settings;
@@ -101,7 +102,7 @@ impl Member {
             Err(failure) => {
                 let trapped = matches!(failure, Failure::Trap(_) | Failure::Broken(_));
                 self.counter.failed(asked.point, trapped, matches!(failure, Failure::Deadline(_)), took);
-                let text = failure.to_string();
+                let text = shortened(failure.to_string());
                 *lock(&self.last_failure) = Some(text.clone());
                 if lock(&self.breaker).failed(gate, Instant::now()) == Turn::Opened {
                     tracing::warn!(plugin = %self.name, failure = %text, "plugin keeps failing and is left alone for a while");
@@ -116,6 +117,7 @@ impl Member {
     }
 
     fn failed(&self, failure: String, standing: Standing, took: Duration) -> Said {
+        let failure = shortened(failure);
         let reason = || format!("plugin {} could not decide: {failure}", self.name);
         let verdict = match self.settings.on_failure {
             OnFailure::Hold => Verdict::Hold(reason()),

@@ -1,6 +1,7 @@
 //! The words of the contract and those of `hook`, translated. What comes back is checked like what a peer sends.
 
 use super::super::loaded::Failure;
+use super::super::loaded::shortened;
 use super::bindings::can_sync::plugin::types;
 use crate::asset::AssetKey;
 use crate::asset::Changes;
@@ -90,10 +91,4 @@ fn name(field: types::Field) -> &'static str {
         types::Field::User => names::USER,
         types::Field::Description => names::DESCRIPTION,
     }
-}
-
-/// Cuts a reason where it gets longer than anybody reads.
-fn shortened(mut reason: String) -> String {
-    reason.truncate(reason.floor_char_boundary(limits::plugin::REASON_BYTES));
-    reason
 }

@@ -17,6 +17,7 @@ use crate::hook::Hooks;
 use crate::hook::Point;
 use crate::hook::Standing;
 use crate::hook::Verdict;
+use crate::limits;
 
 fn push(body: &str) -> Vec<u8> {
     Fixture::new().hook("before-push", body).build()
@@ -99,6 +100,31 @@ async fn one_that_was_active_and_does_not_come_up_counts_as_failing_until_it_is_
         assert_eq!(host.ask(&asked(&["private"])).await.verdict, Verdict::Drop("private".to_owned()));
         host.stop().await;
     }
+}
+
+#[tokio::test]
+async fn one_that_refuses_its_configuration_at_length_is_told_of_in_short() {
+    // A text of a million bytes, which lies in memory as zeros.
+    let refuses = "
+        (i32.store8 (i32.const 200) (i32.const 1))
+        (i32.store (i32.const 204) (i32.const 2097152))
+        (i32.store (i32.const 208) (i32.const 1000000))
+        (i32.const 200)";
+    let place = Place::new();
+    place.drop_in("one.wasm", &push(PASS));
+    place.start().await.stop().await;
+    place.drop_in("one.wasm", &Fixture::new().hook("before-push", PASS).configure(refuses).pages(64).build());
+    let host = place.start().await;
+    let trouble = host.status("one").unwrap().trouble.unwrap();
+    assert!(trouble.contains("does not take its configuration"), "{trouble:.100}");
+    let judgement = host.ask(&asked(&[])).await;
+    assert_eq!(judgement.standing, Standing::Absent);
+    let Verdict::Hold(reason) = judgement.verdict else { panic!("{:?}", judgement.verdict) };
+    let failure = judgement.steps[0].failure.clone().unwrap();
+    let most = limits::plugin::REASON_BYTES;
+    assert!([&trouble, &failure].iter().all(|text| text.len() == most), "{} {}", trouble.len(), failure.len());
+    assert!(reason.len() < most + 100, "{}", reason.len());
+    host.stop().await;
 }
 
 #[tokio::test]
