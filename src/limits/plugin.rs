@@ -29,8 +29,12 @@ pub const ANSWER_BYTES: usize = 1024 * 1024;
 /// Bytes of content that a plugin may read in one call.
 pub const CONTENT_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Bytes of keys and values that a plugin may keep. What does not fit is refused to it.
+/// Bytes of keys and values that a plugin may keep, with [`STATE_ENTRY_BYTES`] for each pair. What does not fit is refused
+/// to it. Removals that are not written down yet have the same bound.
 pub const STATE_BYTES: usize = 1024 * 1024;
+
+/// Bytes that a key and its value count beside their own: about what they take more in memory.
+pub const STATE_ENTRY_BYTES: usize = 64;
 
 /// Lines a plugin may log in a second. More are counted and left out.
 pub const LOG_LINES_PER_SEC: u32 = 20;

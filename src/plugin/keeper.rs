@@ -319,8 +319,10 @@ impl Keeper {
             if changed.is_empty() {
                 continue;
             }
+            let keys: Vec<String> = changed.iter().map(|(key, _)| key.clone()).collect();
             if let Err(error) = self.known.write(name, changed).await {
-                tracing::error!(plugin = %name, %error, "state of a plugin could not be written down");
+                state.put_back(keys);
+                tracing::error!(plugin = %name, %error, "state of a plugin could not be written down, and waits for the next look");
             }
         }
     }

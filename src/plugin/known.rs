@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::state::Changed;
 use crate::database::Database;
 use crate::database::DatabaseError;
 use crate::database::Migrations;
@@ -117,7 +118,7 @@ impl Known {
     }
 
     /// Writes changes of the state of a plugin down.
-    pub(super) async fn write(&self, name: &str, changed: Vec<(String, Option<Vec<u8>>)>) -> Result<(), DatabaseError> {
+    pub(super) async fn write(&self, name: &str, changed: Changed) -> Result<(), DatabaseError> {
         let name = name.to_owned();
         self.0
             .write(move |connection: &Connection| {

@@ -79,7 +79,7 @@ pub struct Limits {
     pub answer_bytes: usize,
     /// Bytes of content that one call may read.
     pub content_bytes: u64,
-    /// Bytes of keys and values in its state.
+    /// Bytes of keys and values in its state, with 64 for each pair.
     pub state_bytes: usize,
     /// Lines it may log in a second; more are counted and left out.
     pub log_lines_per_sec: u32,

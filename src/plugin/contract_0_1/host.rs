@@ -66,8 +66,7 @@ impl state::Host for Guest {
 
     fn delete(&mut self, key: String) -> Result<(), Refusal> {
         self.granted(Grant::State)?;
-        self.about.state.delete(&key);
-        Ok(())
+        self.about.state.delete(&key).map_err(|StateError(limit)| Refusal::Limit(limit))
     }
 
     fn keys(&mut self, prefix: String) -> Result<Vec<String>, Refusal> {

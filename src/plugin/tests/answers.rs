@@ -28,6 +28,7 @@ use crate::hook::Hooks;
 use crate::hook::Point;
 use crate::hook::Standing;
 use crate::hook::Verdict;
+use crate::limits;
 
 #[tokio::test]
 async fn every_verdict_arrives() {
@@ -231,7 +232,7 @@ async fn its_state_outlives_a_restart() {
     host.stop().await;
     let host = place.start().await;
     assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Drop("private".to_owned()));
-    assert_eq!(host.status("once").unwrap().used.state_bytes, 14);
+    assert_eq!(host.status("once").unwrap().used.state_bytes, 14 + limits::plugin::STATE_ENTRY_BYTES);
     host.stop().await;
 }
 

@@ -23,6 +23,7 @@ use crate::hook::BoxFuture;
 use crate::hook::Content;
 use crate::hook::Standing;
 use crate::hook::Verdict;
+use crate::limits::plugin::STATE_ENTRY_BYTES;
 use crate::task::now_ms;
 
 const NOT_GRANTED: u8 = 0;
@@ -189,7 +190,7 @@ async fn its_state_has_keys_to_list_and_to_remove() {
     let (_place, host) = with_one(&stateful(&body), with(&[Grant::State], Limits::default())).await;
     assert_eq!(reason(&host, &[]).await, "private");
     // `private` and `p`, each with a value of seven bytes.
-    assert_eq!(host.status("one").unwrap().used.state_bytes, 22);
+    assert_eq!(host.status("one").unwrap().used.state_bytes, 22 + 2 * STATE_ENTRY_BYTES);
     host.stop().await;
 }
 
@@ -206,10 +207,12 @@ async fn its_state_takes_no_more_than_its_limit() {
         (if (i32.ne (i32.load8_u (i32.const 516)) (i32.const {limit})) (then unreachable))
         (call $tell (i32.load (i32.const 520)) (i32.load (i32.const 524)))";
     let body = body.replace("{limit}", &LIMIT.to_string());
+    let state_bytes = 20 + 2 * STATE_ENTRY_BYTES;
     let (_place, host) =
-        with_one(&stateful(&body), with(&[Grant::State], Limits { state_bytes: 20, ..Limits::default() })).await;
-    assert_eq!(reason(&host, &[]).await, "keys and values may have 20 bytes together");
-    assert_eq!(host.status("one").unwrap().used.state_bytes, 20);
+        with_one(&stateful(&body), with(&[Grant::State], Limits { state_bytes, ..Limits::default() })).await;
+    let told = "keys and values may have 148 bytes together, 64 for each pair included";
+    assert_eq!(reason(&host, &[]).await, told);
+    assert_eq!(host.status("one").unwrap().used.state_bytes, state_bytes);
     host.stop().await;
 }
 
