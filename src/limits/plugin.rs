@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Time for one call of a plugin, calls of the host included.
+/// Time for one call of a plugin, calls of the host included, turns that others have meanwhile not.
 pub const CALL: Duration = Duration::from_millis(100);
 
 /// Time for making and configuring an instance.
@@ -45,9 +45,13 @@ pub const COMPONENT_BYTES: u64 = 32 * 1024 * 1024;
 /// Calls after which an instance of a plugin is made anew, so that what it leaks goes.
 pub const CALLS_PER_INSTANCE: u32 = 10_000;
 
-/// Calls of one plugin that run at a time, for each processor. One runs to its end without a pause, so that this many
-/// run only while some read content; with less room, calls that could run would wait for those.
+/// Calls of one plugin that run at a time, for each processor. Most end before the first tick, so that this many run only
+/// while some read content; with less room, calls that could run would wait for those.
 pub const CALLS_PER_PROCESSOR: usize = 4;
+
+/// How many times as long a call may last as all that run at a time would take one after the other. The turns that others
+/// have meanwhile do not count as its time; a call that got none of its own for so long ends all the same.
+pub const CALL_SLACK: u32 = 2;
 
 /// How often plugins are interrupted, so that others get their turn and deadlines are seen.
 pub const TICK: Duration = Duration::from_millis(10);

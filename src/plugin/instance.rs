@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 
 use wasmtime::ResourceLimiter;
@@ -21,13 +22,14 @@ use super::loaded::shortened;
 use super::sandbox::Sandbox;
 use super::settings::Settings;
 use super::state::State;
+use super::turns::Deadline;
+use super::turns::Turns;
 use super::used::Peaks;
 use super::wasi;
 use crate::asset::Metadata;
 use crate::hook::Asked;
 use crate::hook::Content;
 use crate::hook::Verdict;
-use crate::limits;
 
 /// What all instances of a plugin share.
 pub(super) struct About {
@@ -51,12 +53,15 @@ pub(super) struct Code {
     /// Whether it imports WASI.
     pub(super) wasi: bool,
     pub(super) exports: Exports,
+    /// Calls that may run beside one.
+    pub(super) others: u32,
 }
 
 /// What the host keeps for one instance.
 pub(super) struct Guest {
     pub(super) about: Arc<About>,
     pub(super) call: Call,
+    turns: Turns,
     memory_bytes: usize,
     table_elements: usize,
     /// For components that import it: it takes longer to make than all the rest.
@@ -65,7 +70,7 @@ pub(super) struct Guest {
 
 /// What belongs to one call.
 pub(super) struct Call {
-    deadline: Instant,
+    deadline: Deadline,
     pub(super) content: Option<Arc<dyn Content>>,
     pub(super) content_left: u64,
     /// Why the content could not be read, if it could not: what the plugin says then is no answer about the asset.
@@ -92,9 +97,7 @@ struct OutOfLimit(String);
 impl Instance {
     /// Makes an instance and has it introduce itself, without configuring it.
     pub(super) async fn introduce(code: &Code, about: &Arc<About>) -> Result<(Self, Description), Failure> {
-        let limit = about.settings.limits.start;
-        let mut store = Self::store(code, about);
-        store.data_mut().call.deadline = Instant::now() + limit;
+        let (mut store, deadline) = Self::store(code, about);
         store.set_epoch_deadline(1);
         let _running = code.sandbox.run();
         let starting = async {
@@ -103,7 +106,7 @@ impl Instance {
             let described = calls.describe(&mut store).await?;
             Ok((calls, described))
         };
-        let (calls, described) = in_time(limit, pin!(starting)).await?;
+        let (calls, described) = in_time(&deadline, pin!(starting)).await?;
         store.data().end_lines();
         Ok((Self { store, calls, asked: 0 }, described))
     }
@@ -120,11 +123,10 @@ impl Instance {
     /// Hands the instance the configuration of the plugin.
     pub(super) async fn configure(&mut self, code: &Code) -> Result<(), Failure> {
         let about = Arc::clone(&self.store.data().about);
-        let limit = about.settings.limits.start;
-        self.begin(limit, None);
+        let deadline = self.begin(code, about.settings.limits.start, None);
         let _running = code.sandbox.run();
         let configuration = about.settings.configuration.to_string();
-        let configured = in_time(limit, pin!(self.calls.configure(&mut self.store, &configuration))).await?;
+        let configured = in_time(&deadline, pin!(self.calls.configure(&mut self.store, &configuration))).await?;
         self.store.data().end_lines();
         configured.map_err(|why| Failure::Configuration(shortened(why)))
     }
@@ -134,9 +136,9 @@ impl Instance {
     pub(super) async fn ask(&mut self, code: &Code, asked: &Asked, metadata: &Metadata) -> Result<Verdict, Failure> {
         let limit = self.store.data().about.settings.limits.call;
         self.asked += 1;
-        self.begin(limit, asked.content.clone());
+        let deadline = self.begin(code, limit, asked.content.clone());
         let _running = code.sandbox.run();
-        let answer = in_time(limit, pin!(self.calls.ask(&mut self.store, asked, metadata))).await;
+        let answer = in_time(&deadline, pin!(self.calls.ask(&mut self.store, asked, metadata))).await;
         self.store.data().end_lines();
         let Guest { about, call, .. } = self.store.data_mut();
         call.content = None;
@@ -154,17 +156,23 @@ impl Instance {
         self.asked >= limits.calls_per_instance || guest.memory_bytes > limits.memory_bytes / 2
     }
 
-    fn begin(&mut self, limit: std::time::Duration, content: Option<Arc<dyn Content>>) {
+    fn begin(&mut self, code: &Code, limit: Duration, content: Option<Arc<dyn Content>>) -> Deadline {
         let guest = self.store.data_mut();
         let content_left = guest.about.settings.limits.content_bytes;
-        guest.call = Call { deadline: Instant::now() + limit, content, content_left, unread: None };
+        let deadline = Deadline::new(limit, code.others, &guest.turns);
+        guest.call = Call { deadline: deadline.clone(), content, content_left, unread: None };
         self.store.set_epoch_deadline(1);
+        deadline
     }
 
-    fn store(code: &Code, about: &Arc<About>) -> Store<Guest> {
+    /// Makes what an instance lives in, and begins its start.
+    fn store(code: &Code, about: &Arc<About>) -> (Store<Guest>, Deadline) {
+        let turns = Turns::default();
+        let deadline = Deadline::new(about.settings.limits.start, code.others, &turns);
         let guest = Guest {
             about: Arc::clone(about),
-            call: Call { deadline: Instant::now(), content: None, content_left: 0, unread: None },
+            call: Call { deadline: deadline.clone(), content: None, content_left: 0, unread: None },
+            turns,
             memory_bytes: 0,
             table_elements: 0,
             wasi: code.wasi.then(|| wasi::Empty::new(about)),
@@ -172,33 +180,30 @@ impl Instance {
         let mut store = Store::new(code.pre.engine(), guest);
         store.limiter(|guest| guest);
         store.set_hostcall_fuel(about.settings.limits.answer_bytes);
-        // At every tick others get their turn, and at the deadline it ends. To yield as the runtime does it has timers and
-        // sockets looked at, too: a task that merely wakes itself goes on until it was polled 61 times, of a tick each.
+        // At every tick others get their turn, and at the deadline it ends.
         store.epoch_deadline_callback(|guest| {
-            if Instant::now() >= guest.data().call.deadline {
+            if guest.data().call.deadline.is_over() {
                 return Err(wasmtime::Error::new(OutOfTime));
             }
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(guest.data().turns.clone().give())))
         });
-        store
+        (store, deadline)
     }
 }
 
 /// Runs something of a guest, which ends itself when its time is over; where it waits for the host, it is ended.
-///
-/// It is pinned where it was made: moved on from here it would lie three times in what every call needs.
 async fn in_time<T>(
-    limit: std::time::Duration,
+    deadline: &Deadline,
     running: Pin<&mut impl Future<Output = wasmtime::Result<T>>>,
 ) -> Result<T, Failure> {
-    match tokio::time::timeout(limit + 2 * limits::plugin::TICK, running).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(failure(&error, limit)),
-        Err(_) => Err(Failure::Deadline(limit)),
+    match deadline.keep(running).await {
+        Some(Ok(answer)) => Ok(answer),
+        Some(Err(error)) => Err(failure(&error, deadline.limit())),
+        None => Err(Failure::Deadline(deadline.limit())),
     }
 }
 
-fn failure(error: &wasmtime::Error, limit: std::time::Duration) -> Failure {
+fn failure(error: &wasmtime::Error, limit: Duration) -> Failure {
     if error.downcast_ref::<OutOfTime>().is_some() {
         Failure::Deadline(limit)
     } else if let Some(OutOfLimit(text)) = error.downcast_ref() {

@@ -223,7 +223,10 @@ impl Plugin {
             state,
             peaks: Peaks::default(),
         });
-        let code = Code { sandbox: sandbox.clone(), pre, wasi: inspection.wasi, exports };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let places = processors * limits::plugin::CALLS_PER_PROCESSOR;
+        let others = u32::try_from(places - 1).unwrap_or(u32::MAX);
+        let code = Code { sandbox: sandbox.clone(), pre, wasi: inspection.wasi, exports, others };
         let began = Instant::now();
         let (mut instance, description) = Instance::introduce(&code, &about).await.map_err(LoadError::Start)?;
         instance.configure(&code).await.map_err(LoadError::Start)?;
@@ -234,8 +237,7 @@ impl Plugin {
             summary: one_text(&description.summary),
             configuration: description.configuration,
         };
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let places = Semaphore::new(processors * limits::plugin::CALLS_PER_PROCESSOR);
+        let places = Semaphore::new(places);
         let idle = Mutex::new(vec![instance]);
         Ok(Self { description, inspection, points, sha256, code, about, idle, places })
     }

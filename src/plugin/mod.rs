@@ -29,6 +29,7 @@ mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod used;
 mod wasi;
 

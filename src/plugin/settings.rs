@@ -63,7 +63,7 @@ pub enum Wasi {
 /// Limits of one plugin; what goes beyond ends the call, and counts as a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Time for one call, calls of the host included.
+    /// Time for one call, calls of the host included, turns that others have meanwhile not.
     pub call: Duration,
     /// Time for making an instance and configuring it.
     pub start: Duration,

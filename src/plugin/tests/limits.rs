@@ -6,6 +6,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use data_encoding::HEXLOWER;
+use futures_util::future::join_all;
 
 use super::super::Grant;
 use super::super::Limits;
@@ -83,6 +84,50 @@ async fn a_call_that_loops_ends_at_its_deadline() {
     let took = began.elapsed();
     assert_eq!(judgement.steps[0].failure.as_deref(), Some("it took longer than 100 ms"));
     assert!((Duration::from_millis(100)..Duration::from_secs(5)).contains(&took), "{took:?}");
+    host.stop().await;
+}
+
+/// A content that keeps the worker for as long as a plugin that computes.
+#[derive(Debug)]
+struct Work(Duration);
+
+impl Content for Work {
+    fn read(&self, _: u64, _: usize) -> BoxFuture<'_, Result<Vec<u8>, String>> {
+        std::thread::sleep(self.0);
+        Box::pin(std::future::ready(Ok(vec![0])))
+    }
+}
+
+#[tokio::test]
+async fn calls_at_a_time_do_not_eat_the_time_of_each_other() {
+    // Eight calls, each of which takes a third of its time; on one worker they take more than twice the time of one.
+    let call = Duration::from_millis(800);
+    let body = format!(
+        "(loop
+           (call $read (i64.const 0) (i32.const 1) (i32.const 512))
+           (local.set $i (i32.add (local.get $i) (i32.const 1)))
+           (br_if 0 (i32.lt_u (local.get $i) (i32.const 4))))
+         {PASS}"
+    );
+    let fixture = push(&body).import("content", "read", "read", "(param i64 i32 i32)");
+    let limits = Limits { call, ..Limits::default() };
+    let settings = Settings { grants: BTreeSet::from([Grant::Content]), limits, ..Settings::default() };
+    let (_place, host) = with_one(&fixture, settings).await;
+    let asked = Asked { content: Some(Arc::new(Work(call / 12))), ..asked(&[]) };
+    for judgement in join_all((0..8).map(|_| host.ask(&asked))).await {
+        assert_eq!(judgement.standing, Standing::Firm, "{judgement:?}");
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn calls_that_loop_at_a_time_all_end() {
+    let (_place, host) = with_one(&push(LOOP), Settings::default()).await;
+    let asked = asked(&[]);
+    for judgement in join_all((0..8).map(|_| host.ask(&asked))).await {
+        assert_eq!(judgement.standing, Standing::Failed, "{judgement:?}");
+    }
+    assert_eq!(host.status("one").unwrap().figures.timeouts, 8);
     host.stop().await;
 }
 
