@@ -101,6 +101,10 @@ pub const LOOKS_GONE: u32 = 2;
 /// Latest assets that a new plugin is tried on before it is used.
 pub const SAMPLES: usize = 20;
 
+/// Time for trying a new plugin on them. What it was asked until then counts; others wait to be loaded, and people for what
+/// they wish, as long as it lasts.
+pub const TRIAL: Duration = Duration::from_secs(5);
+
 /// Failures within [`FAILURES_WITHIN`] after which a plugin is left alone.
 pub const FAILURES: usize = 3;
 

@@ -213,7 +213,7 @@ impl Keeper {
         let cache = Some(self.cache.clone());
         let plugin = Plugin::make(Source { name, bytes, settings, state, sandbox: &self.sandbox, cache }).await?;
         let samples: Vec<Asked> = self.options.samples.latest(limits::plugin::SAMPLES).await;
-        plugin.try_on(&samples).await?;
+        plugin.try_on(&samples, limits::plugin::TRIAL).await?;
         Ok(plugin)
     }
 

@@ -242,16 +242,26 @@ impl Plugin {
         Ok(Self { description, inspection, points, sha256, code, about, idle, places })
     }
 
-    /// Tries the plugin on assets, without a trace in its state; it must not fail at most of them.
-    pub(super) async fn try_on(&self, samples: &[Asked]) -> Result<(), LoadError> {
+    /// Tries the plugin on assets, without a trace in its state; it must not fail at most of them. Ends when that is sure,
+    /// or after so long with what is known then.
+    pub(super) async fn try_on(&self, samples: &[Asked], time: Duration) -> Result<(), LoadError> {
+        let mut trial = Trial { all: samples.len() * self.points.len(), tried: 0, failed: 0, last: None };
+        // A call in the middle of which the time ends says nothing.
+        tokio::time::timeout(time, self.try_each(samples, &mut trial)).await.unwrap_or(Ok(()))?;
+        trial.outcome()
+    }
+
+    async fn try_each(&self, samples: &[Asked], trial: &mut Trial) -> Result<(), LoadError> {
         let About { name, digest, bytes, settings, log, state, .. } = &*self.about;
         let (name, settings, peaks) = (name.clone(), settings.clone(), Peaks::default());
         let (log, state) = (Arc::clone(log), state.scratch());
         let about = Arc::new(About { name, digest: *digest, bytes: *bytes, settings, log, state, peaks });
-        let (mut tried, mut failures, mut instance) = (0, Vec::new(), None);
+        let mut instance = None;
         for asked in samples {
             for point in &self.points {
-                tried += 1;
+                if trial.is_sure() {
+                    return Ok(());
+                }
                 let peer = asked.peer.clone().filter(|_| *point != Point::BeforePush);
                 let asked = Asked { point: *point, peer, ..asked.clone() };
                 let mut trying = match instance.take() {
@@ -260,15 +270,15 @@ impl Plugin {
                 };
                 match trying.ask(&self.code, &asked, &asked.metadata).await {
                     Ok(_) => instance = Some(trying),
-                    Err(failure) => failures.push(failure),
+                    Err(failure) => {
+                        trial.failed += 1;
+                        trial.last = Some(failure);
+                    }
                 }
+                trial.tried += 1;
             }
         }
-        let failed = failures.len();
-        match failures.pop() {
-            Some(last) if failed * 2 > tried => Err(LoadError::Trial { failed, tried, last }),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Asks about an asset whose metadata is as earlier plugins left it.
@@ -351,6 +361,30 @@ impl Plugin {
     }
 }
 
+/// How a plugin does at the assets it is tried on.
+struct Trial {
+    all: usize,
+    tried: usize,
+    failed: usize,
+    /// How it failed last.
+    last: Option<Failure>,
+}
+
+impl Trial {
+    /// Tells whether the assets that are left change nothing.
+    fn is_sure(&self) -> bool {
+        self.failed * 2 > self.all || (self.failed + self.all - self.tried) * 2 <= self.all
+    }
+
+    fn outcome(self) -> Result<(), LoadError> {
+        let Self { tried, failed, last, .. } = self;
+        match last {
+            Some(last) if failed * 2 > tried => Err(LoadError::Trial { failed, tried, last }),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Plugin").field("name", &self.about.name).finish_non_exhaustive()
@@ -417,4 +451,28 @@ pub(super) fn shortened(mut text: String) -> String {
 fn one_text(text: &str) -> String {
     let end = text.floor_char_boundary(limits::plugin::DESCRIPTION_BYTES);
     text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_ends_as_it_would_with_all_assets() {
+        for all in 0..=12_usize {
+            for answers in 0..1_u32 << all {
+                let fails = |n: usize| answers & (1 << n) != 0;
+                let mut trial = Trial { all, tried: 0, failed: 0, last: None };
+                while trial.tried < all && !trial.is_sure() {
+                    if fails(trial.tried) {
+                        trial.failed += 1;
+                        trial.last = Some(Failure::Trap(String::new()));
+                    }
+                    trial.tried += 1;
+                }
+                let refused = (0..all).filter(|n| fails(*n)).count() * 2 > all;
+                assert_eq!(trial.outcome().is_err(), refused, "{answers:b} of {all}");
+            }
+        }
+    }
 }

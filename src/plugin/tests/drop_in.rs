@@ -1,18 +1,22 @@
 //! The life of a plugin: dropped in, replaced, broken, taken away, missing, switched off.
 
 use std::fs;
+use std::time::Duration;
 
 use super::super::BreakerState;
+use super::super::Plugin;
 use super::super::Settings;
 use super::fixtures::DROP;
 use super::fixtures::Fixture;
 use super::fixtures::HOLD;
 use super::fixtures::KEEP_PRIVATE;
+use super::fixtures::LOOP;
 use super::fixtures::PASS;
 use super::fixtures::TRAP;
 use super::host::Host;
 use super::host::Place;
 use super::host::asked;
+use super::host::granting;
 use crate::hook::Hooks;
 use crate::hook::Point;
 use crate::hook::Standing;
@@ -212,6 +216,24 @@ async fn a_new_one_is_tried_on_recent_assets_first() {
     assert!(trouble.contains("failed at 2 of the 2 latest assets"), "{trouble}");
     assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
     host.stop().await;
+}
+
+#[tokio::test]
+async fn a_trial_ends_when_its_outcome_is_sure_and_when_its_time_is_over() {
+    let place = Place::new();
+    let samples = vec![asked(&[]); 20];
+    let load = async |body: &str, settings| {
+        place.drop_in("one.wasm", &push(body));
+        Plugin::load(&place.file("one.wasm"), "one", settings, None).await.unwrap()
+    };
+    let time = Duration::from_secs(60);
+    let failed = load(TRAP, Settings::default()).await.try_on(&samples, time).await.unwrap_err().to_string();
+    assert!(failed.starts_with("it failed at 11 of the 11 latest assets"), "{failed}");
+    load(PASS, Settings::default()).await.try_on(&samples, time).await.unwrap();
+    // A call that would go on for twenty times twenty seconds.
+    let loops = load(LOOP, granting(&[])).await;
+    loops.try_on(&samples, Duration::from_millis(50)).await.unwrap();
+    assert!(load(TRAP, Settings::default()).await.try_on(&samples[..1], time).await.is_err());
 }
 
 #[tokio::test]
