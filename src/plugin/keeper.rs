@@ -32,6 +32,7 @@ use crate::database::DatabaseError;
 use crate::hook::Asked;
 use crate::hook::Point;
 use crate::limits;
+use crate::task::Backoff;
 
 /// Something a person wants done with a plugin.
 pub(super) struct Order {
@@ -58,7 +59,22 @@ pub(super) struct Keeper {
     /// Outlive the plugin they belong to, so that another version of it goes on with them.
     counters: BTreeMap<String, Arc<Counter>>,
     states: BTreeMap<String, State>,
+    /// Those that could not be loaded for something that may pass, and when they are tried again.
+    again: BTreeMap<String, (Instant, Backoff)>,
     unreadable: bool,
+}
+
+/// Why a plugin cannot be loaded.
+struct Trouble {
+    why: String,
+    /// Whether it may be loaded another time, from the same file.
+    passes: bool,
+}
+
+impl From<LoadError> for Trouble {
+    fn from(error: LoadError) -> Self {
+        Self { why: error.to_string(), passes: error.may_pass() }
+    }
 }
 
 impl Keeper {
@@ -73,6 +89,7 @@ impl Keeper {
             remembered: BTreeMap::new(),
             counters: BTreeMap::new(),
             states: BTreeMap::new(),
+            again: BTreeMap::new(),
             unreadable: false,
         }
     }
@@ -116,6 +133,7 @@ impl Keeper {
                 _ = looks.tick() => {
                     let news = self.look(false).await;
                     self.take(news).await;
+                    self.try_again().await;
                     self.write_states().await;
                     self.wake_rested();
                 }
@@ -153,6 +171,7 @@ impl Keeper {
             tracing::warn!(%file, "a plugin's name has letters, digits, dots, dashes and underscores; file not loaded");
         }
         for name in news.changed {
+            self.again.remove(&name);
             self.load(&name).await;
         }
         for name in news.gone {
@@ -162,12 +181,21 @@ impl Keeper {
         }
     }
 
+    /// Loads what could not be loaded, where that may have passed.
+    async fn try_again(&mut self) {
+        let now = Instant::now();
+        let due = self.again.iter().filter(|(name, (at, _))| *at <= now && self.folder.has(name));
+        for name in due.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.load(&name).await;
+        }
+    }
+
     /// Loads a plugin and puts it in the place of what was there. When it cannot be loaded, the one before goes on.
     async fn load(&mut self, name: &str) {
         let before = self.remembered.get(name).cloned();
         let settings = match self.settings(name).await {
             Ok(settings) => settings,
-            Err(why) => return self.fail(name, why).await,
+            Err(trouble) => return self.fail(name, trouble).await,
         };
         if !settings.enabled || before.as_ref().is_some_and(|before| !before.enabled) {
             self.leave(name).await;
@@ -177,16 +205,17 @@ impl Keeper {
         let began = Instant::now();
         let plugin = match self.make(name, settings.clone()).await {
             Ok(plugin) => plugin,
-            Err(error) => return self.fail(name, error.to_string()).await,
+            Err(error) => return self.fail(name, error.into()).await,
         };
         let (points, digest) = (plugin.points().to_vec(), plugin.about().digest);
         // Before anything it lets through can go: a start without it must know that it is missing.
         let remembered = Remembered { digest: Some(digest), points: points.clone(), enabled: true };
         if let Err(error) = self.known.remember(name, remembered.clone()).await {
             let why = format!("it cannot be remembered, so that a later start without it would miss it: {error}");
-            return self.fail(name, why).await;
+            return self.fail(name, Trouble { why, passes: true }).await;
         }
         self.remembered.insert(name.to_owned(), remembered);
+        self.again.remove(name);
         lock(&self.plugins.0.troubles).remove(name);
         lock(&self.plugins.0.switched_off).remove(name);
         let version = plugin.description().version.clone();
@@ -217,22 +246,34 @@ impl Keeper {
         Ok(plugin)
     }
 
-    async fn settings(&self, name: &str) -> Result<Settings, String> {
+    async fn settings(&self, name: &str) -> Result<Settings, Trouble> {
         let path = self.folder.sidecar(name);
+        let lasts = |why| Trouble { why, passes: false };
+        let passes = |why| Trouble { why, passes: true };
         let reading = tokio::task::spawn_blocking(move || match std::fs::metadata(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Ok(metadata) if metadata.len() > limits::plugin::SIDECAR_BYTES => {
-                Err(format!("{} has more than {} bytes", path.display(), limits::plugin::SIDECAR_BYTES))
+                Err(lasts(format!("{} has more than {} bytes", path.display(), limits::plugin::SIDECAR_BYTES)))
             }
-            _ => std::fs::read_to_string(&path).map(Some).map_err(|error| format!("{}: {error}", path.display())),
+            _ => match std::fs::read_to_string(&path) {
+                Err(error) => Err(passes(format!("{}: {error}", path.display()))),
+                Ok(text) => Ok(Some(text)),
+            },
         });
-        let sidecar = reading.await.map_err(|_| "reading its settings failed".to_owned())??;
-        (self.options.settings)(name, sidecar.as_deref())
+        let sidecar = reading.await.map_err(|_| passes("reading its settings failed".to_owned()))??;
+        (self.options.settings)(name, sidecar.as_deref()).map_err(lasts)
     }
 
     /// Keeps a plugin that cannot be loaded from leaking anything: what ran goes on, else it counts as failing.
-    async fn fail(&mut self, name: &str, why: String) {
-        let why = loaded::shortened(why);
+    async fn fail(&mut self, name: &str, trouble: Trouble) {
+        if trouble.passes {
+            let first = || (Instant::now(), Backoff::new(limits::plugin::PAUSE, limits::plugin::PAUSE_MOST));
+            let (at, backoff) = self.again.entry(name.to_owned()).or_insert_with(first);
+            *at = Instant::now() + backoff.pause();
+        } else {
+            self.again.remove(name);
+        }
+        let why = loaded::shortened(trouble.why);
         tracing::warn!(plugin = %name, %why, "plugin cannot be loaded");
         lock(&self.plugins.0.troubles).insert(name.to_owned(), why.clone());
         let runs = self.plugins.line().get(name).is_some_and(|member| member.plugin.is_ok());
@@ -250,10 +291,14 @@ impl Keeper {
             lock(&self.plugins.0.switched_off).insert(name.to_owned(), settings);
             return;
         }
-        tracing::warn!(plugin = %name, %why, "plugin is missing and counts as failing");
         let all = || POINTS.iter().map(|(point, _)| *point).collect::<Vec<Point>>();
         let (digest, points) = remembered.map_or_else(|| (None, all()), |before| (before.digest, before.points));
         let points = if digest.is_none() { all() } else { points };
+        if self.plugins.line().get(name).is_some_and(|member| member.is_missing(&settings, digest, &points, why)) {
+            // Nobody need hear of it each time it is tried again.
+            return;
+        }
+        tracing::warn!(plugin = %name, %why, "plugin is missing and counts as failing");
         let counter = Arc::clone(self.counters.entry(name.to_owned()).or_insert_with(|| Arc::new(Counter::new())));
         let member = Member::new(name, settings, digest, points, Err(why.to_owned()), counter);
         self.plugins.swap(self.plugins.line().with(member));
@@ -261,6 +306,7 @@ impl Keeper {
 
     /// Takes a plugin out of the chain.
     async fn leave(&mut self, name: &str) {
+        self.again.remove(name);
         lock(&self.plugins.0.troubles).remove(name);
         lock(&self.plugins.0.switched_off).remove(name);
         if self.plugins.line().get(name).is_some() {
@@ -297,6 +343,7 @@ impl Keeper {
             return Ok(());
         }
         self.folder.tell_again(name);
+        self.again.remove(name);
         if self.folder.has(name) {
             self.load(name).await;
         } else {

@@ -131,6 +131,17 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// Tells whether the same file may be loaded another time: the cause is around it, and not in its bytes.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::File(_) | Self::Trial { .. } => true,
+            Self::Start(failure) => !matches!(failure, Failure::Configuration(_)),
+            _ => false,
+        }
+    }
+}
+
 /// A plugin could not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -456,6 +467,21 @@ fn one_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_in_the_bytes_does_not_pass() {
+        let trap = || Failure::Trap("unreachable".to_owned());
+        let pin = LoadError::Pin { found: String::new(), wanted: String::new() };
+        let refused = LoadError::Start(Failure::Configuration("no".to_owned()));
+        for error in [pin, refused, LoadError::NotWasm, LoadError::NoHook, LoadError::Invalid(String::new())] {
+            assert!(!error.may_pass(), "{error}");
+        }
+        let trial = LoadError::Trial { failed: 1, tried: 1, last: trap() };
+        let late = LoadError::Start(Failure::Deadline(Duration::from_secs(2)));
+        for error in [LoadError::File("busy".to_owned()), LoadError::Start(trap()), late, trial] {
+            assert!(error.may_pass(), "{error}");
+        }
+    }
 
     #[test]
     fn a_trial_ends_as_it_would_with_all_assets() {

@@ -64,6 +64,18 @@ impl Member {
         self.points.contains(&point) && self.settings.binds(library)
     }
 
+    /// Tells whether it is not there, for this reason, and is set up like this.
+    pub(super) fn is_missing(
+        &self,
+        settings: &Settings,
+        digest: Option<[u8; 32]>,
+        points: &[Point],
+        why: &str,
+    ) -> bool {
+        let same = self.digest == digest && self.points == points && self.settings == *settings;
+        same && self.plugin.as_ref().err().is_some_and(|before| before == why)
+    }
+
     /// Feeds a hash with everything that changes what it answers.
     pub(super) fn hash(&self, hasher: &mut blake3::Hasher) {
         hasher.update(&(self.name.len() as u64).to_le_bytes()).update(self.name.as_bytes());

@@ -161,9 +161,28 @@ async fn one_that_cannot_be_remembered_is_not_let_in_until_it_can() {
     host.until("it is refused", told("it cannot be remembered")).await;
     assert!(host.ask(&asked(&["private"])).await.steps.is_empty());
     memory.execute_batch("ALTER TABLE lost RENAME TO plugin").unwrap();
-    host.plugins.reload("keep-private").await.unwrap();
+    // By itself: what kept it out has passed.
     host.until("it is loaded", |host| host.status("keep-private").is_some_and(|status| status.loaded)).await;
     assert_eq!(host.ask(&asked(&["private"])).await.verdict, Verdict::Drop("private".to_owned()));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_could_not_be_loaded_at_a_start_is_tried_again_where_that_may_pass() {
+    let place = Place::new();
+    place.drop_in("keep-private.wasm", &push(KEEP_PRIVATE));
+    place.start().await.stop().await;
+    let memory = rusqlite::Connection::open(place.file("../data/plugins.db")).unwrap();
+    memory.execute_batch("ALTER TABLE value RENAME TO lost").unwrap();
+    let host = place.start().await;
+    assert_eq!(host.ask(&asked(&[])).await.standing, Standing::Absent);
+    let generation = host.plugins.generation();
+    memory.execute_batch("ALTER TABLE lost RENAME TO value").unwrap();
+    host.until("it is loaded", |host| host.status("keep-private").unwrap().loaded).await;
+    assert_eq!(host.ask(&asked(&["private"])).await.verdict, Verdict::Drop("private".to_owned()));
+    assert_eq!(host.status("keep-private").unwrap().trouble, None);
+    // Those in vain are no change, and loading it is one.
+    assert_eq!(host.plugins.generation(), generation + 1);
     host.stop().await;
 }
 
