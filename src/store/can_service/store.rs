@@ -20,6 +20,7 @@ use super::locked;
 use super::notice;
 use super::notice::Shown;
 use super::table;
+use super::unreadable::Fault;
 use super::view::Mirror;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
@@ -328,13 +329,24 @@ impl Shared {
         });
         let (mut document, origin, quarantined, purged) = intent.await?;
         let (known, told) = self.push(&key, &document.metadata(), bytes).await?;
-        if quarantined && !matches!(self.verify(&key).await?, Verification::Sound { .. }) {
-            let text = "the CAN Service keeps a damaged content and does not take the right one; remove it there";
-            return Err(WriteError::Index(text.into()));
-        }
+        // A service that has the asset keeps the bytes it has, and nobody here has read them as sound: else it would be
+        // here, and nothing would have been pushed.
+        let found = if known { Some(self.verify(&key).await?) } else { None };
         let Some(seen) = self.read(&[id]).await?.pop() else {
             return Err(WriteError::Index("the CAN Service answered a push and does not have the asset".into()));
         };
+        match found {
+            None | Some(Verification::Sound { .. }) => {}
+            Some(Verification::Missing) => {
+                let text = "the CAN Service knows the asset and does not hand out its content; remove it there";
+                return Err(WriteError::Index(text.into()));
+            }
+            Some(Verification::Quarantined { reason }) => {
+                locked(&self.unreadable).note(id, seen.version, Fault::Unsound, reason);
+                let text = "the CAN Service keeps a damaged content and does not take the right one; remove it there";
+                return Err(WriteError::Index(text.into()));
+            }
+        }
         let mut mirror = Mirror::seen(seen.metadata.clone());
         if !known {
             mirror.told = told;

@@ -5,11 +5,17 @@ use super::open;
 use super::options;
 use super::poor::Fault;
 use super::poor::PoorService;
+use super::poor::Telling;
+use super::put;
+use super::seen;
 use super::timestamp;
 use super::until;
 use crate::asset::AssetKey;
+use crate::asset::Changes;
 use crate::proto::can::v1;
+use crate::store::Origin;
 use crate::store::Store;
+use crate::telemetry::causes;
 
 /// Puts assets into the service by hand, as many as fit one call.
 fn fill(service: &PoorService, count: u64) -> Vec<AssetKey> {
@@ -76,5 +82,57 @@ async fn a_content_that_is_not_the_assets_is_told_and_not_read_at_every_event() 
     assert_eq!(client.record(&bad.id).await.unwrap(), None);
     let notes = client.health().await.unwrap().notes;
     assert!(notes[0].contains(&bad.id.to_string()), "{notes:?}");
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_content_that_the_service_keeps_is_never_answered_as_stored() {
+    // Whether it was read before the peer's copy came, or is seen for the first time then.
+    for read_before in [true, false] {
+        let (service, url, group) = PoorService::start().await;
+        let dir = tempfile::tempdir().unwrap();
+        service.tell(if read_before { Telling::Straight } else { Telling::Mute });
+        let client = open(options(&url, dir.path()), &group).await.unwrap();
+        let bad = key_of(b"right", timestamp(1));
+        service.by_hand(bad, b"wrong", v1::Metadata::default());
+        if read_before {
+            let after = key_of(b"after", timestamp(2));
+            service.by_hand(after, b"after", v1::Metadata::default());
+            until(&client, &after.id, "the asset behind it", |record| record.is_some()).await;
+            assert!(service.asked(&bad.id) > 0);
+        }
+        let mut spool = client.resume(&bad).await.unwrap();
+        spool.write(b"right").unwrap();
+        let answer = client.put(spool.finish(&bad.id).unwrap(), Origin::Peer, seen(Changes::new())).await;
+        let error = causes(&answer.expect_err("the service has kept the wrong bytes"));
+        assert!(error.contains("damaged content") && error.contains("remove it there"), "{error}");
+        assert_eq!(client.record(&bad.id).await.unwrap(), None);
+        let notes = client.health().await.unwrap().notes;
+        assert!(notes[0].contains(&bad.id.to_string()), "{notes:?}");
+
+        // Once it is removed there, the right one is taken.
+        service.remove(&bad.id);
+        let record = put(&client, b"right", timestamp(1), seen(Changes::new())).await;
+        assert!(record.presence.is_here());
+        assert_eq!(client.health().await.unwrap().notes, [""; 0]);
+        client.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_content_that_the_service_had_already_is_read_once_before_it_counts() {
+    let (service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    service.tell(Telling::Mute);
+    let client = open(options(&url, dir.path()), &group).await.unwrap();
+    let key = key_of(b"content", timestamp(1));
+    service.by_hand(key, b"content", v1::Metadata { tags: vec!["theirs".into()], ..v1::Metadata::default() });
+    for tag in ["ours", "again"] {
+        let record = put(&client, b"content", timestamp(1), seen(Changes::new().add_tag(tag))).await;
+        assert!(record.presence.is_here());
+    }
+    assert_eq!(service.asked(&key.id), 1, "what is known to be sound is not read again");
+    let fresh = put(&client, b"fresh", timestamp(2), seen(Changes::new())).await.key;
+    assert_eq!(service.asked(&fresh.id), 0, "nor is what it took from here");
     client.close().await;
 }
