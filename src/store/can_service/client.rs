@@ -79,6 +79,18 @@ impl ServiceError {
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { status: 400 | 413 | 422, .. })
     }
+
+    /// Tells whether the service has answered, so that it may be what was asked for that fails, and not the service. A
+    /// key or a path that it does not know is of no asset.
+    pub(super) fn is_answer(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => !matches!(status, 401..=405 | 429),
+            Self::Malformed { .. } | Self::TooLarge { .. } => true,
+            // It broke off behind the head of the answer.
+            Self::Unreachable { source, .. } => source.is_body() || source.is_decode(),
+            Self::Slow { .. } => false,
+        }
+    }
 }
 
 /// The key of a service, which is not shown.

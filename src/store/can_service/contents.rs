@@ -11,6 +11,7 @@ use super::client::Pieces;
 use super::locked;
 use super::notice::Shown;
 use super::notice::shown;
+use super::table;
 use super::unreadable::Fault;
 use crate::asset::AssetId;
 use crate::asset::Verifier;
@@ -39,11 +40,18 @@ impl Shared {
                 for id in batch.iter().filter(|id| !putting.contains(id)) {
                     match unreadable.pausing(id) {
                         None => wanted.push(*id),
-                        Some(Fault::BrokeOff) => put_off.push(*id),
+                        Some(Fault::BrokeOff | Fault::Untold) => put_off.push(*id),
                         Some(Fault::Unsound) => {}
                     }
                 }
             }
+            // One may have come since, by a call before this that broke off, or from a peer.
+            let looked_up = wanted.clone();
+            let here = self.index.read(move |connection| {
+                looked_up.iter().map(|id| table::is_here(connection, id)).collect::<rusqlite::Result<Vec<bool>>>()
+            });
+            let mut here = here.await?.into_iter();
+            wanted.retain(|_| here.next() == Some(false));
             let mut calls = vec![wanted];
             while let Some(wanted) = calls.pop() {
                 if wanted.is_empty() {
@@ -57,15 +65,20 @@ impl Shared {
                         calls.extend([rest, left]);
                         continue;
                     }
-                    None => {
-                        // Asked for alone. Whether it is the content or the service, its metadata tells.
-                        let Some(seen) = self.read(&left).await?.pop() else { continue };
-                        (seen.key.id, seen.version)
-                    }
+                    // Asked for alone. Whether it is the content or the service, its metadata tells.
+                    None => match self.read(&left[0]).await {
+                        Ok(None) => continue,
+                        Ok(Some(seen)) => (seen.key.id, seen.version),
+                        Err(error) => {
+                            self.of_asset(error).await?;
+                            (left[0], Vec::new())
+                        }
+                    },
                 };
                 let reason = causes(&error);
-                tracing::warn!(asset = %id, reason, "a content of the can service cannot be read; it is tried again later");
-                locked(&self.unreadable).note(id, version, Fault::BrokeOff, reason);
+                if locked(&self.unreadable).note(id, version, Fault::BrokeOff, reason.clone()) {
+                    tracing::warn!(asset = %id, reason, "a content of the can service cannot be read; it is tried again later");
+                }
                 put_off.push(id);
                 left.retain(|other| *other != id);
                 calls.push(left);
@@ -79,9 +92,7 @@ impl Shared {
         let mut left = wanted;
         let mut reader = match self.client.pull(&left, false).await {
             // It may be one content that the service stumbles over.
-            Err(error @ ServiceError::Refused { status: 500.., .. }) => {
-                return Ok(Some(Broken { left, at: None, error }));
-            }
+            Err(error) if error.is_answer() => return Ok(Some(Broken { left, at: None, error })),
             answered => self.noted(answered)?,
         };
         loop {

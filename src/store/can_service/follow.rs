@@ -64,29 +64,38 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
     let (mut polls, mut sweeps) = (interval_at(now + poll, poll), interval_at(now + sweep, sweep));
     polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut unread = std::mem::take(&mut swept.unread);
+    let (mut unread, mut put_off) = (std::mem::take(&mut swept.unread), std::mem::take(&mut swept.put_off));
     let mut cursor = swept.cursor;
+    let mut failed = false;
     loop {
-        let mut due = None;
         if !unread.is_empty() {
             match shared.read_contents(&unread).await {
                 // What merely waits for its turn is found by the next listing.
-                Ok(put_off) => {
-                    due = locked(&shared.unreadable).next(&put_off);
-                    unread = put_off;
+                Ok(again) => unread = again,
+                Err(error) => {
+                    tell(&error);
+                    failed = true;
                 }
-                Err(error) => tell(&error),
             }
+        }
+        // A service that failed is asked again by the clock, and not for each of them.
+        let mut due = None;
+        if !std::mem::take(&mut failed) {
+            due = locked(&shared.unreadable).next(unread.iter().chain(&put_off));
         }
         let mut batch = Vec::new();
         let step = tokio::select! {
             _ = hinted.recv_many(&mut batch, limits::SERVICE_BATCH) => Step::Hints,
             _ = polls.tick() => Step::Poll,
             _ = sweeps.tick() => Step::Sweep,
-            () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => Step::Unread,
+            () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => Step::Again,
         };
         let listed = match step {
-            Step::Unread => continue,
+            Step::Again => {
+                let is_due = |id: &&AssetId| locked(&shared.unreadable).pausing(id).is_none();
+                let ids: Vec<AssetId> = put_off.iter().filter(is_due).copied().collect();
+                look(shared, &ids, cursor).await
+            }
             Step::Hints if !batch.iter().any(|hint| matches!(hint, Hint::List)) => {
                 let mut ids: Vec<AssetId> = batch
                     .iter()
@@ -97,7 +106,7 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
                     .collect();
                 ids.sort_unstable();
                 ids.dedup();
-                shared.look(&ids).await.map(|unread| Swept { cursor, unread })
+                look(shared, &ids, cursor).await
             }
             Step::Hints | Step::Poll => shared.poll(cursor).await,
             Step::Sweep => shared.sweep().await,
@@ -106,14 +115,19 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
             Ok(swept) => {
                 cursor = swept.cursor;
                 unread.extend(swept.unread);
-                unread.sort_unstable();
-                unread.dedup();
-                if matches!(step, Step::Hints) { Ok(()) } else { write_late(shared).await }
+                put_off.extend(swept.put_off);
+                for ids in [&mut unread, &mut put_off] {
+                    ids.sort_unstable();
+                    ids.dedup();
+                }
+                put_off.retain(|id| locked(&shared.unreadable).is_untold(id));
+                if matches!(step, Step::Hints | Step::Again) { Ok(()) } else { write_late(shared).await }
             }
             Err(error) => Err(error),
         };
         if let Err(error) = late {
             tell(&error);
+            failed = true;
         }
     }
 }
@@ -122,8 +136,13 @@ enum Step {
     Hints,
     Poll,
     Sweep,
-    /// A content that could not be read is due again.
-    Unread,
+    /// Something that could not be read is due again; contents are read before the next step.
+    Again,
+}
+
+async fn look(shared: &Shared, ids: &[AssetId], cursor: u64) -> Result<Swept, FollowError> {
+    let looked = shared.look(ids).await?;
+    Ok(Swept { cursor, unread: looked.unknown, put_off: looked.put_off })
 }
 
 /// Writes documents that could not be written when they changed.

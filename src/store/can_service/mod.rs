@@ -15,6 +15,7 @@ pub mod convert;
 mod follow;
 mod index;
 mod listing;
+mod look;
 mod notice;
 mod open;
 mod outgoing;

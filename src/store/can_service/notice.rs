@@ -14,7 +14,6 @@ use crate::asset::AssetKey;
 use crate::asset::ContentDigest;
 use crate::asset::LocalDocument;
 use crate::asset::Metadata;
-use crate::limits;
 use crate::proto::can::v1;
 use crate::store::Arrival;
 use crate::store::Origin;
@@ -37,20 +36,24 @@ pub(super) struct Swept {
     pub(super) cursor: u64,
     /// Assets whose content must be read before they are shown.
     pub(super) unread: Vec<AssetId>,
+    /// Known assets that could not be looked at, to be tried again at a later time.
+    pub(super) put_off: Vec<AssetId>,
 }
 
 impl Shared {
-    /// Reads the metadata of assets; those that are not there are left out.
-    pub(super) async fn read(&self, ids: &[AssetId]) -> Result<Vec<Shown>, ServiceError> {
-        let reading = async {
-            let mut reader = self.client.pull(ids, true).await?;
-            let mut all = Vec::new();
-            while let Some(head) = reader.next().await? {
-                all.push(shown(head.asset)?);
-            }
-            Ok(all)
-        };
-        self.noted(reading.await)
+    /// Reads the metadata of one asset; `None` when it is not there.
+    pub(super) async fn read(&self, id: &AssetId) -> Result<Option<Shown>, ServiceError> {
+        self.noted(self.heads(&[*id]).await).map(|mut there| there.pop())
+    }
+
+    /// Reads the metadata of assets in one answer; those that are not there are left out.
+    pub(super) async fn heads(&self, ids: &[AssetId]) -> Result<Vec<Shown>, ServiceError> {
+        let mut reader = self.client.pull(ids, true).await?;
+        let mut all = Vec::new();
+        while let Some(head) = reader.next().await? {
+            all.push(shown(head.asset)?);
+        }
+        Ok(all)
     }
 
     /// Lists everything, and takes in all differences but new contents.
@@ -68,7 +71,7 @@ impl Shared {
                     listed[at] = true;
                 }
             }
-            swept.unread.extend(self.compare(&page.assets).await?);
+            self.compare(&page.assets, &mut swept).await?;
             if !page.more || page.cursor <= swept.cursor {
                 swept.cursor = swept.cursor.max(page.cursor);
                 break;
@@ -78,20 +81,20 @@ impl Shared {
         gone_bad.iter().for_each(|id| locked(&self.unreadable).forget(id));
         let gone: Vec<AssetId> =
             before.iter().zip(&listed).filter(|(_, listed)| !**listed).map(|(id, _)| *id).collect();
-        self.look(&gone).await?;
+        swept.put_off.extend(self.look(&gone).await?.put_off);
         Ok(swept)
     }
 
     /// Lists what arrived behind a cursor, takes in the differences, and returns the next cursor.
     pub(super) async fn poll(&self, cursor: u64) -> Result<Swept, FollowError> {
-        let mut swept = Swept { cursor, unread: Vec::new() };
+        let mut swept = Swept { cursor, ..Swept::default() };
         loop {
             let page = self.noted(self.client.hashes(swept.cursor).await)?;
             if page.latest < swept.cursor {
                 tracing::warn!("the can service was set up anew and is listed from its beginning");
                 return self.sweep().await;
             }
-            swept.unread.extend(self.compare(&page.assets).await?);
+            self.compare(&page.assets, &mut swept).await?;
             let moved = page.cursor > swept.cursor;
             swept.cursor = swept.cursor.max(page.cursor);
             if !page.more || !moved {
@@ -100,8 +103,9 @@ impl Shared {
         }
     }
 
-    /// Compares listed assets with what is known, takes in what differs, and returns those to be read.
-    async fn compare(&self, listed: &[v1::Held]) -> Result<Vec<AssetId>, FollowError> {
+    /// Compares listed assets with what is known, takes in what differs, and adds those to be read, and those that could
+    /// not be looked at.
+    async fn compare(&self, listed: &[v1::Held], swept: &mut Swept) -> Result<(), FollowError> {
         let mut ids = Vec::with_capacity(listed.len());
         for held in listed {
             match convert::key(&held.hash, held.timestamp, held.size) {
@@ -130,42 +134,11 @@ impl Shared {
             Ok((stale, unread))
         });
         let (stale, unread) = sorted.await?;
-        self.look(&stale).await?;
+        swept.put_off.extend(self.look(&stale).await?.put_off);
         let mut unreadable = locked(&self.unreadable);
-        unread.iter().for_each(|(id, version)| unreadable.forget_if_changed(id, version));
-        Ok(unread.into_iter().map(|(id, _)| id).filter(|id| !unreadable.is_unsound(id)).collect())
-    }
-
-    /// Looks at known assets: takes in changes, writes what waits, notes what is gone. Returns those not known.
-    pub(super) async fn look(&self, ids: &[AssetId]) -> Result<Vec<AssetId>, FollowError> {
-        let mut unknown = Vec::new();
-        for batch in ids.chunks(limits::SERVICE_BATCH) {
-            let there = self.read(batch).await?;
-            for id in batch.iter().filter(|id| !there.iter().any(|shown| shown.key.id == **id)) {
-                let _turn = self.lock(id).await;
-                // It may have come back while we waited.
-                if self.read(&[*id]).await?.is_empty() {
-                    self.gone(id).await?;
-                }
-            }
-            for seen in there {
-                let id = seen.key.id;
-                let _turn = self.lock(&id).await;
-                let known = self.index.read(move |connection| table::get(connection, &id)).await?;
-                match known {
-                    Some(entry) if entry.record.presence.is_here() => {
-                        // What was read before the turn came may be older than what was written since.
-                        let fresh = entry.mirror.shown == seen.metadata && entry.version == seen.version;
-                        if !fresh && let Some(seen) = self.read(&[id]).await?.pop() {
-                            self.take_in(seen, false).await?;
-                        }
-                        self.write_out(&id).await?;
-                    }
-                    _ => unknown.push(id),
-                }
-            }
-        }
-        Ok(unknown)
+        unread.iter().for_each(|(id, version)| unreadable.listed(id, version));
+        swept.unread.extend(unread.into_iter().map(|(id, _)| id).filter(|id| !unreadable.is_unsound(id)));
+        Ok(())
     }
 
     /// Takes in how a known asset is shown now. The caller holds the asset's lock. `finished` says that a write was

@@ -42,7 +42,7 @@ impl Shared {
         if !self.write(&id, &write, &view).await? {
             return self.gone(&id).await;
         }
-        match self.read(&[id]).await?.pop() {
+        match self.read(&id).await? {
             Some(seen) => self.take_in(seen, true).await,
             None => self.gone(&id).await,
         }

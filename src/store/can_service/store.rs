@@ -142,7 +142,7 @@ impl Store for CanService {
         if !record.presence.is_here() {
             return Ok(None);
         }
-        if offset >= record.key.size && !self.shared.read(&[*id]).await?.is_empty() {
+        if offset >= record.key.size && self.shared.read(id).await?.is_some() {
             // Nothing of it is wanted, so nothing is read of it.
             let (key, digest) = (record.key, record.content);
             return Ok(Some(Content { key, digest, offset: key.size, stream: stream::empty().boxed() }));
@@ -224,7 +224,7 @@ impl Store for CanService {
             let write = super::view::Write { fields: vec!["trashed".to_owned()], ..super::view::Write::default() };
             let trashed = Metadata { trashed: true, ..Metadata::default() };
             shared.noted(shared.client.meta(write.to_wire(id.as_bytes(), &trashed)).await)?;
-            version = shared.read(&[id]).await?.pop().map_or_else(Vec::new, |seen| seen.version);
+            version = shared.read(&id).await?.map_or_else(Vec::new, |seen| seen.version);
         }
         let removed = shared.index.write(move |writing| {
             table::put_purged(writing.connection, &id, &version)?;
@@ -332,7 +332,7 @@ impl Shared {
         // A service that has the asset keeps the bytes it has, and nobody here has read them as sound: else it would be
         // here, and nothing would have been pushed.
         let found = if known { Some(self.verify(&key).await?) } else { None };
-        let Some(seen) = self.read(&[id]).await?.pop() else {
+        let Some(seen) = self.read(&id).await? else {
             return Err(WriteError::Index("the CAN Service answered a push and does not have the asset".into()));
         };
         match found {
@@ -376,9 +376,9 @@ impl Shared {
         let here = entry.record.presence.is_here();
         // A change made at the service before this one must not look as if it came after it.
         if here && locked(&self.trouble).is_none() {
-            match self.read(&[*id]).await {
+            match self.read(id).await {
                 Ok(seen) => {
-                    if let Some(seen) = seen.into_iter().next()
+                    if let Some(seen) = seen
                         && (seen.metadata != entry.mirror.shown || entry.mirror.writing.is_some())
                     {
                         self.take_in(seen, false).await?;
@@ -414,8 +414,8 @@ impl Shared {
 
     /// Tells why a content broke off: a service that has the asset no longer has found it to be damaged.
     async fn broke_off(&self, id: AssetId, error: ServiceError) -> ReadError {
-        match self.read(&[id]).await {
-            Ok(there) if there.is_empty() => ReadError::Damaged(id),
+        match self.read(&id).await {
+            Ok(None) => ReadError::Damaged(id),
             _ => error.into(),
         }
     }

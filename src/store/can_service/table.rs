@@ -154,6 +154,12 @@ pub(super) fn get(connection: &Connection, id: &AssetId) -> rusqlite::Result<Opt
     connection.prepare_cached(&sql)?.query_row([id.as_bytes()], entry).optional()
 }
 
+/// Tells whether an asset is here.
+pub(super) fn is_here(connection: &Connection, id: &AssetId) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM asset WHERE id=?1 AND presence=0")?;
+    statement.exists([id.as_bytes()])
+}
+
 /// Puts an asset in, whatever was there.
 pub(super) fn put(connection: &Connection, entry: &Entry) -> rusqlite::Result<()> {
     let (record, mirror) = (&entry.record, &entry.mirror);

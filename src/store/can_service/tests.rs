@@ -3,6 +3,7 @@
 //! The face is named here and nowhere else below `http`: it is the only complete CAN Service there is.
 
 mod face;
+mod garbled;
 mod hostile;
 mod opening;
 mod poor;

@@ -88,6 +88,8 @@ struct Inner {
     pages: usize,
     /// Assets whose content spoils every answer it is part of, and how.
     spoiled: BTreeMap<AssetId, Fault>,
+    /// Assets whose metadata spoils every answer it is part of, and how.
+    garbled: BTreeMap<AssetId, Fault>,
     /// How often the content of an asset was asked for.
     asked: BTreeMap<AssetId, usize>,
     /// Behind which event each stream of them began.
@@ -99,6 +101,9 @@ pub(super) struct PoorService {
     events: broadcast::Sender<AssetId>,
     telling: Mutex<Telling>,
 }
+
+/// The description of an asset whose metadata is garbled.
+const GARBLED: &str = "a text that is none";
 
 type Shared = State<Arc<PoorService>>;
 
@@ -136,6 +141,16 @@ impl PoorService {
         self.lock().faults.entry(path).or_default().extend(faults);
     }
 
+    /// Returns how many faults of a path are not used up.
+    pub(super) fn left(&self, path: &'static str) -> usize {
+        self.lock().faults.get(path).map_or(0, VecDeque::len)
+    }
+
+    /// Takes back the faults of a path that are not used up.
+    pub(super) fn forgive(&self, path: &'static str) {
+        self.lock().faults.remove(path);
+    }
+
     pub(super) fn tell(&self, telling: Telling) {
         *self.telling.lock().unwrap() = telling;
     }
@@ -156,6 +171,15 @@ impl PoorService {
         match fault {
             Some(fault) => inner.spoiled.insert(id, fault),
             None => inner.spoiled.remove(&id),
+        };
+    }
+
+    /// Makes every answer with the metadata of an asset come to a fault; `None` for no more.
+    pub(super) fn garble(&self, id: AssetId, fault: Option<Fault>) {
+        let mut inner = self.lock();
+        match fault {
+            Some(fault) => inner.garbled.insert(id, fault),
+            None => inner.garbled.remove(&id),
         };
     }
 
@@ -268,10 +292,10 @@ async fn pull(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result
     let wanted = v1::PullRequest::decode(body).unwrap();
     let mut inner = service.lock();
     let ids: Vec<AssetId> = wanted.hashes.iter().map(|hash| AssetId::try_from(&hash[..]).unwrap()).collect();
-    let mut spoils = None;
+    let mut spoils = ids.iter().find_map(|id| inner.garbled.get(id).map(|fault| (*id, *fault)));
     if !wanted.metadata_only {
         ids.iter().for_each(|id| *inner.asked.entry(*id).or_default() += 1);
-        spoils = ids.iter().find_map(|id| inner.spoiled.get(id).map(|fault| (*id, *fault)));
+        spoils = spoils.or_else(|| ids.iter().find_map(|id| inner.spoiled.get(id).map(|fault| (*id, *fault))));
     }
     if matches!(spoils, Some((_, Fault::Fails))) {
         return Err(failed());
@@ -292,7 +316,10 @@ async fn pull(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result
                 hash: Bytes::copy_from_slice(asset.key.id.as_bytes()),
                 timestamp: asset.key.timestamp.as_millis(),
                 size: asset.key.size,
-                metadata: Some(asset.metadata.clone()),
+                metadata: Some(match inner.garbled.get(&asset.key.id) {
+                    Some(_) => v1::Metadata { description: Some(GARBLED.to_owned()), ..asset.metadata.clone() },
+                    None => asset.metadata.clone(),
+                }),
                 version: Bytes::new(),
                 content: (!wanted.metadata_only).then(|| content.into()),
             }
@@ -302,6 +329,13 @@ async fn pull(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result
         let mut cut = v1::Bundle { assets, count: None }.encode_to_vec();
         cut.pop();
         return Ok(cut.into_response());
+    }
+    if matches!(spoils, Some((_, Fault::Lies))) {
+        // A text that is none stands where the metadata of the asset should be.
+        let mut bytes = v1::Bundle { assets, count: u32::try_from(come).ok() }.encode_to_vec();
+        let at = bytes.windows(GARBLED.len()).position(|text| text == GARBLED.as_bytes()).unwrap();
+        bytes[at] = 0xff;
+        return Ok(bytes.into_response());
     }
     let count = u32::try_from(assets.len()).ok();
     Ok(answer(v1::Bundle { assets, count }.encode_to_vec(), fault))
