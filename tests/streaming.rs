@@ -130,6 +130,7 @@ async fn a_large_content_does_not_grow_the_process() {
         poll_interval: Duration::from_secs(3600),
         sweep_interval: Duration::from_secs(3600),
         stall: limits::SERVICE_STALL,
+        call_time: limits::SERVICE_CALL_TIME,
     };
     let behind = CanService::open(behind, &group).await.unwrap();
 

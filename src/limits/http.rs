@@ -67,16 +67,24 @@ pub const BUNDLE_HEAD_BYTES: usize = 4 * 1024 * 1024;
 /// Time in which a connection to the service must come about.
 pub const SERVICE_CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// Time in which the service must have answered a call without content. Later the call has failed.
+/// Time in which a call without content must be over, its whole answer read. Later the call has failed, and the service
+/// counts as down. A push in which nothing moves for so long has failed too.
 pub const SERVICE_CALL_TIME: Duration = Duration::from_mins(1);
 
-/// Time in which a call that carries content must be over; a gigabyte at 100 KiB a second.
+/// Time in which a call that carries content must be over; a gigabyte at [`SERVICE_CONTENT_RATE`]. Of a pull only the
+/// waiting for the service counts. Later the call has failed; contents that came whole before are kept, and the rest is
+/// asked for again.
 pub const SERVICE_CONTENT_TIME: Duration = Duration::from_hours(3);
+
+/// Bytes a second with which pulled contents must come on the whole, beside [`SERVICE_CALL_TIME`]. The answer of a slower
+/// service has failed, so that no content can hold up the others by trickling.
+pub const SERVICE_CONTENT_RATE: u64 = 100 * 1024;
 
 /// Time without a byte from the service, after which a call has failed. Above [`EVENT_KEEP_ALIVE`].
 pub const SERVICE_STALL: Duration = Duration::from_secs(40);
 
-/// Largest answer of the service that is held in memory, in bytes. A longer one is an error of the service.
+/// Largest answer of the service that is held in memory, in bytes, the metadata of many assets included. A longer one has
+/// failed; metadata is then asked for in halves.
 pub const SERVICE_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Longest event of the service in bytes: a JSON asset of the largest size, every character escaped. A longer one ends

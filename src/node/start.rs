@@ -350,6 +350,7 @@ async fn open_store(options: StoreOptions, place: Place) -> Result<Arc<dyn Store
                 poll_interval,
                 sweep_interval,
                 stall: limits::SERVICE_STALL,
+                call_time: limits::SERVICE_CALL_TIME,
             };
             Ok(Arc::new(CanService::open(options, &group).await?))
         }

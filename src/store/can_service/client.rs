@@ -22,7 +22,6 @@ use zeroize::Zeroizing;
 
 use super::bundle;
 use super::bundle::BundleError;
-use crate::asset::AssetId;
 use crate::limits;
 use crate::proto::can::v1;
 
@@ -121,8 +120,16 @@ pub(super) struct Client {
     /// Without a slash at its end.
     base: String,
     key: HeaderValue,
+    times: Times,
+}
+
+/// How long the service is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
     /// Time without a byte after which an answer has failed.
-    stall: Duration,
+    pub(super) stall: Duration,
+    /// Time in which a call without content must be over.
+    pub(super) call: Duration,
 }
 
 impl Client {
@@ -133,7 +140,7 @@ impl Client {
     pub(super) fn new(
         url: &str,
         key: &SyncKey,
-        stall: Duration,
+        times: Times,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         static PROVIDER: Once = Once::new();
         // Another part of the program may have installed it before, which is as good.
@@ -146,26 +153,13 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()?;
-        Ok(Self { http, base: url.trim_end_matches('/').to_owned(), key, stall })
+        Ok(Self { http, base: url.trim_end_matches('/').to_owned(), key, times })
     }
 
     /// Lists what arrived after `since`.
     pub(super) async fn hashes(&self, since: u64) -> Result<v1::Hashes, ServiceError> {
         let request = self.post(&format!("/sync/hashes?since={since}"));
         self.message("/sync/hashes", request).await
-    }
-
-    /// Asks for assets; those that are not there are left out.
-    pub(super) async fn pull(
-        &self,
-        ids: &[AssetId],
-        metadata_only: bool,
-    ) -> Result<bundle::Reader<Pieces>, ServiceError> {
-        let hashes = ids.iter().map(|id| Bytes::copy_from_slice(id.as_bytes())).collect();
-        let wanted = v1::PullRequest { hashes, metadata_only };
-        let request = self.post("/sync/pull").body(wanted.encode_to_vec());
-        let response = self.send("/sync/pull", request).await?;
-        Ok(bundle::Reader::new(pieces("/sync/pull", response, self.stall)))
     }
 
     /// Hands over one asset; `content` has as many bytes as its head says. Tells whether it was there already.
@@ -184,6 +178,7 @@ impl Client {
             piece
         }));
         let request = self.post(CALL).body(reqwest::Body::wrap_stream(body.chain(end)));
+        let time = self.times.call;
         let sending = async {
             let answer = request.send().await.map_err(|source| ServiceError::Unreachable { call: CALL, source })?;
             self.decoded::<v1::Pushed>(CALL, self.accepted(CALL, answer).await?).await
@@ -191,9 +186,9 @@ impl Client {
         let stalled = async {
             loop {
                 let before = moved.load(Ordering::Relaxed);
-                tokio::time::sleep(limits::SERVICE_CALL_TIME).await;
+                tokio::time::sleep(time).await;
                 if moved.load(Ordering::Relaxed) == before {
-                    return ServiceError::Slow { call: CALL, time: limits::SERVICE_CALL_TIME };
+                    return ServiceError::Slow { call: CALL, time };
                 }
             }
         };
@@ -228,14 +223,36 @@ impl Client {
         if let Some(last) = last.and_then(|last| HeaderValue::from_str(last).ok()) {
             request = request.header("last-event-id", last);
         }
-        Ok(pieces("/sync/events", self.send("/sync/events", request).await?, self.stall))
+        Ok(self.pieces("/sync/events", self.send("/sync/events", request).await?))
     }
 
     /// Sends a request and waits for the head of an answer that says yes.
-    async fn send(&self, call: &'static str, request: RequestBuilder) -> Result<Response, ServiceError> {
-        let time = limits::SERVICE_CALL_TIME;
-        let sent = timeout(time, request.send()).await.map_err(|_| ServiceError::Slow { call, time })?;
-        self.accepted(call, sent.map_err(|source| ServiceError::Unreachable { call, source })?).await
+    pub(super) async fn send(&self, call: &'static str, request: RequestBuilder) -> Result<Response, ServiceError> {
+        let sending = async {
+            let sent = request.send().await.map_err(|source| ServiceError::Unreachable { call, source })?;
+            self.accepted(call, sent).await
+        };
+        self.in_time(call, sending).await
+    }
+
+    /// Ends a call that is not over in the time of one without content.
+    pub(super) async fn in_time<T>(
+        &self,
+        call: &'static str,
+        answering: impl Future<Output = Result<T, ServiceError>>,
+    ) -> Result<T, ServiceError> {
+        let time = self.times.call;
+        timeout(time, answering).await.unwrap_or(Err(ServiceError::Slow { call, time }))
+    }
+
+    /// Turns the body of an answer into a stream whose pieces come in time.
+    pub(super) fn pieces(&self, call: &'static str, response: Response) -> Pieces {
+        pieces(call, response, self.times.stall)
+    }
+
+    /// Returns how long the service is waited for.
+    pub(super) const fn times(&self) -> Times {
+        self.times
     }
 
     async fn accepted(&self, call: &'static str, response: Response) -> Result<Response, ServiceError> {
@@ -244,7 +261,7 @@ impl Client {
         }
         let status = response.status().as_u16();
         let mut text = BytesMut::new();
-        let mut pieces = pieces(call, response, self.stall);
+        let mut pieces = self.pieces(call, response);
         while text.len() < limits::SERVICE_ERROR_BYTES
             && let Some(Ok(piece)) = pieces.next().await
         {
@@ -256,7 +273,7 @@ impl Client {
     async fn decoded<M: Message + Default>(&self, call: &'static str, response: Response) -> Result<M, ServiceError> {
         let limit = limits::SERVICE_ANSWER_BYTES;
         let mut whole = BytesMut::new();
-        let mut pieces = pieces(call, response, self.stall);
+        let mut pieces = self.pieces(call, response);
         while let Some(piece) = pieces.next().await {
             let piece = piece?;
             if whole.len() + piece.len() > limit {
@@ -267,7 +284,7 @@ impl Client {
         M::decode(whole.freeze()).map_err(|source| ServiceError::Malformed { call, source: source.into() })
     }
 
-    fn post(&self, path: &str) -> RequestBuilder {
+    pub(super) fn post(&self, path: &str) -> RequestBuilder {
         let request = self.http.post(format!("{}{path}", self.base));
         request.header("x-sync-key", self.key.clone()).header("content-type", "application/x-protobuf")
     }
@@ -277,9 +294,7 @@ impl Client {
         call: &'static str,
         request: RequestBuilder,
     ) -> Result<M, ServiceError> {
-        let all = async { self.decoded(call, self.send(call, request).await?).await };
-        let time = limits::SERVICE_CALL_TIME;
-        timeout(time, all).await.map_err(|_| ServiceError::Slow { call, time })?
+        self.in_time(call, async { self.decoded(call, self.send(call, request).await?).await }).await
     }
 }
 

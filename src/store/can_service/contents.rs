@@ -6,11 +6,10 @@
 use super::FollowError;
 use super::ServiceError;
 use super::Shared;
-use super::bundle;
-use super::client::Pieces;
 use super::locked;
 use super::notice::Shown;
 use super::notice::shown;
+use super::pull::Pulled;
 use super::table;
 use super::unreadable::Fault;
 use crate::asset::AssetId;
@@ -90,20 +89,20 @@ impl Shared {
     /// Reads the contents of one answer up to its end, or to where it breaks off.
     async fn read_bundle(&self, wanted: Vec<AssetId>) -> Result<Option<Broken>, FollowError> {
         let mut left = wanted;
-        let mut reader = match self.client.pull(&left, false).await {
+        let mut pulled = match self.client.contents(&left).await {
             // It may be one content that the service stumbles over.
             Err(error) if error.is_answer() => return Ok(Some(Broken { left, at: None, error })),
             answered => self.noted(answered)?,
         };
         loop {
-            let head = match reader.next().await {
+            let head = match pulled.next().await {
                 Ok(Some(head)) => head.asset,
                 Ok(None) => break,
-                Err(error) => return Ok(Some(Broken { left, at: None, error: error.into() })),
+                Err(error) => return Ok(Some(Broken { left, at: None, error })),
             };
             let at = AssetId::try_from(&head.hash[..]).ok().filter(|id| left.contains(id));
             let version = head.version.to_vec();
-            match hash(&mut reader, head).await {
+            match hash(&mut pulled, head).await {
                 Ok((seen, verifier)) => {
                     left.retain(|id| *id != seen.key.id);
                     self.verified(seen, verifier).await?;
@@ -134,11 +133,11 @@ impl Shared {
     }
 }
 
-/// Hashes the content that a bundle has come to.
-async fn hash(reader: &mut bundle::Reader<Pieces>, asset: v1::Asset) -> Result<(Shown, Verifier), ServiceError> {
+/// Hashes the content that an answer has come to.
+async fn hash(pulled: &mut Pulled, asset: v1::Asset) -> Result<(Shown, Verifier), ServiceError> {
     let seen = shown(asset)?;
     let mut verifier = Verifier::new(seen.key.timestamp);
-    while let Some(piece) = reader.content().await? {
+    while let Some(piece) = pulled.content().await? {
         verifier = hashed(verifier, piece).await;
     }
     Ok((seen, verifier))

@@ -19,6 +19,7 @@ mod look;
 mod notice;
 mod open;
 mod outgoing;
+mod pull;
 mod shared;
 mod store;
 mod table;

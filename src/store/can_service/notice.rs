@@ -48,12 +48,7 @@ impl Shared {
 
     /// Reads the metadata of assets in one answer; those that are not there are left out.
     pub(super) async fn heads(&self, ids: &[AssetId]) -> Result<Vec<Shown>, ServiceError> {
-        let mut reader = self.client.pull(ids, true).await?;
-        let mut all = Vec::new();
-        while let Some(head) = reader.next().await? {
-            all.push(shown(head.asset)?);
-        }
-        Ok(all)
+        self.client.heads(ids).await?.into_iter().map(shown).collect()
     }
 
     /// Lists everything, and takes in all differences but new contents.

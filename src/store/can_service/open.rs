@@ -11,6 +11,7 @@ use super::ServiceError;
 use super::Shared;
 use super::SyncKey;
 use super::client::Client;
+use super::client::Times;
 use super::follow;
 use super::index::Index;
 use super::notice::Swept;
@@ -42,6 +43,8 @@ pub struct Options {
     pub sweep_interval: Duration,
     /// Time without a byte of an answer after which a call has failed: [`limits::SERVICE_STALL`], less in tests.
     pub stall: Duration,
+    /// Time in which a call without content must be over: [`limits::SERVICE_CALL_TIME`], less in tests.
+    pub call_time: Duration,
 }
 
 /// A CAN Service could not be used as a store.
@@ -97,8 +100,8 @@ impl CanService {
     /// # Errors
     /// [`OpenError`] when a folder or the database cannot be used, or the service does not answer in time.
     pub async fn open(options: Options, group: &Group) -> Result<Self, OpenError> {
-        let Options { url, key, host, data_dir, spool_dir, poll_interval, sweep_interval, stall } = options;
-        let client = Client::new(&url, &key, stall).map_err(OpenError::Client)?;
+        let Options { url, key, host, data_dir, spool_dir, poll_interval, sweep_interval, stall, call_time } = options;
+        let client = Client::new(&url, &key, Times { stall, call: call_time }).map_err(OpenError::Client)?;
         let prepared = tokio::task::spawn_blocking({
             let spool_dir = spool_dir.clone();
             move || prepare(&data_dir, &spool_dir)

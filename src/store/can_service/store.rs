@@ -12,13 +12,12 @@ use super::CanService;
 use super::FollowError;
 use super::ServiceError;
 use super::Shared;
-use super::bundle;
-use super::client::Pieces;
 use super::contents::hashed;
 use super::listing;
 use super::locked;
 use super::notice;
 use super::notice::Shown;
+use super::pull::Pulled;
 use super::table;
 use super::unreadable::Fault;
 use super::view::Mirror;
@@ -147,24 +146,24 @@ impl Store for CanService {
             let (key, digest) = (record.key, record.content);
             return Ok(Some(Content { key, digest, offset: key.size, stream: stream::empty().boxed() }));
         }
-        let mut reader = match self.shared.client.pull(&[*id], false).await {
-            Ok(reader) => reader,
+        let mut pulled = match self.shared.client.contents(&[*id]).await {
+            Ok(pulled) => pulled,
             Err(error) => return Err(self.shared.broke_off(*id, error).await),
         };
-        let head = match reader.next().await {
+        let head = match pulled.next().await {
             Ok(Some(head)) => head,
             Ok(None) => return Ok(None),
-            Err(error) => return Err(self.shared.broke_off(*id, error.into()).await),
+            Err(error) => return Err(self.shared.broke_off(*id, error).await),
         };
-        if head.asset.hash != id.as_bytes()[..] || head.content.is_none() {
-            let source = "it holds another asset".into();
+        if head.content.is_none() {
+            let source = "it holds no content".into();
             return Err(ServiceError::Malformed { call: "/sync/pull", source }.into());
         }
         let whole = Content {
             key: record.key,
             digest: record.content,
             offset: 0,
-            stream: contents(Arc::clone(&self.shared), *id, reader),
+            stream: contents(Arc::clone(&self.shared), *id, pulled),
         };
         let offset = offset.min(record.key.size);
         // Read from the beginning whatever the offset: only a whole content can be checked.
@@ -423,17 +422,13 @@ impl Shared {
     /// Reads a content of the service and hashes it.
     async fn verify(&self, key: &AssetKey) -> Result<Verification, ServiceError> {
         let verifying = async {
-            let mut reader = self.client.pull(&[key.id], false).await?;
-            if reader.next().await?.is_none() {
+            let mut pulled = self.client.contents(&[key.id]).await?;
+            if pulled.next().await?.is_none() {
                 return Ok(Verification::Missing);
             }
             let mut verifier = Verifier::new(key.timestamp);
-            loop {
-                match reader.content().await {
-                    Ok(Some(piece)) => verifier = hashed(verifier, piece).await,
-                    Ok(None) => break,
-                    Err(error) => return Err(error.into()),
-                }
+            while let Some(piece) = pulled.content().await? {
+                verifier = hashed(verifier, piece).await;
             }
             Ok(match verifier.finish(&key.id) {
                 Ok(proof) => Verification::Sound { bytes: proof.key().size },
@@ -444,14 +439,14 @@ impl Shared {
     }
 }
 
-/// Turns the content that a bundle has come to into a stream.
-fn contents(shared: Arc<Shared>, id: AssetId, reader: bundle::Reader<Pieces>) -> ContentStream {
-    stream::unfold(Some((shared, reader)), move |reading| async move {
-        let (shared, mut reader) = reading?;
-        match reader.content().await {
-            Ok(Some(piece)) => Some((Ok(piece), Some((shared, reader)))),
+/// Turns the content that an answer has come to into a stream.
+fn contents(shared: Arc<Shared>, id: AssetId, pulled: Pulled) -> ContentStream {
+    stream::unfold(Some((shared, pulled)), move |reading| async move {
+        let (shared, mut pulled) = reading?;
+        match pulled.content().await {
+            Ok(Some(piece)) => Some((Ok(piece), Some((shared, pulled)))),
             Ok(None) => None,
-            Err(error) => Some((Err(shared.broke_off(id, error.into()).await), None)),
+            Err(error) => Some((Err(shared.broke_off(id, error).await), None)),
         }
     })
     .boxed()

@@ -5,6 +5,7 @@
 mod face;
 mod garbled;
 mod hostile;
+mod limited;
 mod opening;
 mod poor;
 mod spoiled;
@@ -48,6 +49,7 @@ fn options(url: &str, dir: &Path) -> Options {
         poll_interval: Duration::from_secs(3600),
         sweep_interval: Duration::from_secs(3600),
         stall: crate::limits::SERVICE_STALL,
+        call_time: crate::limits::SERVICE_CALL_TIME,
     }
 }
 

@@ -46,6 +46,16 @@ pub(super) enum Fault {
     Stalls,
     /// The bytes of contents are wrong.
     Lies,
+    /// The last bytes of the answer come one by one.
+    Trickles,
+    /// 500, with a text whose last bytes come one by one.
+    FailsSlowly,
+    /// This asset comes instead of the one that was asked for.
+    Swaps(AssetId),
+    /// Every asset comes twice.
+    Repeats,
+    /// The answer goes on and on.
+    Floods,
 }
 
 /// What happens to events.
@@ -220,6 +230,11 @@ impl PoorService {
         }
         match self.lock().faults.get_mut(path).and_then(VecDeque::pop_front) {
             Some(Fault::Fails) => Err(failed()),
+            Some(Fault::FailsSlowly) => {
+                let mut answer = trickle(vec![b'x'; 100]);
+                *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                Err(answer)
+            }
             other => Ok(other),
         }
     }
@@ -250,8 +265,25 @@ fn answer(bytes: Vec<u8>, fault: Option<Fault>) -> Response {
             Body::from_stream(part.chain(cut)).into_response()
         }
         Some(Fault::Stalls) => Body::from_stream(part.chain(stream::pending())).into_response(),
+        Some(Fault::Trickles) => trickle(bytes),
+        Some(Fault::Floods) => {
+            // A field that nobody knows, of a MiB.
+            let field = [&[0x1a, 0x80, 0x80, 0x40][..], &[0; 1024 * 1024]].concat();
+            let flood = std::iter::repeat_n(Bytes::from(field), 40).map(Ok::<_, std::io::Error>);
+            Body::from_stream(stream::iter([Ok(bytes.into())]).chain(stream::iter(flood))).into_response()
+        }
         _ => bytes.into_response(),
     }
+}
+
+/// Answers with bytes, the last of which come one by one.
+fn trickle(mut bytes: Vec<u8>) -> Response {
+    let last = bytes.split_off(bytes.len() - 12);
+    let drops = stream::iter(last).then(async |byte| {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        Ok::<_, std::io::Error>(Bytes::from(vec![byte]))
+    });
+    Body::from_stream(stream::iter([Ok(bytes.into())]).chain(drops)).into_response()
 }
 
 async fn hashes(
@@ -291,7 +323,10 @@ async fn pull(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result
     let fault = service.fault("/sync/pull", &headers)?;
     let wanted = v1::PullRequest::decode(body).unwrap();
     let mut inner = service.lock();
-    let ids: Vec<AssetId> = wanted.hashes.iter().map(|hash| AssetId::try_from(&hash[..]).unwrap()).collect();
+    let mut ids: Vec<AssetId> = wanted.hashes.iter().map(|hash| AssetId::try_from(&hash[..]).unwrap()).collect();
+    if let Some(Fault::Swaps(other)) = fault {
+        ids = vec![other];
+    }
     let mut spoils = ids.iter().find_map(|id| inner.garbled.get(id).map(|fault| (*id, *fault)));
     if !wanted.metadata_only {
         ids.iter().for_each(|id| *inner.asked.entry(*id).or_default() += 1);
@@ -302,7 +337,7 @@ async fn pull(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result
     }
     // It is the last that comes, and not whole.
     let come = spoils.map_or(ids.len(), |(bad, _)| ids.iter().position(|id| *id == bad).unwrap() + 1);
-    let assets: Vec<v1::Asset> = ids[..come]
+    let mut assets: Vec<v1::Asset> = ids[..come]
         .iter()
         .filter_map(|id| inner.assets.get(id))
         .map(|asset| {
@@ -337,7 +372,13 @@ async fn pull(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result
         bytes[at] = 0xff;
         return Ok(bytes.into_response());
     }
+    if fault == Some(Fault::Repeats) {
+        assets.extend(assets.clone());
+    }
     let count = u32::try_from(assets.len()).ok();
+    if matches!(spoils, Some((_, Fault::Trickles))) {
+        return Ok(trickle(v1::Bundle { assets, count }.encode_to_vec()));
+    }
     Ok(answer(v1::Bundle { assets, count }.encode_to_vec(), fault))
 }
 
