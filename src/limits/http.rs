@@ -109,5 +109,9 @@ pub const SERVICE_CONTENT_PAUSE: (Duration, Duration) = (Duration::from_secs(1),
 /// Contents of the service that are remembered as bad. Of more, all are read once more.
 pub const SERVICE_UNREADABLE: usize = 10_000;
 
+/// Assets asked for in one call of `/sync/hashes`, so that a service which lists all of them without a limit keeps within
+/// [`SERVICE_ANSWER_BYTES`]. The rest is behind the cursor.
+pub const SERVICE_HASHES: usize = 10_000;
+
 /// Assets asked of the service in one call. Their contents come as one stream.
 pub const SERVICE_BATCH: usize = 256;

@@ -156,9 +156,9 @@ impl Client {
         Ok(Self { http, base: url.trim_end_matches('/').to_owned(), key, times })
     }
 
-    /// Lists what arrived after `since`.
+    /// Lists what arrived after `since`, as far as one answer goes.
     pub(super) async fn hashes(&self, since: u64) -> Result<v1::Hashes, ServiceError> {
-        let request = self.post(&format!("/sync/hashes?since={since}"));
+        let request = self.post(&format!("/sync/hashes?since={since}&limit={}", limits::SERVICE_HASHES));
         self.message("/sync/hashes", request).await
     }
 

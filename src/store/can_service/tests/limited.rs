@@ -111,3 +111,17 @@ async fn metadata_is_held_only_up_to_a_limit_and_more_of_it_comes_in_parts() {
     }
     client.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_is_asked_for_in_pages_that_are_within_the_limit_of_an_answer() {
+    let (service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    // In one answer it would be 20 MiB and more.
+    service.list_empty(20_500);
+    let key = key_of(b"content", timestamp(1));
+    service.by_hand(key, b"content", v1::Metadata::default());
+    let client = open(options(&url, dir.path()), &group).await.unwrap();
+    until(&client, &key.id, "what stands on the last page", |record| record.is_some()).await;
+    assert!(service.pages() >= 3, "{} pages", service.pages());
+    client.close().await;
+}

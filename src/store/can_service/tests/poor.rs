@@ -1,6 +1,6 @@
 //! A CAN Service written from the description of its API alone, that knows little and can be told to behave badly.
 //!
-//! It lower-cases tags, has no place for `path`, names no versions, answers pushes of the same asset twice, and counts
+//! It lower-cases tags, has no place for `path`, names no versions, lists everything unless a limit is named, answers pushes of the same asset twice, and counts
 //! what is written to it. Faults are set by the test and used up one by one.
 
 use std::collections::BTreeMap;
@@ -92,7 +92,9 @@ struct Inner {
     writes: usize,
     pushes: usize,
     faults: BTreeMap<&'static str, VecDeque<Fault>>,
-    /// Assets in one page of the listing; 0 for all of them.
+    /// Assets without content that it lists before all others, under long versions.
+    empty: u64,
+    /// Assets in one page of the listing, at most; 0 for as many as are asked for.
     page: usize,
     /// Pages of the listing that were answered.
     pages: usize,
@@ -163,6 +165,12 @@ impl PoorService {
 
     pub(super) fn tell(&self, telling: Telling) {
         *self.telling.lock().unwrap() = telling;
+    }
+
+    /// Lists so many assets whose content is missing, before there is any other.
+    pub(super) fn list_empty(&self, count: u64) {
+        let mut inner = self.lock();
+        (inner.empty, inner.arrival) = (count, count);
     }
 
     /// Lists so many assets at once.
@@ -297,26 +305,37 @@ async fn hashes(
     inner.pages += 1;
     let mut assets: Vec<&Asset> = inner.assets.values().filter(|asset| asset.arrival > since).collect();
     assets.sort_by_key(|asset| asset.arrival);
-    let more = inner.page > 0 && assets.len() > inner.page;
-    if more {
-        assets.truncate(inner.page);
-    }
-    let list = v1::Hashes {
-        assets: assets
-            .iter()
-            .map(|asset| v1::Held {
-                hash: Bytes::copy_from_slice(asset.key.id.as_bytes()),
-                timestamp: asset.key.timestamp.as_millis(),
-                size: asset.key.size,
-                version: Bytes::new(),
-                missing: false,
-            })
-            .collect(),
-        cursor: assets.last().map_or(since, |asset| asset.arrival),
-        more,
-        latest: inner.arrival,
-    };
+    let empty = (since + 1..=inner.empty).map(|arrival| (arrival, empty(arrival)));
+    let mut listed: Vec<(u64, v1::Held)> =
+        empty.chain(assets.into_iter().map(|asset| (asset.arrival, listed(asset)))).collect();
+    let limits = [inner.page, query.get("limit").map_or(0, |limit| usize::try_from(*limit).unwrap())];
+    let page = limits.into_iter().filter(|limit| *limit > 0).min().unwrap_or(usize::MAX);
+    let more = listed.len() > page;
+    listed.truncate(page);
+    let cursor = listed.last().map_or(since, |(arrival, _)| *arrival);
+    let assets = listed.into_iter().map(|(_, held)| held).collect();
+    let list = v1::Hashes { assets, cursor, more, latest: inner.arrival };
     Ok(answer(list.encode_to_vec(), fault))
+}
+
+fn listed(asset: &Asset) -> v1::Held {
+    v1::Held {
+        hash: Bytes::copy_from_slice(asset.key.id.as_bytes()),
+        timestamp: asset.key.timestamp.as_millis(),
+        size: asset.key.size,
+        version: Bytes::new(),
+        missing: false,
+    }
+}
+
+fn empty(arrival: u64) -> v1::Held {
+    v1::Held {
+        hash: Bytes::from([&arrival.to_be_bytes()[..], &[0; 24]].concat()),
+        timestamp: 1_700_000_000_000,
+        size: 1,
+        version: Bytes::from(vec![0; 1000]),
+        missing: true,
+    }
 }
 
 async fn pull(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result<Response, Response> {
