@@ -41,10 +41,10 @@ impl Ahead {
 }
 
 /// The pieces of a body.
-type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+pub(super) type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 /// Turns a body into a stream whose pieces come in time.
-pub(super) fn pieces(body: Body) -> Pieces {
+fn pieces(body: Body) -> Pieces {
     let data = body.into_data_stream();
     let patient = stream::unfold(Some(data), |data| async move {
         let mut data = data?;
@@ -62,7 +62,7 @@ pub(super) fn pieces(body: Body) -> Pieces {
     Box::pin(patient.fuse())
 }
 
-/// What a parser has left of a body.
+/// What a reader has left of a body.
 ///
 /// A client that still sends when the connection is closed loses the answer, so what is refused early is read on for a
 /// while.
@@ -84,27 +84,34 @@ impl Rest {
     }
 }
 
-/// Turns a body into one for a parser that may read ahead only so far, and what the parser leaves of it.
-pub(super) fn watched(body: Body, ahead: &Ahead) -> (Body, Rest) {
-    let (ahead, pieces) = (ahead.clone(), Arc::new(Mutex::new(pieces(body))));
+/// Turns a body into its pieces, and what their reader leaves of them.
+pub(super) fn shared(body: Body) -> (Pieces, Rest) {
+    let pieces = Arc::new(Mutex::new(pieces(body)));
     let taken = stream::unfold(Arc::clone(&pieces), |pieces| async move {
         let next = pieces.lock().await.next().await;
         next.map(|piece| (piece, pieces))
     });
-    let body = taken.map(move |piece| piece.and_then(|piece| ahead.taken(piece.len()).map(|()| piece)));
-    (Body::from_stream(body), Rest(pieces))
+    (Box::pin(taken), Rest(pieces))
 }
 
-/// Reads a whole small body.
+/// Turns a body into one for a parser that may read ahead only so far, and what the parser leaves of it.
+pub(super) fn watched(body: Body, ahead: &Ahead) -> (Body, Rest) {
+    let (ahead, (pieces, rest)) = (ahead.clone(), shared(body));
+    let body = pieces.map(move |piece| piece.and_then(|piece| ahead.taken(piece.len()).map(|()| piece)));
+    (Body::from_stream(body), rest)
+}
+
+/// Reads a whole small body. What is behind the limit is read on for a while, see [`Rest`].
 ///
 /// # Errors
 /// [`Failure`] with 400 when it is longer than `limit` bytes or broke off.
 pub(super) async fn whole(body: Body, limit: usize) -> Result<Bytes, Failure> {
-    let mut pieces = pieces(body);
+    let (mut pieces, rest) = shared(body);
     let mut whole = bytes::BytesMut::new();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|error| broken(&error))?;
         if whole.len() + piece.len() > limit {
+            rest.read().await;
             return Err(Failure::bad_request(format!("the body is longer than the limit of {limit} bytes")));
         }
         whole.extend_from_slice(&piece);

@@ -193,7 +193,16 @@ impl Pulling {
 
 /// `POST /sync/push`: each asset is stored as it comes; one that is refused ends the request, those before it stay.
 pub(super) async fn push(State(api): State<Arc<Api>>, _: Member, request: Request) -> Result<Response, Failure> {
-    let mut reader = bundle::Reader::new(body::pieces(request.into_body()));
+    let (pieces, rest) = body::shared(request.into_body());
+    let taken = take_bundle(&api, pieces).await;
+    if taken.is_err() {
+        rest.read().await;
+    }
+    taken
+}
+
+async fn take_bundle(api: &Api, pieces: body::Pieces) -> Result<Response, Failure> {
+    let mut reader = bundle::Reader::new(pieces);
     let mut results = Vec::new();
     while let Some(next) = reader.next().await.map_err(|error| unreadable(&error))? {
         let asset = next.asset;
@@ -208,7 +217,7 @@ pub(super) async fn push(State(api): State<Arc<Api>>, _: Member, request: Reques
         let mut document = LocalDocument::from_parts(Document::new(), []);
         document.see(&seen);
         validate_document(document.shared()).map_err(refused)?;
-        let known = receive(&api, &mut reader, &key, seen).await?;
+        let known = receive(api, &mut reader, &key, seen).await?;
         results.push(v1::PushResult { hash: asset.hash, known });
     }
     Ok(protobuf(&v1::Pushed { results }))

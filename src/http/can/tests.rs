@@ -3,6 +3,7 @@
 mod contents;
 mod guarded;
 mod public;
+mod refused;
 mod streams;
 mod sync;
 

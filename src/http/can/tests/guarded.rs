@@ -29,7 +29,7 @@ const PATHS: [(&str, &str); 15] = [
     ("OPTIONS", "/anything"),
 ];
 
-async fn serve(face: &Face, group: &Group) -> u16 {
+pub(super) async fn serve(face: &Face, group: &Group) -> u16 {
     serve_at("127.0.0.1:0", face, group).await
 }
 
@@ -41,7 +41,7 @@ async fn serve_at(address: &str, face: &Face, group: &Group) -> u16 {
     port
 }
 
-fn group() -> Group {
+pub(super) fn group() -> Group {
     Group::new("test", Arc::new(|group, task, message| panic!("{group}/{task}: {message}")))
 }
 

@@ -133,3 +133,19 @@ async fn what_people_do_at_the_service_arrives_by_itself() {
     .await;
     Store::close(&client).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_content_whose_metadata_the_service_refuses_is_handed_over_without_it() {
+    let store = Arc::new(MemoryStore::new().unwrap());
+    let service = Service::start(Arc::clone(&store) as _).await;
+    let dir = tempfile::tempdir().unwrap();
+    let client = open(options(&service.url, dir.path()), &service.group).await.unwrap();
+    // A merge is never refused for its size, so a peer may have such a document.
+    let tags = (0..1000).fold(super::Changes::new(), |changes, n| changes.add_tag(&format!("{n:0>250}")));
+    let content = vec![7; 24 * 1024 * 1024];
+    let record = super::put(&client, &content, super::timestamp(1), super::by_peer(tags, 5)).await;
+    assert_eq!(record.document.metadata().tags.len(), 1000);
+    let there = store.record(&record.key.id).await.unwrap().unwrap();
+    assert!(there.presence.is_here() && there.key.size == content.len() as u64);
+    Store::close(&client).await;
+}
