@@ -125,8 +125,9 @@ impl Shared {
                 self.show(Shown { key: proof.key(), ..seen }, proof.content()).await
             }
             Err(error) => {
-                tracing::error!(asset = %id, %error, "the can service holds a content that is not the asset's");
-                locked(&self.unreadable).note(id, seen.version, Fault::Unsound, error.to_string());
+                if locked(&self.unreadable).note(id, seen.version, Fault::Unsound, error.to_string()) {
+                    tracing::error!(asset = %id, %error, "the can service holds a content that is not the asset's");
+                }
                 Ok(())
             }
         }

@@ -68,9 +68,9 @@ impl Shared {
         for seen in there {
             let id = seen.key.id;
             match self.look_at(seen).await {
-                Ok(is_here) => {
+                Ok(is_unknown) => {
                     locked(&self.unreadable).forget_untold(&id);
-                    if !is_here {
+                    if is_unknown {
                         looked.unknown.push(id);
                     }
                 }
@@ -91,19 +91,30 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes in what changed of an asset, and writes what waits. Tells whether it is here.
+    /// Takes in what changed of an asset, and writes what waits. Tells whether it is not here and may have to be.
     async fn look_at(&self, seen: Shown) -> Result<bool, FollowError> {
         let id = seen.key.id;
         let _turn = self.lock(&id).await;
-        let known = self.index.read(move |connection| table::get(connection, &id)).await?;
-        let Some(entry) = known.filter(|entry| entry.record.presence.is_here()) else { return Ok(false) };
+        let known = self.index.read(move |connection| {
+            let purged = table::purged(connection, &id)?;
+            Ok((table::get(connection, &id)?, purged))
+        });
+        let (known, purged) = known.await?;
+        let Some(entry) = known.filter(|entry| entry.record.presence.is_here()) else {
+            locked(&self.unreadable).listed(&id, &seen.version);
+            let Some(purged) = purged.filter(|_| seen.metadata.trashed) else { return Ok(true) };
+            if purged != seen.version {
+                self.index.write(move |writing| table::put_purged(writing.connection, &id, &seen.version)).await?;
+            }
+            return Ok(false);
+        };
         // What was read before the turn came may be older than what was written since.
         let fresh = entry.mirror.shown == seen.metadata && entry.version == seen.version;
         if !fresh && let Some(seen) = self.read(&id).await? {
             self.take_in(seen, false).await?;
         }
         self.write_out(&id).await?;
-        Ok(true)
+        Ok(false)
     }
 
     /// Notes an asset that cannot be looked at, so that the rest goes on.

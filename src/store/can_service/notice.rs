@@ -118,21 +118,29 @@ impl Shared {
                         }
                     }
                     _ if missing => {}
-                    Some(entry) if entry.record.presence == Presence::Quarantined && entry.version == version => {}
+                    // Without a version nothing tells whether it is still what it was.
+                    Some(entry)
+                        if entry.record.presence == Presence::Quarantined
+                            && entry.version == version
+                            && !version.is_empty() => {}
                     Some(_) => unread.push((id, version)),
                     None => match table::purged(connection, &id)? {
                         Some(purged) if purged == version && !version.is_empty() => {}
-                        _ => unread.push((id, version)),
+                        // Its metadata tells whether it still lies in the trash there.
+                        Some(_) => stale.push(id),
+                        None => unread.push((id, version)),
                     },
                 }
             }
             Ok((stale, unread))
         });
         let (stale, unread) = sorted.await?;
-        swept.put_off.extend(self.look(&stale).await?.put_off);
+        let looked = self.look(&stale).await?;
+        swept.put_off.extend(looked.put_off);
         let mut unreadable = locked(&self.unreadable);
         unread.iter().for_each(|(id, version)| unreadable.listed(id, version));
-        swept.unread.extend(unread.into_iter().map(|(id, _)| id).filter(|id| !unreadable.is_unsound(id)));
+        let unread = unread.into_iter().map(|(id, _)| id).chain(looked.unknown);
+        swept.unread.extend(unread.filter(|id| !unreadable.rests(id)));
         Ok(())
     }
 

@@ -16,7 +16,8 @@ use crate::task::Backoff;
 pub(super) enum Fault {
     /// The answer that held it broke off, so it may be whole: it is read again by and by.
     BrokeOff,
-    /// It is not the content of its id. It is read again when it changes, or when somebody points at it much later.
+    /// It is not the content of its id. It is read again when it changes, or when somebody points at it much later; a
+    /// listing does so only where no version tells whether it has changed.
     Unsound,
     /// It is here, and what the service shows of it cannot be read, or nothing can be written to it. It is tried again by
     /// and by, alone.
@@ -87,9 +88,10 @@ impl Unreadable {
         self.0.get(id).filter(|bad| bad.due > Instant::now()).map(|bad| bad.fault)
     }
 
-    /// Tells whether a content is known not to be the asset's.
-    pub(super) fn is_unsound(&self, id: &AssetId) -> bool {
-        self.0.get(id).is_some_and(|bad| bad.fault == Fault::Unsound)
+    /// Tells whether a content is known not to be the asset's, and need not be read because it is listed.
+    pub(super) fn rests(&self, id: &AssetId) -> bool {
+        let rests = |bad: &Bad| bad.fault == Fault::Unsound && (!bad.version.is_empty() || bad.due > Instant::now());
+        self.0.get(id).is_some_and(rests)
     }
 
     /// Tells whether an asset is here and cannot be looked at.
@@ -159,7 +161,7 @@ mod tests {
             before = next;
         }
         assert_eq!(unreadable.pausing(&a), Some(Fault::BrokeOff));
-        assert!(unreadable.is_unsound(&b) && !unreadable.is_unsound(&a));
+        assert!(unreadable.rests(&b) && !unreadable.rests(&a));
         let words = unreadable.in_words().remove(0);
         assert!(words.contains("2 contents") && words.contains(&format!("{a}: cut")), "{words}");
         unreadable.listed(&a, &[1]);

@@ -424,3 +424,64 @@ async fn a_wrong_key_ends_the_start_with_its_reason() {
     assert!(text.contains(&url) && text.contains("403"), "{text}");
     assert!(!text.contains("a secret"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_purged_is_not_read_again_while_it_lies_in_the_trash_of_a_service_without_versions() {
+    let (service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let client = open(options(&url, dir.path()), &group).await.unwrap();
+    let key = put(&client, b"content", timestamp(1), seen(Changes::new())).await.key;
+    assert!(client.purge(&key.id).await.unwrap());
+    for _ in 0..3 {
+        let swept = client.shared.sweep().await.unwrap();
+        assert_eq!(swept.unread, []);
+    }
+    // An event about it is no reason either: once the one behind it is here, it was looked at.
+    let held = service.metadata(&key.id).unwrap();
+    assert!(held.trashed);
+    service.by_hand(key, b"content", held.clone());
+    let after = key_of(b"after", timestamp(2));
+    service.by_hand(after, b"after", v1::Metadata::default());
+    until(&client, &after.id, "the asset behind it", |record| record.is_some()).await;
+    assert_eq!((service.asked(&key.id), client.record(&key.id).await.unwrap()), (0, None));
+
+    // Taken out of the trash there, it is wanted again; no event tells of that.
+    service.tell(Telling::Mute);
+    service.by_hand(key, b"content", v1::Metadata { trashed: false, ..held });
+    let swept = client.shared.sweep().await.unwrap();
+    assert_eq!(swept.unread, [key.id]);
+    assert!(client.shared.read_contents(&swept.unread).await.unwrap().is_empty());
+    assert!(client.record(&key.id).await.unwrap().unwrap().presence.is_here());
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_quarantined_is_read_again_by_and_by_at_a_service_without_versions() {
+    let (service, url, group) = PoorService::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(&url, dir.path());
+    options.sweep_interval = Duration::from_millis(30);
+    let client = open(options, &group).await.unwrap();
+    let key = put(&client, b"content", timestamp(1), seen(Changes::new())).await.key;
+    service.tell(Telling::Mute);
+    service.by_hand(key, b"damaged", v1::Metadata::default());
+    assert!(matches!(client.verify(&key.id).await.unwrap(), Some(Verification::Quarantined { .. })));
+    // A person puts the right content there, and nothing says so.
+    service.by_hand(key, b"content", v1::Metadata::default());
+    until(&client, &key.id, "what was mended there", |record| record.is_some_and(|record| record.presence.is_here()))
+        .await;
+    client.close().await;
+
+    // As long as it is damaged, it is not read at every sweep.
+    service.by_hand(key, b"damaged", v1::Metadata::default());
+    let client = open(super::options(&url, dir.path()), &group).await.unwrap();
+    assert!(matches!(client.verify(&key.id).await.unwrap(), Some(Verification::Quarantined { .. })));
+    let before = service.asked(&key.id);
+    for _ in 0..20 {
+        let swept = client.shared.sweep().await.unwrap();
+        client.shared.read_contents(&swept.unread).await.unwrap();
+    }
+    let asked = service.asked(&key.id) - before;
+    assert!((1..10).contains(&asked), "read {asked} times in 20 sweeps");
+    client.close().await;
+}
