@@ -70,8 +70,20 @@ pub(super) async fn load(shared: &Shared, peer: HostId, asked: Vec<AssetId>) {
         Vec::new()
     });
     let sends = shared.flow(peer).send;
-    let offers = records.into_iter().filter(|_| sends).filter_map(|record| memory::offered(shared, record)).collect();
+    let offers = records.into_iter().filter(|_| sends).filter_map(|record| memory::offered(shared, record));
+    let offers = offers.filter(fits).collect();
     shared.tell(Input::Loaded { peer, asked, offers }).await;
+}
+
+/// Tells whether an offer fits a message. What is taken in always does; a longer one would end the connection, and the
+/// next one again, so that nothing else came through either.
+fn fits(offer: &Offer) -> bool {
+    let (bytes, limit) = (offer.bytes(), limits::CONTROL_FRAME_BYTES);
+    if bytes > limit {
+        let asset = offer.key.id.fmt_short();
+        tracing::error!(asset = %asset, bytes, limit, "metadata is too large to be passed on; shorten it");
+    }
+    bytes <= limit
 }
 
 /// One version that a peer has, and why it is decided about.
@@ -304,7 +316,8 @@ async fn take_early_of(shared: &Shared, peer: HostId) -> Result<(), ApplyError> 
         return Ok(());
     }
     for known in shared.state.known_of_peer(peer).await? {
-        if memory::passed(shared, known.key).await.is_none() {
+        // What was refused is remembered too; its time never comes.
+        if validate_received(&known.document).is_err() || memory::passed(shared, known.key).await.is_none() {
             continue;
         }
         let ripe = receive(&known.document, now_ms()).document;

@@ -17,6 +17,7 @@ use crate::asset::HostId;
 use crate::asset::LocalDocument;
 use crate::asset::Value;
 use crate::asset::names;
+use crate::asset::validate_received;
 use crate::event::Event;
 use crate::hook::Point;
 use crate::hook::Standing;
@@ -200,7 +201,9 @@ impl Engine {
     async fn undo(&self, decided: &Decided) -> Result<(), HandError> {
         let (shared, asset) = (&self.shared, decided.key.id);
         let mut taken = Document::new();
-        for known in shared.state.known_of_asset(asset).await? {
+        let known = shared.state.known_of_asset(asset).await?;
+        // What was refused is remembered too, and is not to be merged in by undoing it.
+        for known in known.iter().filter(|known| validate_received(&known.document).is_ok()) {
             let theirs = receive(&known.document, now_ms()).document;
             if let Some(record) = shared.store.record(&asset).await?
                 && trashed_by(record.document.shared(), &theirs).is_some()

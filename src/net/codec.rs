@@ -216,6 +216,8 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
+    use crate::asset::names;
+    use crate::asset::validate_received;
 
     fn offer() -> Offer {
         let timestamp = Timestamp::new(1_700_000_000_000).unwrap();
@@ -294,6 +296,26 @@ mod tests {
         assert_eq!(decode(wire::Control { message: None }), Err(CodecError::Unknown));
         let hashes = wire::Request { run: 1, hashes: vec![0; 33].into(), last: true };
         assert!(decode(wire::Control { message: Some(Wire::Request(hashes)) }).is_err());
+    }
+
+    /// A document that is taken in can be passed on, whatever it was merged of.
+    #[test]
+    fn the_largest_document_that_is_allowed_fits_a_frame() {
+        let stamp = Stamp::from_parts(u64::MAX, HostId::from_bytes([255; 32]));
+        let field = |bytes: usize| Field { value: Value::Text("x".repeat(bytes)), stamp };
+        let name = |prefix: &str, n: usize| format!("{prefix}{n:0width$}", width = limits::FIELD_NAME_BYTES - prefix.len());
+        let tags = (0..limits::TAG_FIELDS).map(|n| (name(names::TAG_PREFIX, n), field(limits::TAG_BYTES)));
+        let unknown = (0..limits::UNKNOWN_FIELDS).map(|n| (name("", n), field(limits::TEXT_FIELD_BYTES)));
+        let texts = names::TEXTS.into_iter().chain([names::TRASHED]).map(|name| {
+            let long = name == names::DESCRIPTION;
+            (name.to_owned(), field(if long { limits::DESCRIPTION_BYTES } else { limits::TEXT_FIELD_BYTES }))
+        });
+        let document: Document = tags.chain(unknown).chain(texts).collect();
+        validate_received(&document).unwrap();
+        let key = AssetKey { size: u64::MAX, ..offer().key };
+        let offer = Offer::new(key, Arc::new(document));
+        let (bytes, guessed) = (message_bytes(&Message::Offers(vec![offer.clone()])).len(), offer.bytes());
+        assert!(bytes <= guessed && guessed <= limits::CONTROL_FRAME_BYTES, "{bytes} bytes, {guessed} guessed");
     }
 
     #[test]

@@ -18,6 +18,11 @@ use crate::sync::Message;
 use crate::sync::Offer;
 use crate::task::now_ms;
 
+fn field(text: &str, at_ms: u64) -> Field {
+    let stamp = Stamp::from_parts(at_ms << 16, HostId::from_bytes([66; 32]));
+    Field { value: Value::Text(text.to_owned()), stamp }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_from_the_future_waits_and_both_sides_are_told() {
     let host = Host::start(65).await;
@@ -27,10 +32,6 @@ async fn a_change_from_the_future_waits_and_both_sides_are_told() {
     let ahead_ms = limits::STAMP_AHEAD_MS + 3_600_000;
     let mut member = Member::of(&host, 66, now_ms() + ahead_ms).await;
 
-    let field = |text: &str, at_ms: u64| {
-        let stamp = Stamp::from_parts(at_ms << 16, HostId::from_bytes([66; 32]));
-        Field { value: Value::Text(text.to_owned()), stamp }
-    };
     let mut document = Document::new();
     document.insert(names::USER, field("now", now_ms()));
     document.insert(names::PATH, field("later", now_ms() + ahead_ms));
@@ -76,5 +77,23 @@ async fn a_host_that_is_told_so_goes_on() {
         _ => None,
     });
     assert_eq!(count.await, 1);
+    member.leave().await;
+}
+
+/// A host remembers both as what the peer has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_taken_once_its_time_has_come_and_what_was_refused_never_is() {
+    let host = Host::start(69).await;
+    let (one, other) = (host.ingest(3002, "one").await, host.ingest(3003, "other").await);
+    let mut member = Member::of(&host, 70, now_ms()).await;
+    let long = field(&"x".repeat(limits::TEXT_FIELD_BYTES + 1), now_ms());
+    let refused = member.is_answered(&host, other, [(names::USER, long)]).await;
+    assert!(matches!(&refused, Answer::Refused(why) if why.contains("user")), "{refused:?}");
+    for text in ["soon", "a little later"] {
+        let soon = field(text, now_ms() + limits::STAMP_AHEAD_MS + 1000);
+        assert_eq!(member.is_answered(&host, one, [(names::USER, soon)]).await, Answer::Stored);
+        host.metadata_is(&one, |metadata| metadata.user.as_deref() == Some(text)).await;
+    }
+    assert_eq!(host.metadata(&other).await.user, None);
     member.leave().await;
 }

@@ -7,6 +7,8 @@ use tokio::sync::mpsc;
 use super::host::Host;
 use super::host::bind;
 use super::host::within;
+use crate::asset::AssetId;
+use crate::asset::Field;
 use crate::asset::HostId;
 use crate::net::Accepted;
 use crate::net::Control;
@@ -14,7 +16,10 @@ use crate::net::Greeting;
 use crate::net::Net;
 use crate::net::Purpose;
 use crate::net::Word;
+use crate::store::Store;
+use crate::sync::Answer;
 use crate::sync::Message;
+use crate::sync::Offer;
 use crate::task::Group;
 
 /// A member to which a host has dialled.
@@ -65,6 +70,25 @@ impl Member {
 
     pub(super) fn id(&self) -> HostId {
         self.net.id()
+    }
+
+    /// Offers fields of an asset that a host has; returns what it answers.
+    pub(super) async fn is_answered<const N: usize>(
+        &mut self,
+        host: &Host,
+        asset: AssetId,
+        fields: [(&str, Field); N],
+    ) -> Answer {
+        let key = host.store.record(&asset).await.unwrap().unwrap().key;
+        let document = fields.into_iter().map(|(name, field)| (name.to_owned(), field)).collect();
+        let offer = Offer::new(key, Arc::new(document));
+        let version = *offer.version();
+        self.control.writer.send(Message::Offers(vec![offer])).await.unwrap();
+        let answer = self.hears(|message| match message {
+            Message::Answers(answers) => answers.into_iter().find(|(id, of, _)| (*id, *of) == (asset, version)),
+            _ => None,
+        });
+        answer.await.2
     }
 
     pub(super) async fn leave(self) {

@@ -263,6 +263,22 @@ async fn a_change_from_the_future_is_taken_when_its_time_has_come() {
     assert_eq!(a.metadata(&id).await, b.metadata(&id).await);
 }
 
+/// A store may hold what no message can; it must not end every connection before anything else is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_passed_on_holds_nothing_else_up() {
+    let (a, b) = (Host::start(53).await, Host::start(54).await);
+    let now = crate::task::now_ms();
+    let large = a.ingest_at(now - 2000, 10, "large").await;
+    a.change(&large, Changes::new().set(names::USER, "x".repeat(limits::CONTROL_FRAME_BYTES))).await;
+    let other = a.ingest_at(now - 1000, 10, "other").await;
+    b.engine.connect(a.ticket()).await;
+    b.has(&other).await;
+    assert_eq!(b.store.record(&large).await.unwrap(), None);
+    for host in [a, b] {
+        host.stop().await;
+    }
+}
+
 /// Both dial at the same moment, again and again: one connection stays, and both take it for the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hosts_that_dial_each_other_at_once_end_with_one_connection() {

@@ -7,19 +7,29 @@ use std::time::Instant;
 
 use super::host::Host;
 use super::host::in_sync;
+use super::host::within;
+use super::member::Member;
 use super::plugins::stopped;
 use crate::asset::AssetId;
 use crate::asset::Changes;
+use crate::asset::Field;
+use crate::asset::HostId;
+use crate::asset::Stamp;
+use crate::asset::Value;
+use crate::asset::names;
 use crate::engine::HandError;
 use crate::hook::Asked;
 use crate::hook::Point;
 use crate::hook::Verdict;
 use crate::hook::scripted::Scripted;
 use crate::library::Role;
+use crate::limits;
 use crate::net::Head;
 use crate::state::Way;
 use crate::store::Store as _;
+use crate::sync::Answer;
 use crate::sync::Culprit;
+use crate::task::now_ms;
 
 impl Host {
     async fn lacks(&self, id: &AssetId) -> bool {
@@ -149,6 +159,35 @@ async fn who_trashes_too_much_is_stopped_and_undone_everywhere() {
     in_sync(&[(&a, &thief)]).await;
     assert_eq!((in_trash(&a, &ids).await, in_trash(&thief, &ids).await), (10, 10));
     assert!(a.engine.braked().is_empty() && a.engine.held(None, 100).await.unwrap().is_empty());
+    for host in [a, thief] {
+        host.stop().await;
+    }
+}
+
+/// What a third host says about it, and was refused, is remembered as what that host has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn undoing_what_the_brake_holds_takes_in_nothing_that_was_refused() {
+    let (a, thief, _) = trashed().await;
+    let held = a.engine.held(None, 1).await.unwrap()[0].key.id;
+    let mut member = Member::of(&a, 3, now_ms()).await;
+    let stamp = Stamp::from_parts(now_ms() << 16, HostId::from_bytes([3; 32]));
+    // A value would be undone; a name would stay.
+    let long = "x".repeat(limits::FIELD_NAME_BYTES + 1);
+    let fields = [(names::TRASHED, Value::flag(true)), (long.as_str(), Value::flag(true))];
+    let fields = fields.map(|(name, value)| (name, Field { value, stamp }));
+    let refused = member.is_answered(&a, held, fields).await;
+    assert!(matches!(&refused, Answer::Refused(why) if why.contains("field name")), "{refused:?}");
+    within(async {
+        while a.engine.shared.state.known_of_asset(held).await.unwrap().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    a.engine.drop_braked().await.unwrap();
+    thief.metadata_is(&held, |metadata| !metadata.trashed).await;
+    let record = a.store.record(&held).await.unwrap().unwrap();
+    assert_eq!(record.document.shared().get(&long), None);
+    member.leave().await;
     for host in [a, thief] {
         host.stop().await;
     }
