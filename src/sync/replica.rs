@@ -50,6 +50,8 @@ pub struct Replica {
     in_sync: BTreeMap<HostId, bool>,
     #[cfg(test)]
     pub(super) drops_wants: bool,
+    #[cfg(test)]
+    pub(super) wants_overtaken: bool,
 }
 
 impl Replica {
@@ -66,6 +68,8 @@ impl Replica {
             in_sync: BTreeMap::new(),
             #[cfg(test)]
             drops_wants: false,
+            #[cfg(test)]
+            wants_overtaken: false,
         }
     }
 
@@ -192,16 +196,21 @@ impl Replica {
     }
 
     fn decided(&mut self, peer: HostId, offer: Offer, decision: Decision) {
-        if !self.sessions.contains_key(&peer) {
-            return;
-        }
+        let Some(session) = self.sessions.get(&peer) else { return };
         match decision {
             Decision::Want => {
                 #[cfg(test)]
                 if self.drops_wants && offer.key.id.as_bytes()[0].is_multiple_of(4) {
                     return;
                 }
-                self.plan.add(peer, offer);
+                // What was decided again is overtaken by a newer offer: only that one is waited for over there, and in
+                // place of it this one would be all that is ever answered.
+                let overtaken = session.awaits_other(&offer.key.id, offer.version());
+                #[cfg(test)]
+                let overtaken = overtaken && !self.wants_overtaken;
+                if !overtaken {
+                    self.plan.add(peer, offer);
+                }
             }
             Decision::Answer(answer) => self.answer(peer, offer, answer),
         }

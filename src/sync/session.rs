@@ -230,6 +230,11 @@ impl Session {
         }
     }
 
+    /// Tells whether the peer waits for an answer about another version of an asset than this.
+    pub(super) fn awaits_other(&self, asset: &AssetId, version: &Digest) -> bool {
+        self.theirs.has_other(asset, version)
+    }
+
     /// Answers a version that the peer has offered.
     pub(super) fn answer(&mut self, asset: AssetId, version: Digest, answer: Answer) {
         self.theirs.answered(&asset, &version);

@@ -24,6 +24,11 @@ impl Unanswered {
         self.versions.get(asset).is_some_and(|(offered, _)| offered == version)
     }
 
+    /// Tells whether another version of an asset than this was offered and not answered about.
+    pub(super) fn has_other(&self, asset: &AssetId, version: &Digest) -> bool {
+        self.versions.get(asset).is_some_and(|(offered, _)| offered != version)
+    }
+
     /// Takes in an offer; the error says what the peer does not keep to. It may be as much again ahead of what it has
     /// heard as it may offer at all.
     pub(super) fn take(&mut self, offer: &Offer) -> Result<(), String> {
@@ -84,6 +89,8 @@ mod tests {
         // The answer about another version says nothing about this one.
         unanswered.answered(&first.key.id, first.version());
         assert!(unanswered.has(&second.key.id, second.version()));
+        assert!(unanswered.has_other(&first.key.id, first.version()));
+        assert!(!unanswered.has_other(&second.key.id, second.version()));
         assert!(unanswered.take(&first).unwrap_err().contains("again"));
     }
 

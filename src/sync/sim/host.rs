@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
@@ -29,11 +30,18 @@ pub(super) enum Fault {
     WrongStampOrder,
     LoseOffset,
     EchoAfterRestart,
+    WantOvertaken,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 5] =
-        [Self::SkipVerification, Self::DropWant, Self::WrongStampOrder, Self::LoseOffset, Self::EchoAfterRestart];
+    pub(super) const ALL: [Self; 6] = [
+        Self::SkipVerification,
+        Self::DropWant,
+        Self::WrongStampOrder,
+        Self::LoseOffset,
+        Self::EchoAfterRestart,
+        Self::WantOvertaken,
+    ];
 }
 
 /// What a host's plugins would say. The asset decides, so that every host that asks gets the same answer.
@@ -97,6 +105,7 @@ impl Host {
         });
         self.replica = Replica::new(items.collect(), world_poll_ms());
         self.replica.drops_wants = self.fault == Some(Fault::DropWant);
+        self.replica.wants_overtaken = self.fault == Some(Fault::WantOvertaken);
         self.inbox.clear();
         self.up = true;
         self.life += 1;
@@ -148,6 +157,14 @@ impl Host {
             return Decision::Answer(Answer::Held("by policy".to_owned()));
         }
         Decision::Want
+    }
+
+    /// Returns what a peer is known to have and is wanted here now, as the engine finds it when plugins have changed.
+    pub(super) fn decide_again(&mut self, peer: HostId, now_ms: u64) -> Vec<Offer> {
+        let known = self.known.iter().filter(|((of, id), _)| *of == peer && !self.store.contains_key(id));
+        let known: Vec<Offer> =
+            known.map(|(_, (key, document))| Offer::new(*key, Arc::new(document.clone()))).collect();
+        known.into_iter().filter(|offer| self.decide(offer, now_ms) == Decision::Want).collect()
     }
 
     fn merge(&mut self, id: &AssetId, offered: &Document, now_ms: u64) {

@@ -15,10 +15,12 @@ use crate::asset::HostId;
 use crate::asset::Timestamp;
 use crate::asset::Verifier;
 use crate::asset::names;
+use crate::sync::Decision;
 use crate::sync::Fetched;
 use crate::sync::Input;
 use crate::sync::Kept;
 use crate::sync::Message;
+use crate::sync::Offer;
 use crate::sync::Output;
 
 /// Unix milliseconds at the beginning of every world.
@@ -26,6 +28,9 @@ const BEGINNING_MS: u64 = 1_700_000_000_000;
 
 /// Virtual time in which hosts must have become equal after the last fault, in milliseconds.
 const PATIENCE_MS: u64 = 20 * 60 * 1000;
+
+/// Virtual time after which nothing is decided about any more that was begun before, in milliseconds.
+const QUIET_MS: u64 = 3000;
 
 /// Something that happens at a host at a time.
 #[derive(Debug)]
@@ -68,6 +73,19 @@ enum Event {
     Dial {
         a: usize,
         b: usize,
+    },
+    /// What a peer is known to have is decided about again.
+    Again {
+        host: usize,
+        life: u32,
+        peer: usize,
+    },
+    /// It is wanted, by what was known when that began.
+    Wanted {
+        host: usize,
+        life: u32,
+        peer: HostId,
+        offer: Offer,
     },
 }
 
@@ -149,6 +167,7 @@ impl World {
                 8..13 => self.edit(host),
                 13..16 => self.cut(),
                 16..18 => self.crash(host),
+                18 if self.policies => self.change_plugins(host),
                 _ => {}
             }
         }
@@ -160,12 +179,14 @@ impl World {
         self.corrupts_percent = 0;
     }
 
-    /// Waits until all connected hosts say that they are equal.
+    /// Waits until all connected hosts say that they are equal, and have nothing more to do.
     pub(super) fn settle(&mut self) -> Result<(), String> {
-        let end = self.now + PATIENCE_MS;
+        let (end, mut since) = (self.now + PATIENCE_MS, self.now);
         while self.now < end {
             self.run_until(self.now + 500);
-            if self.connections.len() == self.links.len() && self.all_in_sync() {
+            if self.connections.len() < self.links.len() || !self.all_in_sync() {
+                since = self.now;
+            } else if self.now - since >= QUIET_MS {
                 return Ok(());
             }
         }
@@ -291,6 +312,21 @@ impl World {
         self.input(host, Input::Passes { key, version, exceptions });
     }
 
+    /// Has a host hold nothing more on its way in, or begin to.
+    fn change_plugins(&mut self, host: usize) {
+        let policy = &mut self.hosts[host].policy;
+        policy.hold_pull_from = if policy.hold_pull_from.is_some() { None } else { Some(200) };
+        for peer in 0..self.hosts.len() {
+            self.decide_again(host, peer);
+        }
+    }
+
+    /// Begins to decide again, once what was decided before is written down.
+    fn decide_again(&mut self, host: usize, peer: usize) {
+        let (life, after) = (self.hosts[host].life, 100 + self.random.below(1000));
+        self.at(after, Event::Again { host, life, peer });
+    }
+
     fn cut(&mut self) {
         let standing: Vec<(usize, usize)> = self.connections.keys().copied().collect();
         if !standing.is_empty() {
@@ -344,6 +380,7 @@ impl World {
                 .filter_map(|((_, asset), (key, _))| Some((key.timestamp, *asset, of.exception(id, asset)?)))
                 .collect();
             self.input(host, Input::Connected { peer: id, dialled, passes: true, exceptions });
+            self.decide_again(host, peer);
             if self.hosts[host].fault == Some(Fault::EchoAfterRestart) && self.hosts[host].life > 1 {
                 self.hosts[host].replica.offer_all_blindly(id);
                 self.input(host, Input::Tick);
@@ -413,6 +450,28 @@ impl World {
                 }
             }
             Event::Dial { a, b } => self.dial(a, b),
+            Event::Again { host, life, peer } => {
+                if self.hosts[host].life != life || self.connection(host, peer).is_none() {
+                    return;
+                }
+                let (peer, now_ms) = (self.hosts[peer].id, BEGINNING_MS + self.now);
+                for offer in self.hosts[host].decide_again(peer, now_ms) {
+                    // Plugins take their time, and the peer offers what is newer meanwhile.
+                    let after = self.random.below(1500);
+                    self.at(after, Event::Wanted { host, life, peer, offer });
+                }
+            }
+            Event::Wanted { host, life, peer, offer } => {
+                if self.hosts[host].life == life && self.hosts[host].up {
+                    let (asset, now_ms) = (offer.key.id, BEGINNING_MS + self.now);
+                    if self.hosts[host].store.contains_key(&asset) {
+                        self.hosts[host].decide(&offer, now_ms);
+                        self.passes(host, asset);
+                    } else {
+                        self.input(host, Input::Decided { peer, offer, decision: Decision::Want });
+                    }
+                }
+            }
         }
     }
 
@@ -492,7 +551,7 @@ impl World {
                     .iter()
                     .filter_map(|id| {
                         let document = std::sync::Arc::new(of.passed(id)?.clone());
-                        Some(crate::sync::Offer::new(of.store[id].key, document))
+                        Some(Offer::new(of.store[id].key, document))
                     })
                     .collect();
                 self.input(host, Input::Loaded { peer, asked: assets, offers });
