@@ -301,35 +301,18 @@ async fn merge(shared: &Shared, case: Case<'_>, record: &Record) -> Result<Fate,
     Ok((Answer::Stored, edited.map_or(record.arrival, |edited| edited.arrival)))
 }
 
-/// Takes what peers are known to have and was stamped too far ahead when it came, once its time has come.
-pub(super) async fn take_early(shared: &Shared) {
-    let peers: Vec<HostId> = shared.connected.iter().map(|entry| *entry.key()).collect();
-    for peer in peers {
-        if let Err(error) = take_early_of(shared, peer).await {
-            tracing::warn!(peer = %peer.fmt_short(), error = %causes(&error), "early changes could not be taken");
-        }
-    }
-}
-
-async fn take_early_of(shared: &Shared, peer: HostId) -> Result<(), ApplyError> {
-    if !shared.flow(peer).take {
-        return Ok(());
-    }
-    for known in shared.state.known_of_peer(peer).await? {
-        // What was refused is remembered too; its time never comes.
-        if validate_received(&known.document).is_err() || memory::passed(shared, known.key).await.is_none() {
-            continue;
-        }
-        let ripe = receive(&known.document, now_ms()).document;
-        let purges = shared.purges.count();
-        if let Some(record) = shared.store.record(&known.key.id).await? {
-            let before = shared.state.decision(known.key.id, Way::Pull).await?;
-            let offer = Offer::new(known.key, Arc::new(ripe.clone()));
-            let (before, again, occasion) = (before.as_ref(), false, Occasion::CatchUp);
-            let version = *offer.version();
-            merge(shared, Case { peer, offer: &offer, taken: ripe, version, before, purges, again, occasion }, &record)
-                .await?;
-        }
+/// Merges what a peer is known to have of assets that are here, as far as its time has come.
+pub(super) async fn take_known(shared: &Shared, peer: HostId, offers: &[Offer]) -> Result<(), ApplyError> {
+    let ids: Vec<AssetId> = offers.iter().map(|offer| offer.key.id).collect();
+    let known = Known::of(shared, peer, &ids).await?;
+    // What was refused is remembered too; its time never comes.
+    for offer in offers.iter().filter(|offer| validate_received(&offer.document).is_ok()) {
+        let record = known.records.get(&offer.key.id).filter(|record| record.presence.is_here());
+        let Some(record) = record else { continue };
+        let before = known.decisions.get(&(offer.key.id, Way::Pull));
+        let Taken { document: taken, version, .. } = take(offer);
+        let (purges, again, occasion) = (known.purges, false, Occasion::CatchUp);
+        merge(shared, Case { peer, offer, taken, version, before, purges, again, occasion }, record).await?;
     }
     Ok(())
 }

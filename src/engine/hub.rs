@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::apply;
+use super::early;
 use super::fetch::Ended;
 use super::fetch::Jobs;
 use super::keep;
@@ -100,7 +101,7 @@ pub(super) async fn run(shared: Arc<Shared>, group: Group, mut told: mpsc::Recei
             () = tokio::time::sleep(due) => hub.inputs.push(Input::Tick),
             _ = poll.tick() => {
                 let shared = Arc::clone(&hub.shared);
-                hub.group.spawn_until_cancelled("early", async move { apply::take_early(&shared).await });
+                hub.group.spawn_until_cancelled("early", async move { early::take(&shared).await });
                 hub.inputs.push(Input::Poll);
             }
         }

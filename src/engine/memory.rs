@@ -19,6 +19,7 @@ use crate::store::Record;
 use crate::sync::Input;
 use crate::sync::Offer;
 use crate::sync::exception;
+use crate::task::now_ms;
 use crate::telemetry::causes;
 
 /// Something to remember or to forget.
@@ -67,6 +68,7 @@ pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut notes
 
 /// Returns the versions in the set towards a peer that differ from what is passed on to it.
 pub(super) async fn exceptions(shared: &Shared, peer: HostId, passes: bool) -> Vec<(Timestamp, AssetId, Digest)> {
+    shared.early.forget(peer);
     let known = match shared.state.known_of_peer(peer).await {
         Ok(known) => known,
         Err(error) => {
@@ -74,6 +76,9 @@ pub(super) async fn exceptions(shared: &Shared, peer: HostId, passes: bool) -> V
             Vec::new()
         }
     };
+    for known in &known {
+        shared.early.note(peer, known.key.id, &known.document, now_ms());
+    }
     let mut exceptions = Vec::new();
     for known in known.chunks(limits::PAGE_ROWS) {
         let ids: Vec<_> = known.iter().filter(|_| passes).map(|known| known.key.id).collect();
@@ -121,6 +126,9 @@ async fn remember(
     shared.state.remember(peer, key, document, replaces, keep).await?;
     let known = shared.state.known_of_asset(key.id).await?;
     let known = known.iter().find(|known| known.peer == peer).map(|known| &known.document);
+    if let Some(known) = known {
+        shared.early.note(peer, key.id, known, now_ms());
+    }
     Ok(exception(passes.as_deref(), known))
 }
 

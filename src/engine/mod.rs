@@ -21,6 +21,7 @@ mod brakes;
 mod content;
 mod devices;
 mod dial;
+mod early;
 mod explain;
 mod feed;
 mod fetch;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::brakes::Brakes;
 use super::dial::Why;
 use super::dial::Wish;
+use super::early::Early;
 use super::feed;
 use super::fetch::Transfer;
 use super::hub;
@@ -167,6 +168,8 @@ pub(super) struct Shared {
     /// Bytes of notes that wait there.
     pub(super) notes: Load,
     pub(super) feed: mpsc::Sender<feed::Order>,
+    /// Changes of peers that wait for their time.
+    pub(super) early: Early,
     /// What plugins answered.
     pub(super) verdicts: Verdicts,
     /// All hosts that were ever peers.
@@ -252,6 +255,7 @@ impl Engine {
             memory,
             notes: Load::new(limits::NOTES_QUEUED_BYTES),
             feed,
+            early: Early::default(),
             verdicts: Verdicts::new(verdicts),
             registry,
             found: DashMap::new(),

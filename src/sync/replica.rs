@@ -139,8 +139,7 @@ impl Replica {
         match input {
             Input::Connected { peer, dialled, passes, exceptions } => {
                 self.disconnect(peer);
-                let common = if passes { self.common.clone() } else { ItemSet::default() };
-                self.sessions.insert(peer, Session::new(dialled, passes, common, exceptions));
+                self.sessions.insert(peer, Session::new(dialled, passes, &self.common, exceptions));
                 self.in_sync.insert(peer, false);
             }
             Input::Disconnected { peer } => self.disconnect(peer),
@@ -167,7 +166,7 @@ impl Replica {
             Input::Poll => {
                 let peers: Vec<HostId> = self.sessions.keys().copied().collect();
                 for peer in peers {
-                    self.with(peer, |session, common, acts| session.poll(common, acts));
+                    self.with(peer, |session, _, acts| session.poll(acts));
                 }
             }
             Input::Tick => {}
@@ -323,7 +322,7 @@ impl Replica {
         let peers: Vec<HostId> = self.sessions.keys().copied().collect();
         for peer in peers {
             let poll_ms = self.poll_ms;
-            self.with(peer, |session, common, acts| session.advance(now, poll_ms, common, acts));
+            self.with(peer, |session, _, acts| session.advance(now, poll_ms, acts));
             let in_sync = self.sessions.get(&peer).is_some_and(Session::in_sync);
             if self.in_sync.insert(peer, in_sync) != Some(in_sync) {
                 self.outputs.push_back(Output::InSync { peer, in_sync });

@@ -49,8 +49,10 @@ pub(super) struct Session {
     passes: bool,
     /// The set towards this peer.
     set: ItemSet,
-    /// The versions in it that differ from the common set.
-    exceptions: BTreeMap<AssetId, (Timestamp, Digest)>,
+    /// The assets whose version in it differs from that of the common set, and whether there is one at all.
+    exceptions: BTreeMap<AssetId, bool>,
+    /// How many of them there are of which the common set has none.
+    alone: usize,
     outgoing: VecDeque<Outgoing>,
     queued: BTreeSet<AssetId>,
     loading: BTreeSet<AssetId>,
@@ -87,17 +89,22 @@ impl Session {
     pub(super) fn new(
         dialled: bool,
         passes: bool,
-        mut set: ItemSet,
+        common: &ItemSet,
         exceptions: Vec<(Timestamp, AssetId, Digest)>,
     ) -> Self {
+        let mut set = if passes { common.clone() } else { ItemSet::default() };
         for (timestamp, asset, version) in &exceptions {
             set.put(*timestamp, *asset, Some(Item::new(*timestamp, *asset, version)));
         }
+        let is_passed = |at: Timestamp, asset: &AssetId| common.item_of(at, asset).is_some();
+        let exceptions: BTreeMap<AssetId, bool> =
+            exceptions.into_iter().map(|(at, asset, _)| (asset, is_passed(at, &asset))).collect();
         Self {
             dialled,
             passes,
             set,
-            exceptions: exceptions.into_iter().map(|(at, asset, version)| (asset, (at, version))).collect(),
+            alone: exceptions.values().filter(|is_passed| !**is_passed).count(),
+            exceptions,
             outgoing: VecDeque::new(),
             queued: BTreeSet::new(),
             loading: BTreeSet::new(),
@@ -158,10 +165,13 @@ impl Session {
         common: Option<Item>,
         exception: Option<Digest>,
     ) {
-        match exception {
-            Some(version) => self.exceptions.insert(asset, (timestamp, version)),
+        let is_passed = common.is_some();
+        let before = match exception {
+            Some(_) => self.exceptions.insert(asset, is_passed),
             None => self.exceptions.remove(&asset),
         };
+        self.alone -= usize::from(before == Some(false));
+        self.alone += usize::from(exception.is_some() && !is_passed);
         self.remembering.remove(&asset);
         let common = common.filter(|_| self.passes);
         let item = exception.map(|version| Item::new(timestamp, asset, &version)).or(common);
@@ -288,7 +298,7 @@ impl Session {
     }
 
     /// Sends what may be sent, and starts what is due. `now` is in milliseconds of the caller's monotonic clock.
-    pub(super) fn advance(&mut self, now: u64, poll_ms: u64, common: &ItemSet, acts: &mut Vec<Act>) {
+    pub(super) fn advance(&mut self, now: u64, poll_ms: u64, acts: &mut Vec<Act>) {
         self.send_answers(acts);
         self.send_offers(acts);
         if !self.is_quiet() {
@@ -297,7 +307,7 @@ impl Session {
         }
         if self.unsummarised {
             self.unsummarised = false;
-            acts.push(Act::Send(self.own_summary(common)));
+            acts.push(Act::Send(self.own_summary()));
         }
         match reconcile::equal(&self.set, self.peer_summary) {
             Some(true) => {
@@ -318,9 +328,9 @@ impl Session {
     }
 
     /// Returns the summary that is sent again at every poll interval, unless something is under way.
-    pub(super) fn poll(&self, common: &ItemSet, acts: &mut Vec<Act>) {
+    pub(super) fn poll(&self, acts: &mut Vec<Act>) {
         if self.is_quiet() {
-            acts.push(Act::Send(self.own_summary(common)));
+            acts.push(Act::Send(self.own_summary()));
         }
     }
 
@@ -330,9 +340,8 @@ impl Session {
         (self.dialled && self.is_quiet() && differs).then_some(self.retry_at)
     }
 
-    fn own_summary(&self, common: &ItemSet) -> Message {
-        let without = self.exceptions.iter().filter(|(asset, (at, _))| common.item_of(*at, asset).is_none()).count();
-        Message::Summary { summary: self.set.summary(), kept: (self.set.len() - without) as u64 }
+    fn own_summary(&self) -> Message {
+        Message::Summary { summary: self.set.summary(), kept: (self.set.len() - self.alone) as u64 }
     }
 
     fn is_quiet(&self) -> bool {
