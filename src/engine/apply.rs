@@ -1,6 +1,7 @@
 //! What the hub has done about offers: loading documents to make some, and deciding about those of peers.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::brakes;
@@ -357,7 +358,7 @@ pub(super) async fn decide_these_again(shared: &Shared, peer: HostId, offers: Ve
             return;
         }
     };
-    let mut inputs = Vec::new();
+    let mut wanted = Vec::new();
     for offer in offers {
         let before = known.decisions.get(&(offer.key.id, Way::Pull));
         let stands = |before: &Decided| {
@@ -373,19 +374,35 @@ pub(super) async fn decide_these_again(shared: &Shared, peer: HostId, offers: Ve
         let (purges, again, occasion) = (known.purges, true, Occasion::CatchUp);
         let case = Case { peer, offer: &offer, taken, version, before, purges, again, occasion };
         match decide_one(shared, case, record).await {
-            Ok(None) => {
-                inputs.push((Arrival::default(), Input::Decided { peer, offer, decision: Decision::Want }));
-            }
+            Ok(None) => wanted.push(offer),
             Ok(Some(_)) => {}
             Err(error) => {
                 tracing::warn!(asset = %offer.key.id.fmt_short(), error = %causes(&error), "an offer could not be decided");
             }
         }
     }
-    if !inputs.is_empty() {
-        shared.tell(Told::Inputs(inputs)).await;
+    if !wanted.is_empty() {
+        want_again(shared, peer, wanted).await;
     }
 }
+
+/// Wants what is still not here; plugins may have taken long over it, and it was offered otherwise meanwhile.
+async fn want_again(shared: &Shared, peer: HostId, offers: Vec<Offer>) {
+    let ids: Vec<AssetId> = offers.iter().map(|offer| offer.key.id).collect();
+    let records = shared.store.records(&ids).await.unwrap_or_else(|error| {
+        tracing::warn!(peer = %peer.fmt_short(), error = %causes(&error), "documents could not be read");
+        Vec::new()
+    });
+    let here: HashSet<AssetId> =
+        records.iter().filter(|record| record.presence.is_here()).map(|record| record.key.id).collect();
+    let (here, wanted): (Vec<Offer>, Vec<Offer>) = offers.into_iter().partition(|offer| here.contains(&offer.key.id));
+    if let Err(error) = take_known(shared, peer, &here).await {
+        tracing::warn!(peer = %peer.fmt_short(), error = %causes(&error), "offers could not be decided again");
+    }
+    let want = |offer| (Arrival::default(), Input::Decided { peer, offer, decision: Decision::Want });
+    shared.tell(Told::Inputs(wanted.into_iter().map(want).collect())).await;
+}
+
 
 /// Tells how far the latest field of a document is ahead that is not taken yet, in milliseconds.
 fn ahead_ms(early: &Document) -> Option<u64> {
