@@ -11,11 +11,13 @@ mod judging;
 mod links;
 pub mod membership;
 pub mod plugin;
+mod reconcile;
 
 pub use discovery::*;
 pub use http::*;
 pub use judging::*;
 pub use links::*;
+pub use reconcile::*;
 
 // ── asset ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -238,13 +240,6 @@ pub const PENDING_GRACE: Duration = Duration::from_secs(1);
 /// Connections that may be without proof at one moment. A further one is refused.
 pub const STRANGERS: usize = 32;
 
-/// Part of a reconcile message that ranges may fill, in bytes; the rest of the frame is for its envelope.
-pub const RECONCILE_BYTES: u64 = 900 * 1024;
-
-/// Messages one reconcile may take, at most. A longer one is ended and started again after a pause:
-/// an honest one needs about log16 of the set, plus one for every [`RECONCILE_BYTES`] of differences.
-pub const RECONCILE_ROUNDS: u32 = 4096;
-
 /// Assets offered to a peer that it has not answered yet. Further ones wait.
 pub const OFFERS_OPEN: usize = 4096;
 
@@ -291,10 +286,6 @@ pub const LOCAL_PAUSE_MS: u64 = 1_000;
 
 /// Longest pause of all fetching after this host could not write, in milliseconds.
 pub const LOCAL_PAUSE_MOST_MS: u64 = 60_000;
-
-/// First pause between two reconciliations that left the sets different, in milliseconds; it doubles up to the poll
-/// interval.
-pub const RECONCILE_PAUSE_MS: u64 = 250;
 
 /// Times the content of one asset from one peer may turn out wrong before that peer is not asked for it again
 /// while it stays connected.

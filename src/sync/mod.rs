@@ -16,6 +16,7 @@ mod message;
 mod output;
 mod reconcile;
 mod replica;
+mod runs;
 mod session;
 mod set;
 mod transfer;

@@ -144,7 +144,7 @@ impl Replica {
             }
             Input::Disconnected { peer } => self.disconnect(peer),
             Input::Received { peer, message } => {
-                self.with(peer, |session, common, acts| session.receive(message, common, acts));
+                self.with(peer, |session, common, acts| session.receive(now, message, common, acts));
             }
             Input::Passes { key, version, exceptions } => self.passes_changed(key, version, &exceptions),
             Input::Excepted { peer, timestamp, asset, version } => {

@@ -17,9 +17,9 @@ use super::Offer;
 use super::Summary;
 use super::act::Act;
 use super::reconcile;
-use super::reconcile::Initiator;
-use super::reconcile::Responder;
+use super::reconcile::ReconcileError;
 use super::reconcile::Step;
+use super::runs::Runs;
 use super::unanswered::Unanswered;
 use crate::asset::AssetId;
 use crate::asset::Digest;
@@ -31,13 +31,6 @@ use crate::limits;
 enum Outgoing {
     Asset(AssetId),
     Settled(u32),
-}
-
-/// One run of reconciliation, as seen from either side.
-#[derive(Debug)]
-enum Run {
-    Asking(u32, Initiator),
-    Answering(u32, Responder, BTreeSet<ItemHash>),
 }
 
 #[derive(Debug)]
@@ -66,8 +59,9 @@ pub(super) struct Session {
     answers: Vec<(AssetId, Digest, Answer)>,
     /// Versions the peer has offered and was not answered about.
     theirs: Unanswered,
-    run: Option<Run>,
-    runs: u32,
+    runs: Runs,
+    /// When the latest run was started.
+    run_at: u64,
     /// Assets of which it is being written down what the peer has.
     remembering: BTreeSet<AssetId>,
     /// The run whose offers the peer has not ended.
@@ -114,8 +108,8 @@ impl Session {
             typical_bytes: 0,
             answers: Vec::new(),
             theirs: Unanswered::default(),
-            run: None,
-            runs: 0,
+            runs: Runs::default(),
+            run_at: 0,
             remembering: BTreeSet::new(),
             unsettled: None,
             doubtful: BTreeMap::new(),
@@ -251,14 +245,14 @@ impl Session {
         self.answers.push((asset, version, answer));
     }
 
-    /// Takes in a message of the peer.
-    pub(super) fn receive(&mut self, message: Message, common: &ItemSet, acts: &mut Vec<Act>) {
+    /// Takes in a message of the peer. `now` is in milliseconds of the caller's monotonic clock.
+    pub(super) fn receive(&mut self, now: u64, message: Message, common: &ItemSet, acts: &mut Vec<Act>) {
         match message {
             Message::Summary { summary, kept } => {
                 self.peer_summary = Some(summary);
                 self.peer_kept = kept;
             }
-            Message::Reconcile { run, ranges } => self.answer_run(run, &ranges, acts),
+            Message::Reconcile { run, ranges } => self.answer_run(now, run, ranges, acts),
             Message::ReconcileReply { run, ranges } => self.go_on_with_run(run, &ranges, common, acts),
             Message::Request { run, hashes, last } => self.requested(run, hashes, last, common, acts),
             Message::Offers(offers) => {
@@ -301,6 +295,8 @@ impl Session {
     pub(super) fn advance(&mut self, now: u64, poll_ms: u64, acts: &mut Vec<Act>) {
         self.send_answers(acts);
         self.send_offers(acts);
+        let begun = self.runs.begin(now, &self.set);
+        say(begun, acts);
         if !self.is_quiet() {
             self.in_sync = false;
             return;
@@ -313,14 +309,17 @@ impl Session {
             Some(true) => {
                 self.in_sync = true;
                 self.retry_pause = 0;
-                self.retry_at = 0;
+                // However often the peer says that it has another set, and then that it has the same.
+                self.retry_at = self.retry_at.min(self.run_at + limits::RECONCILE_PAUSE_MS);
             }
             Some(false) => {
                 self.in_sync = false;
                 if self.dialled && now >= self.retry_at {
                     self.retry_pause = (self.retry_pause * 2).clamp(limits::RECONCILE_PAUSE_MS, poll_ms.max(1));
-                    self.retry_at = now + self.retry_pause;
-                    self.start_run(acts);
+                    (self.run_at, self.retry_at) = (now, now + self.retry_pause);
+                    let started = self.runs.start(self.set.clone()).map(Some);
+                    self.disturbed();
+                    say(started, acts);
                 }
             }
             None => self.in_sync = false,
@@ -337,7 +336,7 @@ impl Session {
     /// Returns when [`advance`](Self::advance) is due again, if it is not before the next input.
     pub(super) fn due(&self) -> Option<u64> {
         let differs = reconcile::equal(&self.set, self.peer_summary) == Some(false);
-        (self.dialled && self.is_quiet() && differs).then_some(self.retry_at)
+        (self.dialled && self.is_quiet() && differs).then_some(self.retry_at).or(self.runs.due())
     }
 
     fn own_summary(&self) -> Message {
@@ -348,7 +347,7 @@ impl Session {
         self.under_way() == 0
             && self.answers.is_empty()
             && self.remembering.is_empty()
-            && self.run.is_none()
+            && !self.runs.is_under_way()
             && self.unsettled.is_none()
     }
 
@@ -417,49 +416,21 @@ impl Session {
         }
     }
 
-    fn start_run(&mut self, acts: &mut Vec<Act>) {
-        self.runs += 1;
-        match Initiator::start(self.set.clone()) {
-            Ok((initiator, ranges)) => {
-                self.run = Some(Run::Asking(self.runs, initiator));
-                self.disturbed();
-                acts.push(Act::Send(Message::Reconcile { run: self.runs, ranges }));
-            }
-            Err(error) => acts.push(Act::Close(error.to_string())),
-        }
-    }
-
-    fn answer_run(&mut self, run: u32, ranges: &[u8], acts: &mut Vec<Act>) {
+    fn answer_run(&mut self, now: u64, run: u32, ranges: Vec<u8>, acts: &mut Vec<Act>) {
         if self.dialled {
             acts.push(Act::Close("both sides start reconciliations".to_owned()));
             return;
         }
         self.disturbed();
-        let going_on = matches!(&self.run, Some(Run::Answering(of, ..)) if *of == run);
-        if !going_on {
-            match Responder::start(self.set.clone()) {
-                Ok(responder) => self.run = Some(Run::Answering(run, responder, BTreeSet::new())),
-                Err(error) => acts.push(Act::Close(error.to_string())),
-            }
-        }
-        if let Some(Run::Answering(_, responder, _)) = &mut self.run {
-            match responder.answer(ranges) {
-                Ok(ranges) => acts.push(Act::Send(Message::ReconcileReply { run, ranges })),
-                Err(error) => acts.push(Act::Close(error.to_string())),
-            }
-        }
+        say(self.runs.asked(now, run, ranges), acts);
     }
 
     fn go_on_with_run(&mut self, run: u32, ranges: &[u8], common: &ItemSet, acts: &mut Vec<Act>) {
-        let Some(Run::Asking(of, initiator)) = &mut self.run else { return };
-        if *of != run {
-            return;
-        }
-        match initiator.reply(ranges) {
+        match self.runs.reply(run, ranges) {
             Err(error) => acts.push(Act::Close(error.to_string())),
-            Ok(Step::Send(ranges)) => acts.push(Act::Send(Message::Reconcile { run, ranges })),
-            Ok(Step::Done(difference)) => {
-                self.run = None;
+            Ok(None) => {}
+            Ok(Some(Step::Send(ranges))) => acts.push(Act::Send(Message::Reconcile { run, ranges })),
+            Ok(Some(Step::Done(difference))) => {
                 self.unsettled = Some(run);
                 self.offer_items(&difference.mine, run, common);
                 let mut hashes: Vec<ItemHash> = difference.theirs.into_iter().collect();
@@ -477,20 +448,13 @@ impl Session {
     }
 
     fn requested(&mut self, run: u32, hashes: Vec<ItemHash>, last: bool, common: &ItemSet, acts: &mut Vec<Act>) {
-        let Some(Run::Answering(of, _, requested)) = &mut self.run else { return };
-        if *of != run {
-            return;
-        }
-        requested.extend(hashes);
-        if requested.len() > self.set.len() + limits::REQUESTS_PER_MESSAGE {
-            acts.push(Act::Close("more versions requested than there are".to_owned()));
-            return;
-        }
-        if last {
-            let requested = std::mem::take(requested);
-            self.run = None;
-            self.unsettled = Some(run);
-            self.offer_items(&requested, run, common);
+        match self.runs.requested(run, hashes, last, self.set.len() + limits::REQUESTS_PER_MESSAGE) {
+            Err(error) => acts.push(Act::Close(error.to_string())),
+            Ok(None) => {}
+            Ok(Some(requested)) => {
+                self.unsettled = Some(run);
+                self.offer_items(&requested, run, common);
+            }
         }
     }
 
@@ -510,4 +474,12 @@ impl Session {
         }
         self.outgoing.push_back(Outgoing::Settled(run));
     }
+}
+
+/// Sends a part of a run, or ends the connection to a peer that does not keep to what a run is.
+fn say(part: Result<Option<Message>, ReconcileError>, acts: &mut Vec<Act>) {
+    acts.extend(match part {
+        Ok(message) => message.map(Act::Send),
+        Err(error) => Some(Act::Close(error.to_string())),
+    });
 }
