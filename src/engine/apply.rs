@@ -47,6 +47,9 @@ use crate::sync::receive;
 use crate::task::now_ms;
 use crate::telemetry::causes;
 
+/// The answer to what the filter of the library leaves out.
+pub(super) const OUTSIDE: &str = "not part of the library here";
+
 /// An offer could not be decided, or an asset not kept, for a reason on this host.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApplyError {
@@ -185,7 +188,10 @@ pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>
                     let case = Case { peer, offer: &offer, taken, version, before, purges, again, occasion };
                     decide_one(shared, case, known.records.get(&asset)).await
                 }
-                Err(error) => Err(ApplyError::Records(causes(error))),
+                Err(error) => match barred(shared, peer, &offer) {
+                    Some(answer) => Ok(Some((answer, Arrival::default()))),
+                    None => Err(ApplyError::Records(causes(error))),
+                },
             };
             let (decision, arrival) = match decided {
                 Ok(None) => (Decision::Want, Arrival::default()),
@@ -202,18 +208,21 @@ pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>
     }
 }
 
+/// Returns the answer to what is not taken whatever is known of it.
+fn barred(shared: &Shared, peer: HostId, offer: &Offer) -> Option<Answer> {
+    if !shared.flow(peer).take {
+        // It is remembered that the peer has it, so that the sets become equal; it is asked for when the roles change.
+        return Some(Answer::Declined("nothing is taken from this peer: its role".to_owned()));
+    }
+    let invalid = validate_received(&offer.document).err()?;
+    Some(Answer::Refused(invalid.to_string()))
+}
+
 /// Decides about one offer; `None` when its content is wanted.
 async fn decide_one(shared: &Shared, case: Case<'_>, known: Option<&Record>) -> Result<Option<Fate>, ApplyError> {
     let offer = case.offer;
-    if !shared.flow(case.peer).take {
-        // It is remembered that the peer has it, so that the sets become equal; it is asked for when the roles change.
-        return Ok(Some((
-            Answer::Declined("nothing is taken from this peer: its role".to_owned()),
-            Arrival::default(),
-        )));
-    }
-    if let Err(invalid) = validate_received(&offer.document) {
-        return Ok(Some((Answer::Refused(invalid.to_string()), Arrival::default())));
+    if let Some(answer) = barred(shared, case.peer, offer) {
+        return Ok(Some((answer, Arrival::default())));
     }
     if let Some(record) = known.filter(|record| record.presence.is_here()) {
         return merge(shared, case, record).await.map(Some);
@@ -224,7 +233,7 @@ async fn decide_one(shared: &Shared, case: Case<'_>, known: Option<&Record>) -> 
         None => {}
     }
     if !shared.library.filter.takes(|| case.taken.metadata()) {
-        return Ok(Some((Answer::Declined("not part of the library here".to_owned()), Arrival::default())));
+        return Ok(Some((Answer::Declined(OUTSIDE.to_owned()), Arrival::default())));
     }
     let document = LocalDocument::from_parts(case.taken, []);
     let question = Question {

@@ -7,6 +7,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::apply::ApplyError;
 use super::apply::Fate;
+use super::apply::OUTSIDE;
 use super::apply::answer_of;
 use super::apply::occasion;
 use super::apply::stop;
@@ -125,6 +126,10 @@ async fn keep_one(
             && before.decider == shared.decider(before.point)
             && offers.iter().any(|(_, offer)| *offer.version() == before.version)
     });
+    // It was wanted without a look at it where this host could not decide.
+    if !shared.library.filter.takes(|| shared_document.metadata()) {
+        return Ok((Answer::Declined(OUTSIDE.to_owned()), Arrival::default()));
+    }
     let document = LocalDocument::from_parts(shared_document, []);
     let (peer, occasion, fresh) = (Some(from), occasion(shared, from), false);
     let (shown, content) = (Shown::Local(&document), Source::Nowhere);

@@ -8,6 +8,7 @@ use super::host::Host;
 use super::host::bind;
 use super::host::within;
 use crate::asset::AssetId;
+use crate::asset::AssetKey;
 use crate::asset::Field;
 use crate::asset::HostId;
 use crate::net::Accepted;
@@ -80,12 +81,21 @@ impl Member {
         fields: [(&str, Field); N],
     ) -> Answer {
         let key = host.store.record(&asset).await.unwrap().unwrap().key;
+        self.is_answered_about(key, fields).await
+    }
+
+    /// Offers fields of an asset; returns what the host answers.
+    pub(super) async fn is_answered_about<const N: usize>(
+        &mut self,
+        key: AssetKey,
+        fields: [(&str, Field); N],
+    ) -> Answer {
         let document = fields.into_iter().map(|(name, field)| (name.to_owned(), field)).collect();
         let offer = Offer::new(key, Arc::new(document));
         let version = *offer.version();
         self.control.writer.send(Message::Offers(vec![offer])).await.unwrap();
         let answer = self.hears(|message| match message {
-            Message::Answers(answers) => answers.into_iter().find(|(id, of, _)| (*id, *of) == (asset, version)),
+            Message::Answers(answers) => answers.into_iter().find(|(id, of, _)| (*id, *of) == (key.id, version)),
             _ => None,
         });
         answer.await.2

@@ -235,3 +235,18 @@ async fn what_the_brake_lets_go_is_still_stopped_by_plugins() {
         host.stop().await;
     }
 }
+
+/// It would be wanted, and be here once the store can be written again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_allowed_is_refused_also_while_the_store_cannot_be_read() {
+    let host = Host::start(4).await;
+    let id = host.ingest(3004, "here").await;
+    let key = host.store.record(&id).await.unwrap().unwrap().key;
+    let mut member = Member::of(&host, 5, now_ms()).await;
+    host.store.close().await;
+    let stamp = Stamp::from_parts(now_ms() << 16, HostId::from_bytes([5; 32]));
+    let long = Field { value: Value::Text("x".repeat(limits::TEXT_FIELD_BYTES + 1)), stamp };
+    let refused = member.is_answered_about(key, [(names::USER, long)]).await;
+    assert!(matches!(&refused, Answer::Refused(why) if why.contains("user")), "{refused:?}");
+    member.leave().await;
+}
