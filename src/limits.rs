@@ -252,7 +252,7 @@ pub const OFFERS_DECIDED_TOGETHER: usize = 128;
 /// Offers in one message.
 pub const OFFERS_PER_MESSAGE: usize = 512;
 
-/// Answers in one message; with the longest reasons they still fit a control frame.
+/// Answers in one message; with the longest reasons they still fit a control frame. More of them end the connection.
 pub const ANSWERS_PER_MESSAGE: usize = 1024;
 
 /// Bytes of documents in one message of offers; one document of the largest size still fits a control frame.

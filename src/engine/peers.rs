@@ -201,7 +201,11 @@ pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
                         link.line().close(why);
                         continue;
                     }
-                    group.clone().spawn_until_cancelled("bulk", serve::run(shared, group, peer, link.into_server()));
+                    group.clone().spawn_until_cancelled("bulk", async move {
+                        let line = link.line();
+                        serve::run(Arc::clone(&shared), group, peer, link.into_server()).await;
+                        shared.served.remove_if(&peer, |_, latest| latest.is(&line));
+                    });
                 }
             }
         }

@@ -185,7 +185,7 @@ pub(super) struct Shared {
     pub(super) purges: Purges,
     /// Contents that were fetched and wait to be kept: from the hub's word of them to the beginning of the keeping.
     pub(super) arrived: DashMap<AssetId, Spooled>,
-    /// Connections that peers have dialled for contents, the latest of each.
+    /// Connections that peers have dialled for contents and that stand, the latest of each.
     pub(super) served: DashMap<HostId, Line>,
     /// Large transfers under way, for people.
     pub(super) transfers: DashMap<AssetId, Arc<Transfer>>,

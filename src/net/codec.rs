@@ -124,6 +124,9 @@ fn decode_message(message: Wire) -> Result<Message, CodecError> {
             Message::Offers(offers.offers.into_iter().map(decode_offer).collect::<Result<_, _>>()?)
         }
         Wire::Answers(answers) => {
+            if answers.answers.len() > limits::ANSWERS_PER_MESSAGE {
+                return Err(CodecError::Field("number of answers"));
+            }
             Message::Answers(answers.answers.into_iter().map(decode_answer).collect::<Result<_, _>>()?)
         }
         Wire::Early(early) => {
@@ -296,6 +299,11 @@ mod tests {
         assert_eq!(decode(wire::Control { message: None }), Err(CodecError::Unknown));
         let hashes = wire::Request { run: 1, hashes: vec![0; 33].into(), last: true };
         assert!(decode(wire::Control { message: Some(Wire::Request(hashes)) }).is_err());
+        let answer = (AssetId::from_bytes([3; 32]), Digest::from_bytes([4; 32]), Answer::Stored);
+        for (count, fits) in [(limits::ANSWERS_PER_MESSAGE, true), (limits::ANSWERS_PER_MESSAGE + 1, false)] {
+            let answers = encode_message(Message::Answers(vec![answer.clone(); count]));
+            assert_eq!(decode(wire::Control { message: Some(answers) }).is_ok(), fits, "{count}");
+        }
     }
 
     /// A document that is taken in can be passed on, whatever it was merged of.

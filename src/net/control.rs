@@ -246,6 +246,12 @@ impl Line {
         matches!(self.0.close_reason(), Some(ConnectionError::ApplicationClosed(close)) if close.error_code == ENOUGH_LINKS)
     }
 
+    /// Tells whether this is the same connection as another.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.stable_id() == other.0.stable_id()
+    }
+
     /// Waits until the connection has ended; returns why, for people.
     pub async fn closed(&self) -> String {
         self.0.closed().await.to_string()

@@ -164,8 +164,10 @@ impl Session {
             Some(_) => self.exceptions.insert(asset, is_passed),
             None => self.exceptions.remove(&asset),
         };
-        self.alone -= usize::from(before == Some(false));
-        self.alone += usize::from(exception.is_some() && !is_passed);
+        let (was_alone, is_alone) = (before == Some(false), exception.is_some() && !is_passed);
+        self.alone = self.alone + usize::from(is_alone) - usize::from(was_alone);
+        // The set may be what it was; how much of it is kept is not.
+        self.unsummarised |= was_alone != is_alone;
         self.remembering.remove(&asset);
         let common = common.filter(|_| self.passes);
         let item = exception.map(|version| Item::new(timestamp, asset, &version)).or(common);

@@ -263,6 +263,18 @@ async fn a_change_from_the_future_is_taken_when_its_time_has_come() {
     assert_eq!(a.metadata(&id).await, b.metadata(&id).await);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_for_contents_is_forgotten_when_it_has_ended() {
+    let (a, b) = (Host::start(55).await, Host::start(56).await);
+    let id = a.ingest(10, "asked for").await;
+    a.until(|a| a.engine.shared.replica().summary().count == 1).await;
+    assert_eq!(b.ask_for(&a, id).await, Head::Content(id, 0));
+    a.until(|a| a.engine.shared.served.is_empty()).await;
+    for host in [a, b] {
+        host.stop().await;
+    }
+}
+
 /// A store may hold what no message can; it must not end every connection before anything else is sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_passed_on_holds_nothing_else_up() {
