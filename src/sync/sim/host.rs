@@ -31,16 +31,18 @@ pub(super) enum Fault {
     LoseOffset,
     EchoAfterRestart,
     WantOvertaken,
+    TakeHeld,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::SkipVerification,
         Self::DropWant,
         Self::WrongStampOrder,
         Self::LoseOffset,
         Self::EchoAfterRestart,
         Self::WantOvertaken,
+        Self::TakeHeld,
     ];
 }
 
@@ -62,7 +64,7 @@ pub(super) struct Stored {
     pub(super) key: AssetKey,
     pub(super) content: Vec<u8>,
     pub(super) document: LocalDocument,
-    made_here: bool,
+    pub(super) made_here: bool,
 }
 
 /// One host. `replica`, `inbox` and `up` do not survive a crash, all else does.
@@ -75,6 +77,10 @@ pub(super) struct Host {
     pub(super) fault: Option<Fault>,
     pub(super) store: BTreeMap<AssetId, Stored>,
     pub(super) known: BTreeMap<(HostId, AssetId), (AssetKey, Document)>,
+    /// Assets it was willing to take at some time, by its plugins of then.
+    pub(super) willing: BTreeSet<AssetId>,
+    /// Assets it has ever passed on.
+    pub(super) shown: BTreeSet<AssetId>,
     pub(super) spool: BTreeMap<AssetId, Vec<u8>>,
     /// Assets of which only the rest was asked for last.
     pub(super) resumed: BTreeSet<AssetId>,
@@ -93,8 +99,24 @@ impl Host {
         let replica = Replica::new(Vec::new(), world_poll_ms());
         let (store, known, spool) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (resumed, received) = (BTreeSet::new(), BTreeMap::new());
-        let inbox = Vec::new();
-        Self { id, skew_ms, policy, fault, store, known, spool, resumed, received, replica, inbox, up: false, life: 0 }
+        let (willing, shown, inbox) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        Self {
+            id,
+            skew_ms,
+            policy,
+            fault,
+            store,
+            known,
+            willing,
+            shown,
+            spool,
+            resumed,
+            received,
+            replica,
+            inbox,
+            up: false,
+            life: 0,
+        }
     }
 
     /// Starts with what survived.
@@ -148,15 +170,45 @@ impl Host {
 
     /// Decides about an offer, as the engine does.
     pub(super) fn decide(&mut self, offer: &Offer, now_ms: u64) -> Decision {
-        let first = offer.key.id.as_bytes()[0];
         if self.store.contains_key(&offer.key.id) {
             self.merge(&offer.key.id, &offer.document, now_ms);
             return Decision::Answer(Answer::Stored);
         }
-        if self.policy.hold_pull_from.is_some_and(|from| first >= from) {
-            return Decision::Answer(Answer::Held("by policy".to_owned()));
+        if self.holds(&offer.key.id) {
+            return match self.fault {
+                Some(Fault::TakeHeld) => Decision::Want,
+                _ => Decision::Answer(Answer::Held("by policy".to_owned())),
+            };
         }
+        self.willing.insert(offer.key.id);
         Decision::Want
+    }
+
+    /// Tells whether an asset is held before it is fetched, by the plugins of now.
+    pub(super) fn holds(&self, id: &AssetId) -> bool {
+        self.policy.hold_pull_from.is_some_and(|from| id.as_bytes()[0] >= from)
+    }
+
+    /// Takes what peers are known to have of what is here, as far as its time has come; returns what that has changed.
+    pub(super) fn take_early(&mut self, now_ms: u64) -> Vec<AssetId> {
+        let here = self.known.iter().filter(|((_, id), _)| self.store.contains_key(id));
+        let here: Vec<(AssetId, Document)> = here.map(|((_, id), (_, known))| (*id, known.clone())).collect();
+        let mut changed = Vec::new();
+        for (id, known) in here {
+            let before = self.store[&id].document.shared().clone();
+            self.merge(&id, &known, now_ms);
+            if *self.store[&id].document.shared() != before {
+                changed.push(id);
+            }
+        }
+        changed
+    }
+
+    /// Tells whether a peer is known to have something of what is here that is not taken yet.
+    pub(super) fn waits(&self) -> bool {
+        self.known.iter().any(|((_, id), (_, known))| {
+            self.store.get(id).is_some_and(|stored| !stored.document.shared().includes(known))
+        })
     }
 
     /// Returns what a peer is known to have and is wanted here now, as the engine finds it when plugins have changed.
@@ -188,7 +240,7 @@ impl Host {
         *self.received.entry(key.id).or_default() += piece.len() as u64;
         let spool = self.spool.entry(key.id).or_default();
         spool.extend_from_slice(piece);
-        if (spool.len() as u64) < key.size {
+        if spool.len() < stand_in(key.size) {
             return None;
         }
         let mut verifier = Verifier::new(key.timestamp);
@@ -230,6 +282,11 @@ impl Host {
         }
         Answer::Stored
     }
+}
+
+/// Bytes that stand for a content of so many: what it counts for is what the plan looks at.
+pub(super) fn stand_in(size: u64) -> usize {
+    usize::try_from(size).map_or(20_000, |size| size.min(20_000))
 }
 
 /// Poll interval of every simulated host, in milliseconds.

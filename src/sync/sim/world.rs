@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::host::Fault;
 use super::host::Host;
 use super::host::Policy;
+use super::host::stand_in;
 use super::host::world_poll_ms;
 use super::random::Random;
 use crate::asset::AssetId;
@@ -22,6 +23,7 @@ use crate::sync::Kept;
 use crate::sync::Message;
 use crate::sync::Offer;
 use crate::sync::Output;
+use crate::sync::receive;
 
 /// Unix milliseconds at the beginning of every world.
 const BEGINNING_MS: u64 = 1_700_000_000_000;
@@ -80,6 +82,11 @@ enum Event {
         life: u32,
         peer: usize,
     },
+    /// Somebody changes an asset.
+    Tagged {
+        host: usize,
+        id: AssetId,
+    },
     /// It is wanted, by what was known when that began.
     Wanted {
         host: usize,
@@ -112,6 +119,8 @@ impl World {
         let mut random = Random::new(seed);
         let count = 2 + random.index(6);
         let policies = random.chance(40);
+        // Clocks that differ by more than a stamp may be ahead.
+        let skew_ms = if random.chance(20) { 1_000_000 } else { 300_000 };
         let mut hosts = Vec::new();
         for n in 0..count {
             let mut policy = Policy::default();
@@ -123,7 +132,7 @@ impl World {
             }
             let id = HostId::from_bytes([u8::try_from(n + 1).expect("few hosts"); 32]);
             let faulty = if n == 0 { fault } else { None };
-            hosts.push(Host::new(id, random.below(300_000), policy, faulty));
+            hosts.push(Host::new(id, random.below(skew_ms), policy, faulty));
         }
         // A random tree, and some more links.
         let mut links: BTreeSet<(usize, usize)> = (1..count).map(|n| (random.index(n), n)).collect();
@@ -184,7 +193,7 @@ impl World {
         let (end, mut since) = (self.now + PATIENCE_MS, self.now);
         while self.now < end {
             self.run_until(self.now + 500);
-            if self.connections.len() < self.links.len() || !self.all_in_sync() {
+            if self.connections.len() < self.links.len() || !self.all_in_sync() || self.hosts.iter().any(Host::waits) {
                 since = self.now;
             } else if self.now - since >= QUIET_MS {
                 return Ok(());
@@ -201,6 +210,9 @@ impl World {
             if to_b.map(|peer| peer.summary) != to_a.map(|peer| peer.summary) {
                 return Err(format!("hosts {a} and {b} say equal and are not"));
             }
+            for (n, m) in [(a, b), (b, a)] {
+                self.check_pair(*n, *m)?;
+            }
         }
         for (n, host) in self.hosts.iter().enumerate() {
             for stored in host.store.values() {
@@ -209,9 +221,17 @@ impl World {
                 if verifier.id() != stored.key.id {
                     return Err(format!("host {n} has stored content that does not match its id"));
                 }
+                let id = &stored.key.id;
+                if !stored.made_here && !host.willing.contains(id) {
+                    return Err(format!("host {n} has stored {id:?}, which it has never wanted"));
+                }
+                let of = |link: &(usize, usize)| self.neighbour(n, link).is_some_and(|at| at.shown.contains(id));
+                if !stored.made_here && !self.links.iter().any(of) {
+                    return Err(format!("host {n} has {id:?}, which nobody has passed on to it"));
+                }
             }
             for (id, bytes) in &host.received {
-                let size = host.store.get(id).map_or(u64::MAX, |stored| stored.key.size);
+                let size = host.store.get(id).map_or(u64::MAX, |stored| stored.content.len() as u64);
                 if *bytes > size {
                     return Err(format!("host {n} was sent {bytes} bytes of an asset of {size}"));
                 }
@@ -221,6 +241,28 @@ impl World {
             self.check_mirrors()?;
         }
         Ok(())
+    }
+
+    fn neighbour(&self, host: usize, (a, b): &(usize, usize)) -> Option<&Host> {
+        match host {
+            _ if host == *a => self.hosts.get(*b),
+            _ if host == *b => self.hosts.get(*a),
+            _ => None,
+        }
+    }
+
+    /// Checks what a host has of another one that it is connected to, and knows of it.
+    fn check_pair(&self, n: usize, m: usize) -> Result<(), String> {
+        let (host, peer) = (&self.hosts[n], &self.hosts[m]);
+        let passed: Vec<&AssetId> = peer.store.keys().filter(|id| peer.passed(id).is_some()).collect();
+        let kept = host.replica.peer(&peer.id).map_or(0, |peer| peer.kept);
+        if kept != passed.len() as u64 {
+            return Err(format!("host {m} has {} assets, and is said by host {n} to have {kept}", passed.len()));
+        }
+        match passed.into_iter().find(|id| !host.store.contains_key(id) && !host.holds(id)) {
+            Some(id) => Err(format!("host {n} lacks {id:?}, which host {m} passes on and it does not hold")),
+            None => Ok(()),
+        }
     }
 
     /// Restarts a host: with nothing changed, nothing may be offered.
@@ -272,13 +314,13 @@ impl World {
         if !self.hosts[host].up {
             return;
         }
-        let size = if self.random.chance(20) { 2_000_000 } else { 1 + self.random.index(200) };
+        let size = if self.random.chance(20) { 2_000_000 } else { 1 + self.random.below(200) };
         let salt = self.random.next().to_le_bytes();
-        let content: Vec<u8> = salt.iter().copied().cycle().take(size.min(20_000)).collect();
+        let content: Vec<u8> = salt.iter().copied().cycle().take(stand_in(size)).collect();
         let timestamp = Timestamp::new(BEGINNING_MS + self.now + self.random.below(3)).expect("13 digits");
         let mut verifier = Verifier::new(timestamp);
         verifier.update(&content);
-        let key = AssetKey { id: verifier.id(), timestamp, size: content.len() as u64 };
+        let key = AssetKey { id: verifier.id(), timestamp, size };
         let seen = Changes::new().set(names::PATH, format!("from/{host}")).set(names::FILE_NAME, "a.bin");
         self.hosts[host].ingest(key, content, &seen);
         self.passes(host, key.id);
@@ -304,6 +346,9 @@ impl World {
 
     /// Tells a replica what its host passes on now, as the change feed does.
     fn passes(&mut self, host: usize, id: AssetId) {
+        if self.hosts[host].passed(&id).is_some() {
+            self.hosts[host].shown.insert(id);
+        }
         let of = &self.hosts[host];
         let Some(key) = of.store.get(&id).map(|stored| stored.key) else { return };
         let version = of.passed(&id).map(crate::asset::Document::digest);
@@ -445,6 +490,11 @@ impl World {
             }
             Event::Poll { host, life } => {
                 if self.hosts[host].life == life {
+                    if self.hosts[host].up {
+                        for id in self.hosts[host].take_early(BEGINNING_MS + self.now) {
+                            self.passes(host, id);
+                        }
+                    }
                     self.input(host, Input::Poll);
                     self.at(world_poll_ms(), Event::Poll { host, life });
                 }
@@ -454,11 +504,22 @@ impl World {
                 if self.hosts[host].life != life || self.connection(host, peer).is_none() {
                     return;
                 }
-                let (peer, now_ms) = (self.hosts[peer].id, BEGINNING_MS + self.now);
-                for offer in self.hosts[host].decide_again(peer, now_ms) {
-                    // Plugins take their time, and the peer offers what is newer meanwhile.
+                let (of, now_ms) = (self.hosts[peer].id, BEGINNING_MS + self.now);
+                for offer in self.hosts[host].decide_again(of, now_ms) {
+                    // Plugins take their time, and the peer may offer something newer meanwhile.
                     let after = self.random.below(1500);
-                    self.at(after, Event::Wanted { host, life, peer, offer });
+                    if self.random.chance(50) {
+                        let (before, id) = (self.random.below(200), offer.key.id);
+                        self.at(after.saturating_sub(before), Event::Tagged { host: peer, id });
+                    }
+                    self.at(after, Event::Wanted { host, life, peer: of, offer });
+                }
+            }
+            Event::Tagged { host, id } => {
+                if self.hosts[host].up {
+                    let changes = Changes::new().add_tag(&format!("t{}", self.random.below(4)));
+                    self.hosts[host].change(&id, &changes, BEGINNING_MS + self.now);
+                    self.passes(host, id);
                 }
             }
             Event::Wanted { host, life, peer, offer } => {
@@ -559,6 +620,9 @@ impl World {
             Output::Decide { peer, offers } => {
                 for offer in offers {
                     let decision = self.hosts[host].decide(&offer, now_ms);
+                    if !receive(&offer.document, now_ms + self.hosts[host].skew_ms).early.is_empty() {
+                        self.input(host, Input::Early { peer, asset: offer.key.id, ahead_ms: 1 });
+                    }
                     self.passes(host, offer.key.id);
                     self.input(host, Input::Decided { peer, offer, decision });
                 }
