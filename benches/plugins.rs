@@ -134,6 +134,7 @@ fn asked(n: u64) -> Asked {
         peer: None,
         occasion: Occasion::CatchUp,
         content: None,
+        overruled: Vec::new(),
     }
 }
 

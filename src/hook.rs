@@ -17,8 +17,11 @@ use crate::asset::Changes;
 use crate::asset::HostId;
 use crate::asset::Metadata;
 
+mod course;
 #[cfg(any(test, feature = "testing"))]
 pub mod scripted;
+
+pub use course::Course;
 
 /// What is answered about one version of one asset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +82,8 @@ pub struct Asked {
     pub occasion: Occasion,
     /// Its content, where there is one at that point.
     pub content: Option<Arc<dyn Content>>,
+    /// Names of those whom a person has overruled: what they stop goes on to the next one.
+    pub overruled: Vec<String>,
 }
 
 /// The content of the asset that is asked about.
@@ -96,6 +101,8 @@ pub struct Judgement {
     pub standing: Standing,
     /// What each plugin said, in their order; the last one decided where the verdict stops the asset.
     pub steps: Vec<Step>,
+    /// Who was asked, as [`Hooks::chain`] names them; `None` when it was nobody.
+    pub chain: Option<Chain>,
 }
 
 /// How long a judgement stands.
@@ -124,10 +131,10 @@ pub struct Step {
 }
 
 impl Judgement {
-    /// A judgement that stands, by nobody.
+    /// The judgement where nobody is asked: it passes.
     #[must_use]
-    pub fn firm(verdict: Verdict) -> Self {
-        Self { verdict, standing: Standing::Firm, steps: Vec::new() }
+    pub const fn by_nobody() -> Self {
+        Self { verdict: Verdict::Pass, standing: Standing::Firm, steps: Vec::new(), chain: None }
     }
 
     /// Returns the plugin that stopped the asset, if one did.
@@ -194,7 +201,7 @@ pub struct NoHooks;
 
 impl Hooks for NoHooks {
     fn ask<'a>(&'a self, _: &'a Asked) -> BoxFuture<'a, Judgement> {
-        Box::pin(std::future::ready(Judgement::firm(Verdict::Pass)))
+        Box::pin(std::future::ready(Judgement::by_nobody()))
     }
 
     fn chain(&self, _: Point, _: &str) -> Option<Chain> {

@@ -116,6 +116,15 @@ impl Case<'_> {
             || (braked || before.decider == shared.decider(before.point)) && before.version == *self.offer.version();
         (before.decider == HAND || (!waits && same())).then_some(before)
     }
+
+    /// Returns what was decided before about this very version, by those who decide today. Whom a person has overruled
+    /// in it is overruled still; all others are asked as ever.
+    fn same(&self, shared: &Shared) -> Option<&Decided> {
+        let same = |before: &&Decided| {
+            before.decider == shared.decider(before.point) && before.version == *self.offer.version()
+        };
+        self.before.filter(same)
+    }
 }
 
 /// What is known about assets that are decided about together.
@@ -227,11 +236,12 @@ async fn decide_one(shared: &Shared, case: Case<'_>, known: Option<&Record>) -> 
     if let Some(record) = known.filter(|record| record.presence.is_here()) {
         return merge(shared, case, record).await.map(Some);
     }
-    match case.standing(shared).map(|before| (before.decision, before)) {
-        Some((crate::state::Decision::Pass, _)) => return Ok(None),
-        Some((_, before)) => return Ok(Some((answer_of(before), Arrival::default()))),
-        None => {}
+    let stops = |before: &&Decided| before.decision != crate::state::Decision::Pass;
+    if let Some(before) = case.standing(shared).filter(stops) {
+        return Ok(Some((answer_of(before), Arrival::default())));
     }
+    let same = case.same(shared).cloned();
+    let overruled = same.as_ref().map(|before| before.overruled_at(Point::BeforePull)).unwrap_or_default();
     if !shared.library.filter.takes(|| case.taken.metadata()) {
         return Ok(Some((Answer::Declined(OUTSIDE.to_owned()), Arrival::default())));
     }
@@ -245,11 +255,12 @@ async fn decide_one(shared: &Shared, case: Case<'_>, known: Option<&Record>) -> 
         occasion: case.occasion,
         content: Source::Nowhere,
         fresh: false,
+        overruled: &overruled,
     };
     let judged = judge::ask(shared, question).await;
     match judged.verdict {
         Verdict::Pass | Verdict::Edit(_) => Ok(None),
-        _ => stop(shared, Point::BeforePull, offer.key, *offer.version(), judged).await.map(Some),
+        _ => stop(shared, Point::BeforePull, offer.key, *offer.version(), same.as_ref(), judged).await.map(Some),
     }
 }
 
@@ -265,8 +276,6 @@ async fn merge(shared: &Shared, case: Case<'_>, record: &Record) -> Result<Fate,
     if let Some(before) = standing.filter(|_| passed.is_none()) {
         return Ok((answer_of(before), Arrival::default()));
     }
-    // A person who lets go what the brake held says nothing about what plugins say.
-    let released = passed.is_some_and(|before| before.decider != BRAKE);
     if passed.is_none()
         && let Some(held) = brakes::check(shared, record, taken, *peer, *case.offer.version()).await?
     {
@@ -277,6 +286,9 @@ async fn merge(shared: &Shared, case: Case<'_>, record: &Record) -> Result<Fate,
     }
     let mut merged = record.document.clone();
     merged.merge(taken);
+    // A person who lets go what the brake held says nothing about what plugins say, and has overruled none of them.
+    let same = case.same(shared);
+    let overruled = same.map(|before| before.overruled_at(Point::AfterReceive)).unwrap_or_default();
     let question = Question {
         point: Point::AfterReceive,
         key: record.key,
@@ -286,14 +298,15 @@ async fn merge(shared: &Shared, case: Case<'_>, record: &Record) -> Result<Fate,
         occasion: case.occasion,
         content: Source::Store,
         fresh: false,
+        overruled: &overruled,
     };
     let judged = judge::ask(shared, question).await;
     let edits = match judged.verdict {
         Verdict::Edit(edits) => edits,
-        Verdict::Drop(_) | Verdict::Hold(_) if !released => {
-            return stop(shared, Point::AfterReceive, record.key, *case.offer.version(), judged).await;
+        Verdict::Drop(_) | Verdict::Hold(_) => {
+            return stop(shared, Point::AfterReceive, record.key, *case.offer.version(), same, judged).await;
         }
-        _ => Changes::new(),
+        Verdict::Pass => Changes::new(),
     };
     let Some(_apart) = shared.purges.keep_off(shared, record.key.id, case.purges).await? else {
         return Ok((Answer::Declined(PURGED.to_owned()), Arrival::default()));
@@ -419,12 +432,14 @@ fn ahead_ms(early: &Document) -> Option<u64> {
     early.iter().map(|(_, field)| field.stamp.millis().saturating_sub(now)).max()
 }
 
-/// Writes down a verdict that stops an asset on its way in.
+/// Writes down a verdict that stops an asset on its way in, with whom a person has overruled in what was decided before
+/// about the same.
 pub(super) async fn stop(
     shared: &Shared,
     point: Point,
     key: AssetKey,
     version: Digest,
+    same: Option<&Decided>,
     judged: Judged,
 ) -> Result<Fate, ApplyError> {
     let decider = judged.decider();
@@ -437,7 +452,8 @@ pub(super) async fn stop(
         Verdict::Pass | Verdict::Edit(_) => return Ok((Answer::Stored, Arrival::default())),
     };
     let (way, standing, by, at_ms) = (Way::Pull, judged.standing, judged.by, now_ms());
-    let decided = Decided { key, way, point, decision, decider, by, standing, reason, version, at_ms };
+    let overruled = same.map(|before| before.overruled.clone()).unwrap_or_default();
+    let decided = Decided { key, way, point, decision, decider, by, standing, reason, version, at_ms, overruled };
     let answer = answer_of(&decided);
     // Where a person was faster, it is decided again with what the peer is known to have.
     shared.state.decide(decided, false).await?;

@@ -1,6 +1,7 @@
 //! The brake on trashing, at work: whose changes are held, and what people do about them.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -121,6 +122,7 @@ fn held(key: AssetKey, version: Digest, name: &str, culprit: Culprit) -> Decided
         reason: format!("trashing that {who} {part}, of which more arrived here within an hour than is allowed"),
         version,
         at_ms: now_ms(),
+        overruled: BTreeSet::new(),
     }
 }
 

@@ -13,6 +13,7 @@ use super::brakes::BRAKE;
 use super::feed;
 use super::shared::Engine;
 use crate::asset::AssetId;
+use crate::hook::Point;
 use crate::hook::Standing;
 use crate::limits;
 use crate::state::Decided;
@@ -29,6 +30,9 @@ use crate::task::now_ms;
 
 /// The decider of what is to be decided again; no chain has that name.
 const NOBODY_YET: &str = "again";
+
+/// Why a released asset passes, for people.
+pub(super) const RELEASED: &str = "released by hand";
 
 /// A person's wish could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -80,8 +84,9 @@ impl Engine {
         self.shared.state.list_decisions(Decision::Drop, after, limit.min(limits::PAGE_ROWS)).await
     }
 
-    /// Lets a stopped version of an asset pass, until it changes or those do who stopped it. What is here is passed on
-    /// at once; what a connected peer has is fetched. Doing it twice is doing it once.
+    /// Lets a stopped version of an asset go on past who stopped it, until it changes or those do who are asked. What is
+    /// here is passed on at once, and what a connected peer has is fetched, unless somebody else stops it. Doing it
+    /// twice is doing it once.
     ///
     /// # Errors
     /// [`HandError`] when nothing stops the asset, or store or state cannot be used.
@@ -90,7 +95,7 @@ impl Engine {
     }
 
     /// Releases what some stops of an asset hold back. It overrules who stopped it and nobody else: what the brake held
-    /// is still shown to plugins.
+    /// is still shown to plugins, and what one plugin held to all others.
     pub(super) async fn release_where(
         &self,
         asset: AssetId,
@@ -106,12 +111,15 @@ impl Engine {
         }
         for decided in stops(decisions).into_iter().filter(wanted) {
             let braked = decided.decider == BRAKE;
+            // Until it was judged again it is kept back, whatever comes between.
+            let standing = if decided.way == Way::Push { Standing::Absent } else { Standing::Firm };
             let released = Decided {
+                overruled: overruled(&decided),
                 decision: Decision::Pass,
                 decider: if braked { BRAKE.to_owned() } else { self.shared.decider(decided.point) },
                 by: HAND.to_owned(),
-                standing: Standing::Firm,
-                reason: "released by hand".to_owned(),
+                standing,
+                reason: RELEASED.to_owned(),
                 version: version(&decided, &known),
                 at_ms: now_ms(),
                 ..decided
@@ -138,6 +146,8 @@ impl Engine {
                 continue;
             }
             let dropped = Decided {
+                // Who releases it after all overrules those as well.
+                overruled: overruled(&decided),
                 decision: Decision::Drop,
                 decider: HAND.to_owned(),
                 by: HAND.to_owned(),
@@ -258,6 +268,14 @@ impl Engine {
 /// Returns those of the decisions that stop the asset.
 fn stops(decisions: Vec<Decided>) -> Vec<Decided> {
     decisions.into_iter().filter(|decided| decided.decision != Decision::Pass).collect()
+}
+
+/// Returns whom a person overrules: the plugin that has stopped the asset, beside those that are overruled already.
+fn overruled(decided: &Decided) -> BTreeSet<(Point, String)> {
+    let mut overruled = decided.overruled.clone();
+    let by_plugin = ![HAND, BRAKE].contains(&decided.decider.as_str()) && !decided.by.is_empty();
+    overruled.extend(by_plugin.then(|| (decided.point, decided.by.clone())));
+    overruled
 }
 
 /// Returns the version that is released: the one that was stopped, or what stands for it now where several peers had

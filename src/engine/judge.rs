@@ -46,6 +46,8 @@ pub(super) struct Question<'a> {
     pub(super) content: Source<'a>,
     /// Whether to ask although there is an answer.
     pub(super) fresh: bool,
+    /// Whom a person has overruled at this point.
+    pub(super) overruled: &'a [String],
 }
 
 /// The document that is shown.
@@ -68,7 +70,7 @@ pub(super) enum Source<'a> {
 pub(super) struct Judged {
     pub(super) verdict: Verdict,
     pub(super) standing: Standing,
-    /// The plugin that stopped the asset, for people.
+    /// The plugin that stopped the asset.
     pub(super) by: String,
     /// Who was asked, and what they were shown.
     pub(super) asked: Option<(Chain, VerdictKey)>,
@@ -78,6 +80,10 @@ impl Judged {
     /// Names those who were asked, as it is remembered beside what they decided.
     pub(super) fn decider(&self) -> String {
         self.asked.map_or_else(|| NOBODY.to_owned(), |(chain, _)| chain.to_string())
+    }
+
+    fn by_nobody() -> Self {
+        Self { verdict: Verdict::Pass, standing: Standing::Firm, by: String::new(), asked: None }
     }
 
     fn of(brief: Brief, chain: Chain, key: VerdictKey) -> Self {
@@ -122,9 +128,7 @@ impl<'a> Shown<'a> {
 
 /// Asks about one version of one asset, unless a verdict about it stands.
 pub(super) async fn ask(shared: &Shared, question: Question<'_>) -> Judged {
-    let Some(chain) = chain(shared, question.point) else {
-        return Judged { verdict: Verdict::Pass, standing: Standing::Firm, by: String::new(), asked: None };
-    };
+    let Some(chain) = chain(shared, question.point) else { return Judged::by_nobody() };
     let key = key(&context(shared, &question), &question, &chain);
     if !question.fresh
         && let Some(brief) = shared.verdicts.get(&key)
@@ -199,7 +203,11 @@ pub(super) fn key(context: &Context<'_>, question: &Question<'_>, chain: &Chain)
     static HASHER: LazyLock<blake3::Hasher> = LazyLock::new(|| blake3::Hasher::new_derive_key("can-sync v1 verdict"));
     let mut hasher = HASHER.clone();
     hasher.update(&[question.point as u8]);
-    hasher.update(chain.as_bytes());
+    match question.overruled {
+        [] => hasher.update(chain.as_bytes()),
+        // What is said while some are overruled stands for nothing else.
+        overruled => hasher.update(&without(chain, overruled)),
+    };
     let AssetKey { id, size, .. } = question.key;
     hasher.update(id.as_bytes());
     // The id covers the timestamp, and not the size, which is a claim of whoever offers it.
@@ -216,6 +224,16 @@ pub(super) fn key(context: &Context<'_>, question: &Question<'_>, chain: &Chain)
     hasher.update(question.version.as_bytes());
     hasher.update(&question.shown.local());
     VerdictKey(hasher.finalize().into())
+}
+
+/// Names a chain of which some are overruled.
+fn without(chain: &Chain, overruled: &[String]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("can-sync v1 verdict without");
+    hasher.update(chain.as_bytes());
+    for plugin in overruled {
+        hasher.update(&(plugin.len() as u64).to_le_bytes()).update(plugin.as_bytes());
+    }
+    hasher.finalize().into()
 }
 
 fn asked(shared: &Shared, question: &Question<'_>) -> Asked {
@@ -237,6 +255,7 @@ fn asked(shared: &Shared, question: &Question<'_>) -> Asked {
         peer: question.peer.map(|id| Peer { id, name: name(id) }),
         occasion: question.occasion,
         content,
+        overruled: question.overruled.to_vec(),
     }
 }
 

@@ -29,7 +29,6 @@ use crate::hook::Point;
 use crate::hook::Verdict;
 use crate::limits;
 use crate::state::Decided;
-use crate::state::Decision;
 use crate::state::HAND;
 use crate::state::Wanted;
 use crate::state::Way;
@@ -121,11 +120,11 @@ async fn keep_one(
     };
     // What one peer offers is remembered by what it offered, which is what it is compared with.
     let offered = if let [(_, offer)] = offers { *offer.version() } else { version };
-    let released = before.is_some_and(|before| {
-        before.decision == Decision::Pass
-            && before.decider == shared.decider(before.point)
+    let same = before.filter(|before| {
+        before.decider == shared.decider(before.point)
             && offers.iter().any(|(_, offer)| *offer.version() == before.version)
     });
+    let overruled_at = |point| same.map(|before| before.overruled_at(point)).unwrap_or_default();
     // It was wanted without a look at it where this host could not decide.
     if !shared.library.filter.takes(|| shared_document.metadata()) {
         return Ok((Answer::Declined(OUTSIDE.to_owned()), Arrival::default()));
@@ -133,15 +132,15 @@ async fn keep_one(
     let document = LocalDocument::from_parts(shared_document, []);
     let (peer, occasion, fresh) = (Some(from), occasion(shared, from), false);
     let (shown, content) = (Shown::Local(&document), Source::Nowhere);
-    let question = Question { point: Point::BeforePull, key, shown, version, peer, occasion, content, fresh };
+    let (point, overruled) = (Point::BeforePull, overruled_at(Point::BeforePull));
+    let overruled = &overruled[..];
+    let question = Question { point, key, shown, version, peer, occasion, content, fresh, overruled };
     let judged = judge::ask(shared, question).await;
     let edits = match judged.verdict {
         Verdict::Edit(edits) => edits,
         // Several peers had offered different versions, or the plugins are others now.
-        Verdict::Drop(_) | Verdict::Hold(_) if !released => {
-            return stop(shared, Point::BeforePull, key, offered, judged).await;
-        }
-        _ => Changes::new(),
+        Verdict::Drop(_) | Verdict::Hold(_) => return stop(shared, point, key, offered, same, judged).await,
+        Verdict::Pass => Changes::new(),
     };
     let mut seen = Cow::Borrowed(&document);
     if !edits.is_empty() {
@@ -149,14 +148,14 @@ async fn keep_one(
     }
     let (shown, content) = (Shown::Local(&seen), Source::Spooled(&spooled));
     // What is laid over it leaves the shared part as it is.
-    let question = Question { point: Point::AfterReceive, key, shown, version, peer, occasion, content, fresh };
+    let (point, overruled) = (Point::AfterReceive, overruled_at(Point::AfterReceive));
+    let overruled = &overruled[..];
+    let question = Question { point, key, shown, version, peer, occasion, content, fresh, overruled };
     let judged = judge::ask(shared, question).await;
     let received = match judged.verdict {
         Verdict::Edit(edits) => edits,
-        Verdict::Drop(_) | Verdict::Hold(_) if !released => {
-            return stop(shared, Point::AfterReceive, key, offered, judged).await;
-        }
-        _ => Changes::new(),
+        Verdict::Drop(_) | Verdict::Hold(_) => return stop(shared, point, key, offered, same, judged).await,
+        Verdict::Pass => Changes::new(),
     };
     let Some(_apart) = shared.purges.keep_off(shared, key.id, purges).await? else {
         return Ok((Answer::Declined(PURGED.to_owned()), Arrival::default()));

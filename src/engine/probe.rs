@@ -54,6 +54,7 @@ impl VerdictMemory {
             occasion: Occasion::Live,
             content: Source::Nowhere,
             fresh: false,
+            overruled: &[],
         };
         let context = Context { library: "mirror", peer: String::new() };
         judge::key(&context, &question, &self.chain)

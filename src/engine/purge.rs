@@ -1,5 +1,6 @@
 //! Purging: a person removes an asset from this host for good. Others keep theirs, and this one declines it from then on.
 
+use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -220,6 +221,7 @@ impl Engine {
             reason: PURGED.to_owned(),
             version: record.document.shared().digest(),
             at_ms: now_ms(),
+            overruled: BTreeSet::new(),
         };
         let before = shared.state.decision(asset, Way::Pull).await?;
         // Before it is gone, so that no crash in between has it fetched again.

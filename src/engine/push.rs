@@ -1,9 +1,11 @@
 //! Decides what of stored assets is passed on, and, after a change of plugins, what is seen here of what peers sent.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 
 use super::feed::FeedError;
+use super::hand::RELEASED;
 use super::judge;
 use super::judge::Judged;
 use super::judge::Question;
@@ -146,15 +148,18 @@ async fn judge<'a>(
         return Ok(Outcome::Passes(None));
     }
     let version = document.digest();
-    let as_it_is = (Cow::Borrowed(document), version);
+    // What was decided about this very version, by those who decide today.
+    let same = |before: &&Decided| before.decider == shared.decider(Point::BeforePush) && before.version == version;
+    let same = before.filter(|_| !how.fresh).filter(same);
     if let Some(before) = before.filter(|_| !how.fresh) {
-        let same = || before.decider == shared.decider(Point::BeforePush) && before.version == version;
+        let stops = same.is_some() && before.decision != Decision::Pass;
         let waits = how.again && before.standing == Standing::Absent;
-        if before.decider == HAND || (!waits && same()) {
-            let released = before.decision == Decision::Pass;
-            return Ok(Outcome::Passes(released.then_some(as_it_is)));
+        if before.decider == HAND || (stops && !waits) {
+            return Ok(Outcome::Passes(None));
         }
     }
+    // A person overrules those who had stopped it; all others are asked as ever, since they may keep a part of it back.
+    let overruled = same.map(|before| before.overruled_at(Point::BeforePush)).unwrap_or_default();
     let question = Question {
         point: Point::BeforePush,
         key: record.key,
@@ -164,9 +169,13 @@ async fn judge<'a>(
         occasion: how.occasion,
         content: Source::Store,
         fresh: how.fresh,
+        overruled: &overruled,
     };
     let judged = judge::ask(shared, question).await;
-    let stop = |decision, reason: &str| decided(record, version, &judged, decision, reason);
+    let stop = |decision, reason: &str| Decided {
+        overruled: same.map(|before| before.overruled.clone()).unwrap_or_default(),
+        ..decided(record, version, &judged, decision, reason)
+    };
     let stopped = match &judged.verdict {
         // What others have been shown stays until a plugin has really said otherwise. It is asked as soon as it can be.
         _ if judged.standing == Standing::Absent && is_passed(shared, record) => None,
@@ -178,22 +187,25 @@ async fn judge<'a>(
         if decided.decision == Decision::Hold {
             shared.announce(Event::AssetHeld { id: record.key.id, reason: decided.reason.clone() });
         }
-        if shared.state.decide(decided, how.fresh).await? {
-            return Ok(Outcome::Passes(None));
-        }
-        // A person was faster.
-        let stands = shared.state.decision(record.key.id, Way::Push).await?;
-        let released = stands.is_some_and(|stands| stands.decision == Decision::Pass && stands.version == version);
-        return Ok(Outcome::Passes(released.then_some(as_it_is)));
+        // Where a person was faster and has released it, she has it judged again.
+        shared.state.decide(decided, how.fresh).await?;
+        return Ok(Outcome::Passes(None));
     }
-    if let Some(before) = before
+    if let Some(before) = before.filter(|_| overruled.is_empty())
         && !shared.state.undecide(before).await?
         && shared.state.decision(record.key.id, Way::Push).await?.is_some_and(|stands| stands.decider == HAND)
     {
         return Ok(Outcome::Passes(None));
     }
-    let Verdict::Edit(edits) = &judged.verdict else { return Ok(Outcome::Passes(Some(as_it_is))) };
-    let outcome = withhold(shared, record, version, edits).await?;
+    let outcome = match &judged.verdict {
+        Verdict::Edit(edits) => withhold(shared, record, version, edits).await?,
+        _ => Outcome::Passes(Some((Cow::Borrowed(document), version))),
+    };
+    if let (Some(before), Outcome::Passes(Some((_, edition)))) = (same.filter(|_| !overruled.is_empty()), &outcome)
+        && !release(shared, before, *edition).await?
+    {
+        return Ok(Outcome::Passes(None));
+    }
     if let Outcome::Passes(Some((edited, edition))) = &outcome
         && *edition != version
     {
@@ -201,6 +213,20 @@ async fn judge<'a>(
         judge::stands_for(shared, &judged, question).await;
     }
     Ok(outcome)
+}
+
+/// Has a release stand for the version that is passed on, which an edit may have made; tells whether it stands: a person
+/// may have refused the asset meanwhile.
+async fn release(shared: &Shared, before: &Decided, edition: Digest) -> Result<bool, FeedError> {
+    let released = Decided {
+        decision: Decision::Pass,
+        by: HAND.to_owned(),
+        standing: Standing::Firm,
+        reason: RELEASED.to_owned(),
+        version: edition,
+        ..before.clone()
+    };
+    Ok(released == *before || shared.state.decide(released, false).await?)
 }
 
 /// Tells whether this version of an asset is passed on already.
@@ -222,6 +248,7 @@ fn decided(record: &Record, version: Digest, judged: &Judged, decision: Decision
         reason: reason.to_owned(),
         version,
         at_ms: now_ms(),
+        overruled: BTreeSet::new(),
     }
 }
 
@@ -275,6 +302,7 @@ async fn receive_again(shared: &Shared, record: &Record, sender: Option<HostId>,
         occasion: how.occasion,
         content: Source::Store,
         fresh: how.fresh,
+        overruled: &[],
     };
     match judge::ask(shared, question).await.verdict {
         Verdict::Pass => {}

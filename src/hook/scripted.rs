@@ -1,6 +1,7 @@
 //! A hook whose answers a test writes down.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -12,6 +13,7 @@ use std::task::Waker;
 use super::Asked;
 use super::BoxFuture;
 use super::Chain;
+use super::Course;
 use super::Hooks;
 use super::Judgement;
 use super::Point;
@@ -20,16 +22,17 @@ use super::Step;
 use super::Verdict;
 
 /// The rule of a script.
-type Rule = Box<dyn Fn(&Asked) -> Verdict + Send + Sync>;
+type Rule = Arc<dyn Fn(&Asked) -> Verdict + Send + Sync>;
 
-/// Answers by a function, and remembers what it was asked.
+/// Answers by functions, in a row as plugins are, and remembers what it was asked.
 pub struct Scripted {
-    script: Mutex<Script>,
+    scripts: Mutex<Vec<Script>>,
     generation: AtomicU64,
     asked: Mutex<Vec<Asked>>,
     wakers: Mutex<Vec<Waker>>,
 }
 
+#[derive(Clone)]
 struct Script {
     name: String,
     rule: Rule,
@@ -39,30 +42,43 @@ struct Script {
 impl Scripted {
     /// Makes a hook that answers by `rule`; another `name` is another chain.
     pub fn new(name: &str, rule: impl Fn(&Asked) -> Verdict + Send + Sync + 'static) -> Self {
-        let script = Script { name: name.to_owned(), rule: Box::new(rule), standing: Standing::Firm };
         Self {
-            script: Mutex::new(script),
+            scripts: Mutex::new(vec![Script::new(Standing::Firm, name, rule)]),
             generation: AtomicU64::new(0),
             asked: Mutex::default(),
             wakers: Mutex::default(),
         }
     }
 
-    /// Has answers stand as a plugin's that failed, or was absent.
+    /// Has another one asked behind those that there are, about what they have left.
     #[must_use]
-    pub fn standing(self, standing: Standing) -> Self {
-        lock(&self.script).standing = standing;
+    pub fn and(self, name: &str, rule: impl Fn(&Asked) -> Verdict + Send + Sync + 'static) -> Self {
+        lock(&self.scripts).push(Script::new(Standing::Firm, name, rule));
         self
     }
 
-    /// Replaces name and rule while a host runs, and lets answers stand.
-    pub fn replace(&self, name: &str, rule: impl Fn(&Asked) -> Verdict + Send + Sync + 'static) {
-        self.replace_as(Standing::Firm, name, rule);
+    /// Has answers of the last one stand as a plugin's that failed, or was absent.
+    #[must_use]
+    pub fn standing(self, standing: Standing) -> Self {
+        if let Some(last) = lock(&self.scripts).last_mut() {
+            last.standing = standing;
+        }
+        self
     }
 
-    /// Replaces name and rule while a host runs, and says how long answers stand.
+    /// Replaces all by one while a host runs, and lets answers stand.
+    pub fn replace(&self, name: &str, rule: impl Fn(&Asked) -> Verdict + Send + Sync + 'static) {
+        self.replace_by(Self::new(name, rule));
+    }
+
+    /// Replaces all by one while a host runs, and says how long answers stand.
     pub fn replace_as(&self, standing: Standing, name: &str, rule: impl Fn(&Asked) -> Verdict + Send + Sync + 'static) {
-        *lock(&self.script) = Script { name: name.to_owned(), rule: Box::new(rule), standing };
+        self.replace_by(Self::new(name, rule).standing(standing));
+    }
+
+    /// Answers as another from then on, while a host runs.
+    pub fn replace_by(&self, other: Self) {
+        *lock(&self.scripts) = std::mem::take(&mut *lock(&other.scripts));
         self.generation.fetch_add(1, Ordering::SeqCst);
         lock(&self.wakers).drain(..).for_each(Waker::wake);
     }
@@ -74,28 +90,42 @@ impl Scripted {
     }
 }
 
+impl Script {
+    fn new(standing: Standing, name: &str, rule: impl Fn(&Asked) -> Verdict + Send + Sync + 'static) -> Self {
+        Self { name: name.to_owned(), rule: Arc::new(rule), standing }
+    }
+}
+
+fn chain(scripts: &[Script]) -> Chain {
+    let names: Vec<&str> = scripts.iter().map(|script| script.name.as_str()).collect();
+    Chain::from_bytes(*blake3::hash(names.join("\n").as_bytes()).as_bytes())
+}
+
 impl fmt::Debug for Scripted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Scripted({})", lock(&self.script).name)
+        f.debug_list().entries(lock(&self.scripts).iter().map(|script| &script.name)).finish()
     }
 }
 
 impl Hooks for Scripted {
     fn ask<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Judgement> {
         lock(&self.asked).push(asked.clone());
-        let script = lock(&self.script);
-        let verdict = (script.rule)(asked);
-        let step = Step {
-            plugin: script.name.clone(),
-            verdict: verdict.clone(),
-            failure: (script.standing != Standing::Firm).then(|| "scripted".to_owned()),
-            took: std::time::Duration::ZERO,
-        };
-        Box::pin(std::future::ready(Judgement { verdict, standing: script.standing, steps: vec![step] }))
+        // A rule may replace what it belongs to.
+        let scripts = lock(&self.scripts).clone();
+        let mut course = Course::new(asked, Some(chain(&scripts)));
+        for script in scripts {
+            let verdict = (script.rule)(&Asked { metadata: course.metadata().clone(), ..asked.clone() });
+            let failure = (script.standing != Standing::Firm).then(|| "scripted".to_owned());
+            let step = Step { plugin: script.name, verdict, failure, took: std::time::Duration::ZERO };
+            if !course.take(step, script.standing) {
+                break;
+            }
+        }
+        Box::pin(std::future::ready(course.end()))
     }
 
     fn chain(&self, _: Point, _: &str) -> Option<Chain> {
-        Some(Chain::from_bytes(*blake3::hash(lock(&self.script).name.as_bytes()).as_bytes()))
+        Some(chain(&lock(&self.scripts)))
     }
 
     fn generation(&self) -> u64 {

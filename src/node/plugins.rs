@@ -103,6 +103,7 @@ impl Samples for Latest {
                 peer: Some(self.host.clone()),
                 occasion: Occasion::CatchUp,
                 content: None,
+                overruled: Vec::new(),
             });
             asked.collect()
         })

@@ -5,13 +5,11 @@ use std::sync::Mutex;
 
 use super::member::Member;
 use super::sandbox::lock;
-use crate::asset::Changes;
 use crate::hook::Asked;
 use crate::hook::Chain;
+use crate::hook::Course;
 use crate::hook::Judgement;
 use crate::hook::Point;
-use crate::hook::Standing;
-use crate::hook::Verdict;
 
 /// All members at one moment, in their order.
 #[derive(Default)]
@@ -63,41 +61,15 @@ impl Line {
     /// Asks all members that serve the point, each about what those before it left; the first that stops the asset is
     /// the last. Tells also whether one of them has recovered.
     pub(super) async fn ask(&self, asked: &Asked) -> (Judgement, bool) {
-        let mut metadata = std::borrow::Cow::Borrowed(&asked.metadata);
-        let mut edits = Changes::new();
-        let steps = Vec::with_capacity(self.members.len());
-        let mut judgement = Judgement { verdict: Verdict::Pass, standing: Standing::Firm, steps };
+        let mut course = Course::new(asked, self.digest(asked.point, &asked.library));
         let mut recovered = false;
         for member in self.members.iter().filter(|member| member.serves(asked.point, &asked.library)) {
-            let said = member.ask(asked, &metadata).await;
+            let said = member.ask(asked, course.metadata()).await;
             recovered |= said.recovered;
-            judgement.standing = later(judgement.standing, said.standing);
-            let verdict = said.step.verdict.clone();
-            judgement.steps.push(said.step);
-            match verdict {
-                Verdict::Pass => {}
-                Verdict::Edit(changes) => {
-                    metadata.to_mut().change(&changes);
-                    edits.extend(changes);
-                }
-                stops => {
-                    judgement.verdict = stops;
-                    return (judgement, recovered);
-                }
+            if !course.take(said.step, said.standing) {
+                break;
             }
         }
-        if !edits.is_empty() {
-            judgement.verdict = Verdict::Edit(edits);
-        }
-        (judgement, recovered)
-    }
-}
-
-/// What was said by somebody who was not there stands the shortest.
-fn later(one: Standing, other: Standing) -> Standing {
-    match (one, other) {
-        (Standing::Absent, _) | (_, Standing::Absent) => Standing::Absent,
-        (Standing::Failed, _) | (_, Standing::Failed) => Standing::Failed,
-        _ => Standing::Firm,
+        (course.end(), recovered)
     }
 }

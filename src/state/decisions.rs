@@ -1,6 +1,7 @@
 //! What was decided about assets: held, declined, kept back.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -73,9 +74,19 @@ pub struct Decided {
     pub version: Digest,
     /// When, in Unix milliseconds.
     pub at_ms: u64,
+    /// Plugins that a person has overruled about this version, each with the point at which it had stopped the asset.
+    pub overruled: BTreeSet<(Point, String)>,
 }
 
 impl Decided {
+    /// Names those whom a person has overruled at a point. Who was overruled when the content was here is so before it
+    /// is fetched again, too.
+    #[must_use]
+    pub fn overruled_at(&self, point: Point) -> Vec<String> {
+        let is_there = |at: Point| at == point || (point, at) == (Point::BeforePull, Point::AfterReceive);
+        self.overruled.iter().filter(|(at, _)| is_there(*at)).map(|(_, plugin)| plugin.clone()).collect()
+    }
+
     /// Tells whether the asset was purged, and is kept out since.
     #[must_use]
     pub fn is_purged(&self) -> bool {
@@ -161,7 +172,7 @@ impl State {
     }
 
     /// Remembers a decision in place of an earlier one on the same way; tells whether it stands now. What a person said
-    /// meanwhile about the same thing stays, unless `by_hand`.
+    /// meanwhile about the same thing stays, unless `by_hand`; what one said before is known from whom she overruled.
     ///
     /// # Errors
     /// [`StateError`] when the database refuses.
@@ -174,7 +185,8 @@ impl State {
             let said_by_hand = |before: &Decided| {
                 let released = before.decision == Decision::Pass
                     && before.decider == decided.decider
-                    && before.version == decided.version;
+                    && before.version == decided.version
+                    && !before.overruled.is_subset(&decided.overruled);
                 before.decider == HAND || released
             };
             if !by_hand && before.as_ref().is_some_and(said_by_hand) {
@@ -196,7 +208,7 @@ impl State {
                 decided.version.as_bytes(),
                 decided.at_ms,
                 point_text(decided.point),
-                &decided.by,
+                said_by(&decided),
                 standing_text(decided.standing),
             ))?;
             Ok(Some(before.is_some()))
@@ -215,7 +227,7 @@ impl State {
     /// [`StateError`] when the database refuses.
     pub async fn undecide(&self, decided: &Decided) -> Result<bool, StateError> {
         let (asset, way) = (decided.key.id, decided.way);
-        let (decider, by) = (decided.decider.clone(), decided.by.clone());
+        let (decider, by) = (decided.decider.clone(), said_by(decided));
         let (library, rows) = (Arc::clone(&self.library), Arc::clone(&self.decision_rows));
         let write = move |connection: &Connection| {
             // Purging is by hand as well: only who said it tells it from a refusal.
@@ -241,13 +253,18 @@ impl State {
                            GROUP BY said_by";
                 let mut statement = connection.prepare_cached(sql)?;
                 let rows = statement.query_map([&library], |row| Ok((row.get(0)?, row.get(1)?)))?;
-                let held_by: BTreeMap<String, u64> = rows.collect::<Result<_, _>>()?;
+                let mut held_by: BTreeMap<String, u64> = BTreeMap::new();
+                for row in rows {
+                    let (said_by, held): (String, u64) = row?;
+                    let (by, _) = read_said_by(&said_by);
+                    *held_by.entry(by).or_default() += held;
+                }
                 Ok(DecisionCounts { held: held_by.values().sum(), declined, held_by })
             })
             .await
     }
 
-    /// Returns the assets that are kept back from the library.
+    /// Returns the assets that are kept back from the library, also those that were released and not judged since.
     ///
     /// # Errors
     /// [`StateError`] when the database refuses.
@@ -258,7 +275,8 @@ impl State {
         let library = Arc::clone(&self.library);
         self.database
             .read(move |connection| {
-                let sql = "SELECT asset FROM decision WHERE library = ?1 AND way = 'push' AND verdict <> 'pass'";
+                let sql = "SELECT asset FROM decision WHERE library = ?1 AND way = 'push'
+                           AND (verdict <> 'pass' OR standing = 'absent')";
                 let mut statement = connection.prepare_cached(sql)?;
                 let rows = statement.query_map([&library], |row| Ok(AssetId::from_bytes(row.get(0)?)))?;
                 Ok(rows.collect::<Result<_, _>>()?)
@@ -297,6 +315,30 @@ const fn point_text(point: Point) -> &'static str {
     }
 }
 
+fn point_of(text: &str) -> Point {
+    match text {
+        "push" => Point::BeforePush,
+        "pull" => Point::BeforePull,
+        _ => Point::AfterReceive,
+    }
+}
+
+/// Writes by whom it was, and in lines behind that whom a person has overruled.
+fn said_by(decided: &Decided) -> String {
+    let mut text = decided.by.clone();
+    for (point, plugin) in &decided.overruled {
+        text.extend(["\n", point_text(*point), " ", plugin]);
+    }
+    text
+}
+
+fn read_said_by(text: &str) -> (String, BTreeSet<(Point, String)>) {
+    let mut lines = text.split('\n');
+    let by = lines.next().unwrap_or_default().to_owned();
+    let overruled = lines.filter_map(|line| line.split_once(' '));
+    (by, overruled.map(|(point, plugin)| (point_of(point), plugin.to_owned())).collect())
+}
+
 const fn standing_text(standing: Standing) -> &'static str {
     match standing {
         Standing::Firm => "firm",
@@ -308,21 +350,18 @@ const fn standing_text(standing: Standing) -> &'static str {
 fn read(row: &Row<'_>) -> rusqlite::Result<Decided> {
     let (way, decision): (String, String) = (row.get(3)?, row.get(4)?);
     let (point, standing): (String, String) = (row.get(9)?, row.get(11)?);
+    let (by, overruled) = read_said_by(&row.get::<_, String>(10)?);
     Ok(Decided {
         key: read_key(row.get(0)?, row.get(1)?, row.get(2)?)?,
         way: if way == Way::Push.text() { Way::Push } else { Way::Pull },
-        point: match point.as_str() {
-            "push" => Point::BeforePush,
-            "pull" => Point::BeforePull,
-            _ => Point::AfterReceive,
-        },
+        point: point_of(&point),
         decision: match decision.as_str() {
             "hold" => Decision::Hold,
             "pass" => Decision::Pass,
             _ => Decision::Drop,
         },
         decider: row.get(5)?,
-        by: row.get(10)?,
+        by,
         standing: match standing.as_str() {
             "firm" => Standing::Firm,
             "failed" => Standing::Failed,
@@ -331,5 +370,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Decided> {
         reason: row.get(6)?,
         version: Digest::from_bytes(row.get(7)?),
         at_ms: row.get(8)?,
+        overruled,
     })
 }

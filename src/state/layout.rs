@@ -84,7 +84,7 @@ pub(super) const MIGRATIONS: Migrations = &[
     -- where it was decided: 'push', 'pull' or 'receive'
     ALTER TABLE decision ADD COLUMN point TEXT NOT NULL DEFAULT 'pull';
     UPDATE decision SET point = 'push' WHERE way = 'push';
-    -- the plugin, for people
+    -- the plugin, for people; in lines behind that, whom a person has overruled: where, and the plugin
     ALTER TABLE decision ADD COLUMN said_by TEXT NOT NULL DEFAULT '';
     -- 'firm', 'failed' or 'absent'
     ALTER TABLE decision ADD COLUMN standing TEXT NOT NULL DEFAULT 'firm';

@@ -1,5 +1,6 @@
 //! The memory over restarts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ async fn decisions_are_kept_counted_and_taken_back() {
         reason: "because".to_owned(),
         version: Digest::from_bytes([n; 32]),
         at_ms: 7,
+        overruled: BTreeSet::new(),
     };
     for decided in [
         decided(1, Way::Push, Decision::Hold),
@@ -126,11 +128,22 @@ async fn what_a_person_said_is_not_overruled_by_an_answer_that_comes_late() {
     let dir = tempfile::tempdir().unwrap();
     let state = State::open(&dir.path().join("state.db"), "mirror").unwrap();
     let late = held(1, Way::Push, 1);
-    let released = Decided { decision: Decision::Pass, by: HAND.into(), ..late.clone() };
+    let overruled = BTreeSet::from([(Point::BeforePush, "plugin".to_owned())]);
+    let released = Decided { decision: Decision::Pass, by: HAND.into(), overruled, ..late.clone() };
     assert!(state.decide(released.clone(), true).await.unwrap());
     assert!(!state.decide(late.clone(), false).await.unwrap());
-    assert_eq!(state.decision(key(1).id, Way::Push).await.unwrap(), Some(released));
+    assert_eq!(state.decision(key(1).id, Way::Push).await.unwrap(), Some(released.clone()));
     assert_eq!((counted(&state).await, state.kept_back().await.unwrap()), ((0, 0), vec![]));
+    // Until it was judged again it is kept back still.
+    let not_judged = Decided { standing: Standing::Absent, ..released.clone() };
+    assert!(state.decide(not_judged, true).await.unwrap());
+    assert_eq!((counted(&state).await, state.kept_back().await.unwrap()), ((0, 0), vec![key(1).id]));
+    // Somebody else may stop it who knew of the release.
+    let also = Decided { by: "also".into(), overruled: released.overruled.clone(), ..late.clone() };
+    assert!(state.decide(also.clone(), false).await.unwrap());
+    assert_eq!(state.count_decisions().await.unwrap().held_by, [("also".to_owned(), 1)].into());
+    assert_eq!(also.overruled_at(Point::BeforePush), ["plugin"]);
+    assert!(also.overruled_at(Point::BeforePull).is_empty());
     // Another version is another thing.
     let next = Decided { version: Digest::from_bytes([7; 32]), ..late.clone() };
     assert!(state.decide(next, false).await.unwrap());
@@ -152,6 +165,7 @@ fn held(n: u8, way: Way, at_ms: u64) -> Decided {
         reason: "because".to_owned(),
         version: Digest::from_bytes([n; 32]),
         at_ms,
+        overruled: BTreeSet::new(),
     }
 }
 

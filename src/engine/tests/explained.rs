@@ -13,12 +13,7 @@ use crate::asset::names;
 use crate::engine::Difference;
 use crate::engine::ExplainError;
 use crate::hook::Asked;
-use crate::hook::BoxFuture;
-use crate::hook::Chain;
-use crate::hook::Hooks;
-use crate::hook::Judgement;
 use crate::hook::Point;
-use crate::hook::Standing;
 use crate::hook::Verdict;
 use crate::hook::scripted::Scripted;
 
@@ -91,42 +86,6 @@ async fn an_edit_before_a_push_is_made_once_and_explained_with_what_it_replaced(
     assert_eq!(explained.stored.unwrap().local, [path("a/some/where", "some/where")]);
 }
 
-/// Two in a row, as plugins are: the second is shown what the first has left.
-#[derive(Debug)]
-struct InARow(Scripted, Scripted);
-
-impl Hooks for InARow {
-    fn ask<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Judgement> {
-        Box::pin(async move {
-            let first = self.0.ask(asked).await;
-            let (mut edits, mut left) = (Changes::new(), asked.clone());
-            if let Verdict::Edit(changes) = &first.verdict {
-                left.metadata.change(changes);
-                edits.extend(changes.clone());
-            }
-            let second = self.1.ask(&left).await;
-            if let Verdict::Edit(changes) = &second.verdict {
-                edits.extend(changes.clone());
-            }
-            let verdict = if edits.is_empty() { Verdict::Pass } else { Verdict::Edit(edits) };
-            let steps = [first.steps, second.steps].concat();
-            Judgement { verdict, standing: Standing::Firm, steps }
-        })
-    }
-
-    fn chain(&self, point: Point, library: &str) -> Option<Chain> {
-        self.0.chain(point, library)
-    }
-
-    fn generation(&self) -> u64 {
-        0
-    }
-
-    fn changed(&self, _: u64) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::pending())
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_edit_is_explained_with_what_the_first_had_left() {
     let rule = |path: &'static str, tag: &'static str, other: &'static str| {
@@ -135,7 +94,7 @@ async fn a_second_edit_is_explained_with_what_the_first_had_left() {
             _ => Verdict::Pass,
         }
     };
-    let hooks = InARow(Scripted::new("one", rule("first", "a", "b")), Scripted::new("two", rule("second", "b", "a")));
+    let hooks = Scripted::new("one", rule("first", "a", "b")).and("two", rule("second", "b", "a"));
     let (a, b) = (Host::start(189).await, Host::start_with_hooks(190, Arc::new(hooks)).await);
     let id = a.ingest(100, "file").await;
     b.engine.connect(a.ticket()).await;

@@ -12,5 +12,6 @@ mod mirror;
 mod plugins;
 mod purge;
 mod relay;
+mod released;
 mod roles;
 mod sender;

@@ -1,5 +1,6 @@
 //! Purging: gone here, kept elsewhere, and back by hand alone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::host::Host;
@@ -202,6 +203,7 @@ async fn a_purge_that_a_crash_cut_off_has_not_happened() {
         reason: "purged by hand".to_owned(),
         version: record.document.shared().digest(),
         at_ms: now_ms(),
+        overruled: BTreeSet::new(),
     };
     a.decide(decided).await;
     let a = a.again().await;

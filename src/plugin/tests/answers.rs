@@ -96,6 +96,27 @@ async fn later_plugins_see_what_earlier_ones_changed_and_the_order_decides() {
 }
 
 #[tokio::test]
+async fn past_one_that_is_overruled_the_next_is_asked_and_what_it_said_is_seen() {
+    let place = Place::new();
+    place.drop_in("a-keep.wasm", &Fixture::new().hook("before-push", KEEP_PRIVATE).build());
+    place.drop_in("b-bad.wasm", &Fixture::new().hook("before-push", TRAP).build());
+    place.drop_in("c-tag.wasm", &Fixture::new().hook("before-push", &edit(2, 0, 16, 7)).build());
+    let host = place.start().await;
+    let overruling = |names: &[&str]| Asked {
+        overruled: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..asked(&["private"])
+    };
+    assert_eq!(host.ask(&overruling(&[])).await.stopped_by(), Some("a-keep"));
+    let judgement = host.ask(&overruling(&["a-keep"])).await;
+    assert_eq!((judgement.stopped_by(), judgement.standing), (Some("b-bad"), Standing::Failed));
+    let judgement = host.ask(&overruling(&["a-keep", "b-bad"])).await;
+    assert_eq!(judgement.verdict, Verdict::Edit(Changes::new().add_tag("private")));
+    assert_eq!((judgement.stopped_by(), judgement.standing), (None, Standing::Firm));
+    assert_eq!(judgement.steps[0].verdict, Verdict::Drop("private".to_owned()));
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn a_failure_is_answered_by_the_policy() {
     for (on_failure, verdict) in [
         (OnFailure::Hold, Some(Verdict::Hold(String::new()))),

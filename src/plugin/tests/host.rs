@@ -156,5 +156,6 @@ pub(super) fn asked_at(point: Point, tags: &[&str]) -> Asked {
         peer: None,
         occasion: Occasion::Live,
         content: None,
+        overruled: Vec::new(),
     }
 }

@@ -121,6 +121,7 @@ impl Line {
                 _ => Occasion::Live,
             },
             content: content.map(|bytes| Arc::new(Given(bytes)) as Arc<dyn Content>),
+            overruled: Vec::new(),
         })
     }
 }
