@@ -153,6 +153,11 @@ impl Document {
         self.0.insert(name.into(), field);
     }
 
+    /// Takes a field out, as if it had never been there. Only for what nobody else has: a merge brings it back.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// Takes over every field of `other` that beats the one here, then keeps within the field counts.
     /// Tells whether anything changed.
     pub fn merge(&mut self, other: &Self) -> bool {

@@ -10,6 +10,7 @@ use super::HostId;
 use super::Metadata;
 use super::Stamp;
 use super::Value;
+use super::document::is_tag;
 use super::encoding;
 
 /// A value that stays on this host and hides the shared one.
@@ -87,11 +88,17 @@ impl LocalDocument {
         }
     }
 
-    /// Makes changes by hand: every field that is seen to differ gets a new stamp, which ends a local value there.
+    /// Makes changes by hand: every field that is seen to differ gets a new stamp, which ends a local value there. A tag
+    /// that is only here just goes: a removal that is shared would name it.
     pub fn change(&mut self, changes: &Changes, now_ms: u64, host: HostId) {
         for (name, value) in changes.iter() {
             if self.value(name) != value {
-                let stamp = Stamp::above(self.shared.stamp(name), now_ms, host);
+                if *value == Value::Absent && is_tag(name) && self.shared.get(name).is_none() {
+                    self.values.remove(name);
+                    continue;
+                }
+                let over = self.values.get(name).map_or(Stamp::ZERO, |local| local.over);
+                let stamp = Stamp::above(self.shared.stamp(name).max(over), now_ms, host);
                 self.shared.merge(&[(name.to_owned(), Field { value: value.clone(), stamp })].into_iter().collect());
             }
         }
@@ -118,7 +125,8 @@ impl LocalDocument {
     ///
     /// Only fields for which `ours` holds are changed: what came from a peer is passed on as it came. A changed field
     /// keeps its stamp, since the value before was never shared under it; a field that was not there gets the zero
-    /// stamp.
+    /// stamp. A tag that is dropped leaves no field behind, since its name is what is to be kept back; but for one that
+    /// came back from others, who know it then.
     pub fn withhold(&mut self, edits: &Changes, ours: impl Fn(&str, &Field) -> bool) {
         for (name, value) in edits.iter() {
             match self.shared.get(name) {
@@ -126,8 +134,12 @@ impl LocalDocument {
                 Some(field) => {
                     let stamp = field.stamp;
                     let kept = LocalValue { value: self.value(name).clone(), over: stamp };
-                    self.values.insert(name.to_owned(), kept);
-                    self.shared.insert(name, Field { value: value.clone(), stamp });
+                    let came_back = self.values.insert(name.to_owned(), kept).is_some();
+                    if *value == Value::Absent && is_tag(name) && !came_back {
+                        self.shared.remove(name);
+                    } else {
+                        self.shared.insert(name, Field { value: value.clone(), stamp });
+                    }
                 }
                 None if *value == Value::Absent => {}
                 None => self.shared.insert(name, Field { value: value.clone(), stamp: Stamp::ZERO }),
@@ -204,6 +216,48 @@ mod tests {
         document.merge(peer.shared());
         assert_eq!(document.metadata().path.as_deref(), Some("open"));
         assert_eq!(document.values().count(), 0);
+    }
+
+    #[test]
+    fn a_tag_that_is_withheld_is_not_even_named_to_others() {
+        let named = |document: &LocalDocument| document.shared().get("tag/client-x").is_some();
+        let drop = Changes::new().remove_tag("client-x");
+        let mut document = LocalDocument::default();
+        document.see(&Changes::new().add_tag("client-x").add_tag("open"));
+        document.change(&Changes::new().add_tag("client-x").set(names::USER, "ann"), NOW, host(1));
+        document.withhold(&drop, ours);
+        assert!(document.metadata().tags.contains("client-x") && !named(&document));
+        assert_eq!(LocalDocument::decode(&document.encode()).unwrap(), document);
+        let before = document.clone();
+        document.withhold(&drop, ours);
+        document.merge(&before.shared().clone());
+        assert_eq!(document, before);
+
+        // Nor when it is removed by hand; added again, it is withheld again.
+        document.change(&drop, NOW + 1, host(1));
+        assert!(!document.metadata().tags.contains("client-x") && !named(&document));
+        assert_eq!(document.shared(), before.shared());
+        document.change(&Changes::new().add_tag("client-x"), NOW + 2, host(1));
+        assert!(named(&document));
+        document.withhold(&drop, ours);
+        assert!(document.metadata().tags.contains("client-x") && !named(&document));
+    }
+
+    #[test]
+    fn a_tag_that_others_know_is_removed_everywhere_by_hand_though_it_was_withheld() {
+        let drop = Changes::new().remove_tag("draft");
+        let mut document = LocalDocument::default();
+        document.see(&Changes::new().add_tag("draft"));
+        let mut peer = LocalDocument::from_parts(document.shared().clone(), []);
+        document.withhold(&drop, ours);
+        document.merge(peer.shared());
+        document.withhold(&drop, ours);
+        assert!(document.metadata().tags.contains("draft") && !document.shared().metadata().tags.contains("draft"));
+        peer.merge(document.shared());
+        assert!(peer.metadata().tags.contains("draft"), "what was shared is not recalled");
+        document.change(&drop, NOW, host(1));
+        peer.merge(document.shared());
+        assert!(!document.metadata().tags.contains("draft") && !peer.metadata().tags.contains("draft"));
     }
 
     #[test]

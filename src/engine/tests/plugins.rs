@@ -413,6 +413,32 @@ async fn a_plugin_can_read_the_content_where_there_is_one() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tag_that_is_withheld_is_not_even_named_to_peers() {
+    let hooks = Arc::new(Scripted::new("redact", |asked: &Asked| match asked.point {
+        Point::BeforePush => Verdict::Edit(Changes::new().remove_tag("client-x")),
+        _ => Verdict::Pass,
+    }));
+    let (a, b) = (Host::start_with_hooks(181, hooks.clone()).await, Host::start(182).await);
+    b.engine.connect(a.ticket()).await;
+    let id = a.ingest(100, "file").await;
+    b.has(&id).await;
+    let names_it = async |host: &Host| {
+        let record = host.store.record(&id).await.unwrap().unwrap();
+        record.document.shared().get("tag/client-x").is_some()
+    };
+    for (n, changes) in
+        [Changes::new().add_tag("client-x"), Changes::new().remove_tag("client-x")].into_iter().enumerate()
+    {
+        let late = format!("late {n}");
+        a.change(&id, changes.add_tag(&late)).await;
+        b.metadata_is(&id, |metadata| metadata.tags.contains(&late)).await;
+        in_sync(&[(&a, &b)]).await;
+        assert_eq!(a.metadata(&id).await.tags.contains("client-x"), n == 0);
+        assert!(!names_it(&a).await && !names_it(&b).await);
+    }
+}
+
 /// A review that is under way when new assets come, and a host that stops in the middle of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_assets_pass_a_review_and_a_stop_does_not_end_it() {
