@@ -54,7 +54,7 @@ pub(super) struct Order {
 ///
 /// What came after the last judgement is left out, and judged by the feed before it is shared. Without plugins there is
 /// nothing to wait for. What earlier plugins passed on was shared with others already, so it stays until it is judged
-/// again.
+/// again; where there never was anybody to share it with, it is judged first as well.
 pub(super) async fn items(
     store: &dyn Store,
     state: &State,
@@ -64,6 +64,9 @@ pub(super) async fn items(
     let silent = decider == NOBODY;
     let nothing = Position { arrival: 0, decider: decider.to_owned(), receiver: receiver.to_owned() };
     let mut position = state.position().await?.unwrap_or(nothing);
+    if position.decider != decider && state.peers().await?.is_empty() {
+        position.arrival = 0;
+    }
     let kept_back: HashSet<AssetId> = state.kept_back().await?.into_iter().collect();
     let (mut items, mut seen) = (Vec::new(), Arrival(0));
     loop {

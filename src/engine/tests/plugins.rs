@@ -36,6 +36,11 @@ fn pass(_: &Asked) -> Verdict {
     Verdict::Pass
 }
 
+/// Waits until a test says so, and not any longer when it has ended; others go on meanwhile.
+fn wait(gate: &std::sync::Mutex<std::sync::mpsc::Receiver<()>>) {
+    let _ = tokio::task::block_in_place(|| gate.lock().unwrap().recv());
+}
+
 /// Waits until a host holds and declines so many.
 pub(super) async fn stopped(host: &Host, held: u64, declined: u64) {
     let reached = within(async {
@@ -205,6 +210,37 @@ async fn what_a_chain_kept_flows_when_it_is_gone_while_running_and_after_a_resta
         assert_eq!(a.contents().await.len(), 4);
         assert_eq!(a.contents().await, b.contents().await);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_never_met_anybody_judges_everything_by_new_plugins_before_it_offers_it() {
+    let a = Host::start(127).await;
+    let (secret, open) = (a.ingest(100, "secret").await, a.ingest(101, "open").await);
+    let judged = within(async {
+        while a.engine.status().await.unwrap().library.summary.count < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    judged.await;
+    let (asked, first) = std::sync::mpsc::channel();
+    let (go_on, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let hooks = Arc::new(Scripted::new("keeper", move |asked_about: &Asked| {
+        let _ = asked.send(());
+        wait(&gate);
+        holds(Point::BeforePush, "secret")(asked_about)
+    }));
+    let a = a.stop().await.with_hooks(hooks).again().await;
+    // While the first of them is asked about, nothing is offered.
+    tokio::task::spawn_blocking(move || first.recv().unwrap()).await.unwrap();
+    assert_eq!(a.engine.status().await.unwrap().library.summary.count, 0);
+    drop(go_on);
+    let b = Host::start(128).await;
+    b.engine.connect(a.ticket()).await;
+    b.has(&open).await;
+    stopped(&a, 1, 0).await;
+    in_sync(&[(&a, &b)]).await;
+    assert!(b.store.record(&secret).await.unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
