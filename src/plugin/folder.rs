@@ -31,6 +31,8 @@ pub(super) struct News {
     pub(super) changed: Vec<String>,
     /// Plugins whose files are gone.
     pub(super) gone: Vec<String>,
+    /// Plugins with a file that is there and cannot be looked at, and why, for people; none when that is over.
+    pub(super) unseen: Vec<(String, Option<String>)>,
     /// Files whose names cannot be those of plugins, seen for the first time.
     pub(super) unnamed: Vec<String>,
 }
@@ -44,13 +46,23 @@ pub(super) struct Folder {
     told: BTreeMap<String, Found>,
     /// Looks that a told plugin was missing in, one after the other.
     missing: BTreeMap<String, u32>,
+    /// What could not be looked at, and why.
+    unseen: BTreeMap<String, String>,
+    unnamed: Vec<String>,
+}
+
+/// What one look has found.
+#[derive(Debug, Default)]
+struct Scan {
+    found: BTreeMap<String, Found>,
+    unseen: BTreeMap<String, String>,
     unnamed: Vec<String>,
 }
 
 impl Folder {
     pub(super) fn new(path: PathBuf) -> Self {
         let (before, told, missing) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { path, before, told, missing, unnamed: Vec::new() }
+        Self { path, before, told, missing, unseen: BTreeMap::new(), unnamed: Vec::new() }
     }
 
     pub(super) fn component(&self, name: &str) -> PathBuf {
@@ -76,16 +88,30 @@ impl Folder {
     ///
     /// # Errors
     /// When the folder cannot be read; then nothing counts as gone. One that does not exist is like an empty one, unless
-    /// there were plugins in it.
+    /// there were plugins in it. A file that is there and cannot be looked at counts as it was when it could be.
     pub(super) fn look(&mut self, at_once: bool) -> io::Result<News> {
-        let (now, unnamed) = match scan(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.told.is_empty() => Default::default(),
+        let Scan { found: mut now, unseen, unnamed } = match scan(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.told.is_empty() => Scan::default(),
             scanned => scanned?,
         };
         let mut news = News::default();
+        for (name, why) in &unseen {
+            if self.unseen.get(name) != Some(why) {
+                news.unseen.push((name.clone(), Some(why.clone())));
+            }
+            now.extend(self.before.get(name).map(|found| (name.clone(), found.clone())));
+        }
+        for name in self.unseen.keys().filter(|name| !unseen.contains_key(*name)) {
+            news.unseen.push((name.clone(), None));
+            // It may be another one.
+            if now.contains_key(name) {
+                self.told.remove(name);
+            }
+        }
+        self.unseen = unseen;
         for (name, found) in &now {
             let at_rest = at_once || self.before.get(name) == Some(found);
-            if at_rest && self.told.get(name) != Some(found) {
+            if at_rest && !self.unseen.contains_key(name) && self.told.get(name) != Some(found) {
                 self.told.insert(name.clone(), found.clone());
                 news.changed.push(name.clone());
             }
@@ -110,23 +136,34 @@ impl Folder {
 }
 
 /// Returns what lies directly in a folder: plugins, and names that cannot be plugins.
-fn scan(path: &Path) -> io::Result<(BTreeMap<String, Found>, Vec<String>)> {
-    let (mut found, mut unnamed) = (BTreeMap::new(), Vec::new());
+fn scan(path: &Path) -> io::Result<Scan> {
+    let mut scan = Scan::default();
     for entry in fs::read_dir(path)? {
         let entry = entry?.path();
         if entry.extension().is_none_or(|extension| extension != "wasm") {
             continue;
         }
         let Some(name) = entry.file_stem().and_then(|stem| stem.to_str()).filter(|name| is_name(name)) else {
-            unnamed.push(entry.file_name().unwrap_or_default().to_string_lossy().into_owned());
+            scan.unnamed.push(entry.file_name().unwrap_or_default().to_string_lossy().into_owned());
             continue;
         };
-        // What goes away meanwhile is not there.
-        let Ok(component) = stamp(&entry) else { continue };
-        let sidecar = stamp(&entry.with_extension("yaml")).ok();
-        found.insert(name.to_owned(), Found { component, sidecar });
+        let sidecar = entry.with_extension("yaml");
+        match (stamp(&entry), stamp(&sidecar)) {
+            (Ok(Some(component)), Ok(sidecar)) => {
+                scan.found.insert(name.to_owned(), Found { component, sidecar });
+            }
+            // What goes away meanwhile is not there.
+            (Ok(None), _) => {}
+            (Err(error), _) => drop(scan.unseen.insert(name.to_owned(), unseen(&entry, &error))),
+            (_, Err(error)) => drop(scan.unseen.insert(name.to_owned(), unseen(&sidecar, &error))),
+        }
     }
-    Ok((found, unnamed))
+    Ok(scan)
+}
+
+fn unseen(path: &Path, error: &io::Error) -> String {
+    let path = path.display();
+    format!("{path} is there and cannot be looked at: {error}; check its rights, or where it points to, or remove it")
 }
 
 /// Tells whether a text can be the name of a plugin: it stands in commands, logs, paths and the configuration.
@@ -135,12 +172,25 @@ pub(super) fn is_name(name: &str) -> bool {
     fits && !name.starts_with(['.', '-']) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
-fn stamp(path: &Path) -> io::Result<Stamp> {
-    let metadata = fs::metadata(path)?;
+/// Returns the stamp of a file; none when nothing of that name is there.
+fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
+    let metadata = match fs::metadata(path) {
+        // A link that leads nowhere is there: what it leads to may come back.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return if is_missing(path) { Ok(None) } else { Err(error) };
+        }
+        metadata => metadata?,
+    };
     if !metadata.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
     }
-    Ok(Stamp { length: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()), inode: metadata.ino() })
+    let modified = (metadata.mtime(), metadata.mtime_nsec());
+    Ok(Some(Stamp { length: metadata.len(), modified, inode: metadata.ino() }))
+}
+
+/// Tells whether nothing of that name is there, not even a link that leads nowhere.
+pub(super) fn is_missing(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 #[cfg(test)]
@@ -184,6 +234,45 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
         for _ in 0..2 * limits::plugin::LOOKS_GONE {
             assert!(follows.look(false).is_err());
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_looked_at_is_not_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let away = tempfile::tempdir().unwrap();
+        let target = away.path().join("target");
+        for link in ["a.wasm", "a.yaml"] {
+            let _ = fs::remove_file(folder.path().join("a.wasm"));
+            fs::write(&target, "one").unwrap();
+            fs::write(folder.path().join("a.wasm"), "one").unwrap();
+            let _ = fs::remove_file(folder.path().join(link));
+            std::os::unix::fs::symlink(&target, folder.path().join(link)).unwrap();
+            let mut follows = Folder::new(folder.path().to_owned());
+            assert_eq!(follows.look(true).unwrap().changed, ["a"]);
+            // What it leads to is unmounted.
+            fs::remove_file(&target).unwrap();
+            let news = follows.look(false).unwrap();
+            let [(name, Some(why))] = &news.unseen[..] else { panic!("{news:?}") };
+            assert!(name == "a" && why.contains(link), "{why}");
+            for _ in 0..2 * limits::plugin::LOOKS_GONE {
+                let news = follows.look(false).unwrap();
+                assert!(news.gone.is_empty() && news.changed.is_empty() && news.unseen.is_empty(), "{news:?}");
+            }
+            assert!(follows.has("a"));
+            // It is there again, and may be another one.
+            fs::write(&target, "another").unwrap();
+            let looks = [follows.look(false).unwrap(), follows.look(false).unwrap()];
+            assert_eq!(looks[0].unseen, [("a".to_owned(), None)]);
+            assert_eq!(looks.map(|news| news.changed).concat(), ["a"]);
+            assert!(follows.look(false).unwrap().changed.is_empty());
+            // What is taken away is gone, also while it could not be looked at.
+            fs::remove_file(&target).unwrap();
+            follows.look(false).unwrap();
+            let _ = fs::remove_file(folder.path().join("a.yaml"));
+            fs::remove_file(folder.path().join("a.wasm")).unwrap();
+            let gone = (0..limits::plugin::LOOKS_GONE).map(|_| follows.look(false).unwrap().gone);
+            assert_eq!(gone.collect::<Vec<_>>().concat(), ["a"]);
         }
     }
 

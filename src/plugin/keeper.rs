@@ -13,6 +13,7 @@ use super::compiled::Cache;
 use super::figures::Counter;
 use super::folder::Folder;
 use super::folder::News;
+use super::folder::is_missing;
 use super::known::Known;
 use super::known::POINTS;
 use super::known::Remembered;
@@ -170,6 +171,16 @@ impl Keeper {
         for file in news.unnamed {
             tracing::warn!(%file, "a plugin's name has letters, digits, dots, dashes and underscores; file not loaded");
         }
+        for (name, why) in news.unseen {
+            let mut troubles = lock(&self.plugins.0.troubles);
+            match why {
+                Some(why) => {
+                    tracing::warn!(plugin = %name, %why, "plugin stays as it is");
+                    troubles.insert(name, why);
+                }
+                None => drop(troubles.remove(&name)),
+            }
+        }
         for name in news.changed {
             self.again.remove(&name);
             self.load(&name).await;
@@ -251,7 +262,7 @@ impl Keeper {
         let lasts = |why| Trouble { why, passes: false };
         let passes = |why| Trouble { why, passes: true };
         let reading = tokio::task::spawn_blocking(move || match std::fs::metadata(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_missing(&path) => Ok(None),
             Ok(metadata) if metadata.len() > limits::plugin::SIDECAR_BYTES => {
                 Err(lasts(format!("{} has more than {} bytes", path.display(), limits::plugin::SIDECAR_BYTES)))
             }

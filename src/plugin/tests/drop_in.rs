@@ -70,6 +70,38 @@ async fn it_is_picked_up_replaced_and_taken_away_while_the_host_runs() {
 }
 
 #[tokio::test]
+async fn one_whose_file_cannot_be_looked_at_goes_on_and_is_missed_at_a_start() {
+    let place = Place::new();
+    place.drop_in("elsewhere", &push(KEEP_PRIVATE));
+    std::os::unix::fs::symlink(place.file("elsewhere"), place.file("one.wasm")).unwrap();
+    let host = place.start().await;
+    let chain = host.plugins.chain(Point::BeforePush, "mirror");
+    fs::rename(place.file("elsewhere"), place.file("away")).unwrap();
+    let is_told = |host: &Host| {
+        let trouble = host.status("one").and_then(|status| status.trouble);
+        trouble.is_some_and(|trouble| trouble.contains("cannot be looked at"))
+    };
+    host.until("it is told", is_told).await;
+    // More looks than make a file count as gone: another plugin came in between.
+    for name in ["two", "three", "four"] {
+        place.drop_in(&format!("{name}.wasm"), &Fixture::new().hook("before-pull", PASS).build());
+        host.until("it is loaded", |host| host.status(name).is_some_and(|status| status.loaded)).await;
+    }
+    assert_eq!(host.ask(&asked(&["private"])).await.verdict, Verdict::Drop("private".to_owned()));
+    assert_eq!(host.plugins.chain(Point::BeforePush, "mirror"), chain);
+    host.stop().await;
+
+    let host = place.start().await;
+    assert_eq!(host.ask(&asked(&[])).await.standing, Standing::Absent);
+    assert!(is_told(&host));
+    fs::rename(place.file("away"), place.file("elsewhere")).unwrap();
+    host.until("it is back", |host| host.status("one").is_some_and(|status| status.loaded)).await;
+    host.until("nothing is told of it", |host| host.status("one").unwrap().trouble.is_none()).await;
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn one_that_was_active_and_does_not_come_up_counts_as_failing_until_it_is_switched_off() {
     for broken in [None, Some(&b"\0asm broken"[..])] {
         let place = Place::new();
