@@ -137,6 +137,12 @@ impl Judgement {
         Self { verdict: Verdict::Pass, standing: Standing::Firm, steps: Vec::new(), chain: None }
     }
 
+    /// Tells whether it comes from who was asked last itself, and not from its policy.
+    #[must_use]
+    pub fn is_said(&self) -> bool {
+        self.steps.last().is_none_or(|step| step.failure.is_none())
+    }
+
     /// Returns the plugin that stopped the asset, if one did.
     #[must_use]
     pub fn stopped_by(&self) -> Option<&str> {

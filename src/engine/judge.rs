@@ -72,6 +72,8 @@ pub(super) struct Judged {
     pub(super) standing: Standing,
     /// The plugin that stopped the asset.
     pub(super) by: String,
+    /// Whether it has said so itself, and not its policy for it.
+    pub(super) is_said: bool,
     /// Who was asked, and what they were shown.
     pub(super) asked: Option<(Chain, VerdictKey)>,
 }
@@ -83,7 +85,7 @@ impl Judged {
     }
 
     fn by_nobody() -> Self {
-        Self { verdict: Verdict::Pass, standing: Standing::Firm, by: String::new(), asked: None }
+        Self { verdict: Verdict::Pass, standing: Standing::Firm, by: String::new(), is_said: true, asked: None }
     }
 
     fn of(brief: Brief, chain: Chain, key: VerdictKey) -> Self {
@@ -91,7 +93,7 @@ impl Judged {
             Brief::Pass => (Verdict::Pass, String::new()),
             Brief::Said(said) => (*said).clone(),
         };
-        Self { verdict, standing: Standing::Firm, by, asked: Some((chain, key)) }
+        Self { verdict, standing: Standing::Firm, by, is_said: true, asked: Some((chain, key)) }
     }
 }
 
@@ -139,8 +141,13 @@ pub(super) async fn ask(shared: &Shared, question: Question<'_>) -> Judged {
     let asked = asked(shared, &question);
     let judgement = shared.hooks.ask(&asked).await;
     let by = judgement.stopped_by().unwrap_or_default().to_owned();
-    let judged =
-        Judged { verdict: judgement.verdict.clone(), standing: judgement.standing, by, asked: Some((chain, key)) };
+    let judged = Judged {
+        verdict: judgement.verdict.clone(),
+        standing: judgement.standing,
+        by,
+        is_said: judgement.is_said(),
+        asked: Some((chain, key)),
+    };
     // When the chain was replaced meanwhile, it is not clear who has answered.
     if self::chain(shared, question.point) == Some(chain) {
         let before = before(question.shown, &judgement.steps);

@@ -178,7 +178,7 @@ async fn judge<'a>(
     };
     let stopped = match &judged.verdict {
         // What others have been shown stays until a plugin has really said otherwise. It is asked as soon as it can be.
-        _ if judged.standing == Standing::Absent && is_passed(shared, record) => None,
+        _ if judged.standing == Standing::Absent && !judged.is_said && is_passed(shared, record) => None,
         Verdict::Drop(reason) => Some(stop(Decision::Drop, reason)),
         Verdict::Hold(reason) => Some(stop(Decision::Hold, reason)),
         Verdict::Pass | Verdict::Edit(_) => None,

@@ -403,6 +403,22 @@ async fn what_was_shared_stays_while_a_plugin_is_absent_and_goes_when_it_says_so
     in_sync(&[(&a, &b)]).await;
 }
 
+/// One that is away says nothing; the one behind it does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_shared_goes_when_a_plugin_says_so_though_another_is_absent() {
+    let hooks = Arc::new(Scripted::new("open", pass));
+    let (a, b) = (Host::start_with_hooks(155, hooks.clone()).await, Host::start(156).await);
+    let old = a.ingest(100, "secret").await;
+    b.engine.connect(a.ticket()).await;
+    b.has(&old).await;
+    in_sync(&[(&a, &b)]).await;
+    let away = Scripted::new("away", pass).standing(Standing::Absent);
+    hooks.replace_by(away.and("keeper", holds(Point::BeforePush, "secret")));
+    stopped(&a, 1, 0).await;
+    assert_eq!(a.engine.held(None, 10).await.unwrap()[0].by, "keeper");
+    gives_no_more(&a, &b, old).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_from_a_peer_is_tagged_by_a_plugin_that_came_later_and_never_removed() {
     let hooks = Arc::new(Scripted::new("nothing", pass));
