@@ -186,7 +186,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Those who decide about assets.
 pub trait Hooks: Debug + Send + Sync + 'static {
-    /// Asks about one version of one asset.
+    /// Asks about one version of one asset; says in the judgement who was asked, as they may be replaced meanwhile.
     fn ask<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Judgement>;
 
     /// Names those who are asked at a point, in their present form; what another chain said is asked again. `None` when

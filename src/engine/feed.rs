@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::apply;
 use super::hub::Told;
 use super::push;
+use super::push::Deciders;
 use super::push::How;
 use super::review::Portion;
 use super::review::Review;
@@ -194,7 +195,9 @@ impl Feed {
     /// Does what is most urgent; tells whether there may be more to do.
     async fn step(&mut self) -> Result<bool, FeedError> {
         self.look_at_plugins().await?;
-        if self.judge_page().await? {
+        let more = self.judge_page().await?;
+        // Others have judged a part of it.
+        if more || self.decider == MIXED {
             return Ok(true);
         }
         if let Ok(order) = self.orders.try_recv() {
@@ -278,7 +281,9 @@ impl Feed {
         let Portion { records, ends } = review.portion(&self.shared).await?;
         let how = How { scope: review.scope, fresh: false, again: true, occasion: Occasion::CatchUp };
         let go_on = || !self.latest.has_changed().unwrap_or(true) && self.orders.is_empty();
-        let (judged, inputs) = push::judge_all(&self.shared, &records, |_| how, go_on).await?;
+        let mut deciders = Deciders::new(&self.decider, &self.receiver);
+        let (judged, inputs) = push::judge_all(&self.shared, &records, &mut deciders, |_| how, go_on).await?;
+        self.heard_of(deciders.others);
         self.tell(inputs).await;
         let whole = judged == records.len();
         review.advance(&records[..judged], whole.then_some(ends));
@@ -302,7 +307,9 @@ impl Feed {
             again: false,
             occasion: if record.arrival > start { Occasion::Live } else { Occasion::CatchUp },
         };
-        let (_, inputs) = push::judge_all(&self.shared, &records, how, || true).await?;
+        let mut deciders = Deciders::new(&self.decider, &self.receiver);
+        let (_, inputs) = push::judge_all(&self.shared, &records, &mut deciders, how, || true).await?;
+        self.heard_of(deciders.others);
         self.shared.tell(Told::Judged(last, inputs)).await;
         self.position = last;
         Ok(records.len() == limits::PAGE_ROWS)
@@ -321,7 +328,9 @@ impl Feed {
         let records = self.shared.store.records(&special.iter().copied().collect::<Vec<_>>()).await?;
         let scope = Scope { pushes: true, receives: false };
         let how = How { scope, fresh: false, again: false, occasion: Occasion::Live };
-        let (_, mut inputs) = push::judge_all(&self.shared, &records, |_| how, || true).await?;
+        let mut deciders = Deciders::new(&self.decider, &self.receiver);
+        let (_, mut inputs) = push::judge_all(&self.shared, &records, &mut deciders, |_| how, || true).await?;
+        self.heard_of(deciders.others);
         inputs.extend(rows.iter().filter(|row| !special.contains(&row.key.id)).map(|row| {
             let version = row.presence.is_here().then_some(row.document);
             Input::Passes { key: row.key, version, exceptions: Vec::new() }
@@ -340,14 +349,28 @@ impl Feed {
         (end > self.position).then_some(end)
     }
 
+    /// Has a part of the store judged again of which others have judged some than those it knows.
+    fn heard_of(&mut self, others: Scope) {
+        if others.pushes {
+            MIXED.clone_into(&mut self.decider);
+        }
+        if others.receives {
+            MIXED.clone_into(&mut self.receiver);
+        }
+    }
+
     async fn carry_out(&mut self, order: Order) -> Result<(), FeedError> {
+        // What a person decides counts for those who are asked today.
+        self.look_at_plugins().await?;
         let Order { assets, fresh, done } = order;
         let receiver = self.receiver != NOBODY;
         let scope = Scope { pushes: true, receives: fresh && receiver };
         let how = How { scope, fresh, again: true, occasion: Occasion::CatchUp };
         for ids in assets.chunks(limits::REVIEW_ROWS) {
             let records = self.shared.store.records(ids).await?;
-            let (_, mut inputs) = push::judge_all(&self.shared, &records, |_| how, || true).await?;
+            let mut deciders = Deciders::new(&self.decider, &self.receiver);
+            let (_, mut inputs) = push::judge_all(&self.shared, &records, &mut deciders, |_| how, || true).await?;
+            self.heard_of(deciders.others);
             let here: HashSet<AssetId> = records.iter().map(|record| record.key.id).collect();
             let gone = ids.iter().filter(|id| !here.contains(id)).copied().collect();
             inputs.extend(push::withdraw(&self.shared, gone).await?);

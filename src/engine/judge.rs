@@ -140,6 +140,10 @@ pub(super) async fn ask(shared: &Shared, question: Question<'_>) -> Judged {
     let epoch = shared.verdicts.epoch();
     let asked = asked(shared, &question);
     let judgement = shared.hooks.ask(&asked).await;
+    // It may have been replaced meanwhile: what is said is remembered as said by those who were asked.
+    let Some(answering) = judgement.chain else { return Judged::by_nobody() };
+    let key = if answering == chain { key } else { self::key(&context(shared, &question), &question, &answering) };
+    let chain = answering;
     let by = judgement.stopped_by().unwrap_or_default().to_owned();
     let judged = Judged {
         verdict: judgement.verdict.clone(),
@@ -148,21 +152,18 @@ pub(super) async fn ask(shared: &Shared, question: Question<'_>) -> Judged {
         is_said: judgement.is_said(),
         asked: Some((chain, key)),
     };
-    // When the chain was replaced meanwhile, it is not clear who has answered.
-    if self::chain(shared, question.point) == Some(chain) {
-        let before = before(question.shown, &judgement.steps);
-        let kept = Kept {
-            asset: question.key.id,
-            point: question.point,
-            peer: question.peer,
-            key,
-            chain,
-            standing: judgement.standing,
-            at_ms: now_ms(),
-            answered: Answered { verdict: judgement.verdict, steps: judgement.steps, before },
-        };
-        shared.verdicts.keep(kept, epoch).await;
-    }
+    let before = before(question.shown, &judgement.steps);
+    let kept = Kept {
+        asset: question.key.id,
+        point: question.point,
+        peer: question.peer,
+        key,
+        chain,
+        standing: judgement.standing,
+        at_ms: now_ms(),
+        answered: Answered { verdict: judgement.verdict, steps: judgement.steps, before },
+    };
+    shared.verdicts.keep(kept, epoch).await;
     judged
 }
 

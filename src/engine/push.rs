@@ -51,6 +51,29 @@ pub(super) struct How {
     pub(super) occasion: Occasion,
 }
 
+/// Who decides as the feed knows, and whether others have answered: plugins may be replaced at any time, and be back
+/// before anybody looks.
+#[derive(Debug)]
+pub(super) struct Deciders<'a> {
+    pushes: &'a str,
+    receives: &'a str,
+    pub(super) others: Scope,
+}
+
+impl<'a> Deciders<'a> {
+    pub(super) fn new(pushes: &'a str, receives: &'a str) -> Self {
+        Self { pushes, receives, others: Scope::default() }
+    }
+
+    fn heard(&mut self, point: Point, judged: &Judged) {
+        let decider = judged.decider();
+        match point {
+            Point::BeforePush => self.others.pushes |= decider != self.pushes,
+            Point::BeforePull | Point::AfterReceive => self.others.receives |= decider != self.receives,
+        }
+    }
+}
+
 /// What becomes of an asset.
 enum Outcome<'a> {
     /// This version is passed on, of this digest, or none.
@@ -63,6 +86,7 @@ enum Outcome<'a> {
 pub(super) async fn judge_all(
     shared: &Shared,
     records: &[Record],
+    deciders: &mut Deciders<'_>,
     how: impl Fn(&Record) -> How,
     go_on: impl Fn() -> bool,
 ) -> Result<(usize, Vec<Input>), FeedError> {
@@ -84,11 +108,11 @@ pub(super) async fn judge_all(
         }
         let (key, how) = (record.key, how(record));
         if how.scope.receives {
-            receive_again(shared, record, senders.get(&key.id).copied(), how).await?;
+            receive_again(shared, record, senders.get(&key.id).copied(), how, deciders).await?;
         }
         if how.scope.pushes {
             let before = decisions.get(&(key.id, Way::Push));
-            if let Outcome::Passes(passes) = judge(shared, record, before, how).await? {
+            if let Outcome::Passes(passes) = judge(shared, record, before, how, deciders).await? {
                 let known = known.get(&key.id).map_or(&[][..], Vec::as_slice);
                 let exceptional = |known: &Known| {
                     let passes = passes.as_ref().filter(|_| shared.flow(known.peer).send);
@@ -142,6 +166,7 @@ async fn judge<'a>(
     record: &'a Record,
     before: Option<&Decided>,
     how: How,
+    deciders: &mut Deciders<'_>,
 ) -> Result<Outcome<'a>, FeedError> {
     let document = record.document.shared();
     if !record.presence.is_here() || !shared.library.filter.takes(|| record.document.metadata()) {
@@ -149,7 +174,7 @@ async fn judge<'a>(
     }
     let version = document.digest();
     // What was decided about this very version, by those who decide today.
-    let same = |before: &&Decided| before.decider == shared.decider(Point::BeforePush) && before.version == version;
+    let same = |before: &&Decided| before.decider == deciders.pushes && before.version == version;
     let same = before.filter(|_| !how.fresh).filter(same);
     if let Some(before) = before.filter(|_| !how.fresh) {
         let stops = same.is_some() && before.decision != Decision::Pass;
@@ -172,6 +197,7 @@ async fn judge<'a>(
         overruled: &overruled,
     };
     let judged = judge::ask(shared, question).await;
+    deciders.heard(Point::BeforePush, &judged);
     let stop = |decision, reason: &str| Decided {
         overruled: same.map(|before| before.overruled.clone()).unwrap_or_default(),
         ..decided(record, version, &judged, decision, reason)
@@ -289,7 +315,13 @@ async fn withhold<'a>(
 }
 
 /// Lays the edits of today's plugins over an asset that came from a peer. What is stored stays, whatever they say.
-async fn receive_again(shared: &Shared, record: &Record, sender: Option<HostId>, how: How) -> Result<(), FeedError> {
+async fn receive_again(
+    shared: &Shared,
+    record: &Record,
+    sender: Option<HostId>,
+    how: How,
+    deciders: &mut Deciders<'_>,
+) -> Result<(), FeedError> {
     if record.origin != Origin::Peer || !record.presence.is_here() {
         return Ok(());
     }
@@ -304,7 +336,9 @@ async fn receive_again(shared: &Shared, record: &Record, sender: Option<HostId>,
         fresh: how.fresh,
         overruled: &[],
     };
-    match judge::ask(shared, question).await.verdict {
+    let judged = judge::ask(shared, question).await;
+    deciders.heard(Point::AfterReceive, &judged);
+    match judged.verdict {
         Verdict::Pass => {}
         Verdict::Edit(edits) => {
             let judged = record.document.clone();

@@ -274,6 +274,51 @@ async fn another_chain_judges_the_store_again_and_withholds_without_removing() {
     assert_eq!(a.engine.status().await.unwrap().library.summary.count, 300);
 }
 
+/// Switched off and on again while a page of the store is judged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_judged_while_a_chain_was_away_is_judged_by_it_again() {
+    let hooks: Arc<std::sync::OnceLock<Arc<Scripted>>> = Arc::default();
+    let keeper = |hooks: &Arc<std::sync::OnceLock<Arc<Scripted>>>| {
+        let hooks = Arc::clone(hooks);
+        move |asked: &Asked| {
+            if named(asked, "first") && hooks.get().unwrap().asked().len() == 1 {
+                let back = Arc::clone(&hooks);
+                hooks.get().unwrap().replace("away", move |asked| {
+                    if named(asked, "last") {
+                        back.get().unwrap().replace("keeper", holds(Point::BeforePush, "secret"));
+                    }
+                    Verdict::Pass
+                });
+            }
+            holds(Point::BeforePush, "secret")(asked)
+        }
+    };
+    hooks.set(Arc::new(Scripted::new("keeper", keeper(&hooks)))).unwrap();
+    let a = Host::start(143).await;
+    for name in ["first", "secret", "last"] {
+        a.ingest(100, name).await;
+    }
+    let scripted = Arc::clone(hooks.get().unwrap());
+    let a = a.stop().await.with_hooks(scripted.clone()).again().await;
+    stopped(&a, 1, 0).await;
+    let library = within(async {
+        loop {
+            let library = a.engine.status().await.unwrap().library;
+            if library.review.is_none() && library.summary.count == 2 {
+                return library;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    library.await;
+    // Each was asked about by those who were there, and what the others said stands for them alone.
+    let times = |name: &str| scripted.asked().iter().filter(|asked| named(asked, name)).count();
+    assert_eq!((times("first"), times("secret"), times("last")), (1, 2, 2));
+    let a = a.stop().await.again().await;
+    stopped(&a, 1, 0).await;
+    assert_eq!(scripted.asked().len(), 5);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_asked_twice_over_a_restart_a_reconnect_and_a_lost_position() {
     let hooks = Arc::new(Scripted::new("counts", |asked: &Asked| match asked.point {
