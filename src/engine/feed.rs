@@ -320,6 +320,10 @@ impl Feed {
     async fn pass_page(&mut self) -> Result<bool, FeedError> {
         let latest = *self.latest.borrow();
         let rows = self.shared.store.inventory(self.position, limits::PAGE_ROWS).await?;
+        // One of these may have come after a plugin was loaded, and was not looked at for it.
+        if self.shared.decider(Point::BeforePush) != NOBODY {
+            return Ok(true);
+        }
         let Some(last) = self.end_of_page(latest, rows.iter().map(|row| row.arrival)) else { return Ok(false) };
         let ids: Vec<AssetId> = rows.iter().map(|row| row.key.id).collect();
         let decided = self.shared.state.decisions(ids.clone()).await?;

@@ -204,6 +204,19 @@ impl Parts {
     }
 }
 
+/// Puts an asset into a store, as a program of its host does.
+pub(super) async fn ingest_into(store: &MemoryStore, timestamp: u64, size: usize, name: &str) -> AssetId {
+    let mut spool = store.spool(Timestamp::new(timestamp).unwrap()).await.unwrap();
+    let content: Vec<u8> = name.bytes().cycle().take(size).collect();
+    content.chunks(100_000).for_each(|piece| spool.write(piece).unwrap());
+    let name = name.to_owned();
+    let edit = Box::new(move |document: &mut LocalDocument| {
+        let seen = Changes::new().set(names::FILE_NAME, name).set(names::PATH, "some/where");
+        document.see(&seen.add_tag("made-by-test"));
+    });
+    store.put(spool.finish_ingest().unwrap(), Origin::Here, edit).await.unwrap().key.id
+}
+
 impl Host {
     pub(super) async fn start(seed: u8) -> Self {
         Self::make(seed, [1; 32], Arc::new(NoHooks)).await
@@ -252,15 +265,7 @@ impl Host {
     }
 
     pub(super) async fn ingest_at(&self, timestamp: u64, size: usize, name: &str) -> AssetId {
-        let mut spool = self.store.spool(Timestamp::new(timestamp).unwrap()).await.unwrap();
-        let content: Vec<u8> = name.bytes().cycle().take(size).collect();
-        content.chunks(100_000).for_each(|piece| spool.write(piece).unwrap());
-        let name = name.to_owned();
-        let edit = Box::new(move |document: &mut LocalDocument| {
-            let seen = Changes::new().set(names::FILE_NAME, name).set(names::PATH, "some/where");
-            document.see(&seen.add_tag("made-by-test"));
-        });
-        self.store.put(spool.finish_ingest().unwrap(), Origin::Here, edit).await.unwrap().key.id
+        ingest_into(&self.store, timestamp, size, name).await
     }
 
     /// Puts the same assets into several stores.

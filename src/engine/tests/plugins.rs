@@ -1,12 +1,16 @@
 //! Plugins that keep, change their minds and are absent; and people who decide for them.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
+use futures_util::FutureExt;
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 
 use super::host::Host;
 use super::host::in_sync;
+use super::host::ingest_into;
 use super::host::within;
 use crate::asset::AssetId;
 use crate::asset::Changes;
@@ -15,6 +19,10 @@ use crate::engine::HandError;
 use crate::engine::Replayed;
 use crate::engine::apply;
 use crate::hook::Asked;
+use crate::hook::BoxFuture;
+use crate::hook::Chain;
+use crate::hook::Hooks;
+use crate::hook::Judgement;
 use crate::hook::Occasion;
 use crate::hook::Point;
 use crate::hook::Standing;
@@ -22,6 +30,7 @@ use crate::hook::Verdict;
 use crate::hook::scripted::Scripted;
 use crate::net::Head;
 use crate::store::Store;
+use crate::task::now_ms;
 
 pub(super) fn named(asked: &Asked, name: &str) -> bool {
     asked.metadata.file_name.as_deref() == Some(name)
@@ -596,6 +605,83 @@ async fn a_host_that_exchanges_nothing_shows_what_is_held_and_lets_nothing_out()
     a.engine.drop_held(held).await.unwrap();
     stopped(&a, 0, 1).await;
     assert!(b.store.record(&open).await.unwrap().is_none() && b.engine.status().await.unwrap().peers.is_empty());
+}
+
+/// A plugin that is loaded after the feed has looked for plugins, and before it looks for assets.
+struct Late {
+    keeper: Scripted,
+    /// What happens behind that look.
+    then: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    is_loaded: AtomicBool,
+}
+
+impl std::fmt::Debug for Late {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.keeper.fmt(f)
+    }
+}
+
+impl Hooks for Late {
+    fn ask<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Judgement> {
+        self.keeper.ask(asked)
+    }
+
+    fn chain(&self, point: Point, library: &str) -> Option<Chain> {
+        let chain = if self.is_loaded.load(Ordering::SeqCst) { self.keeper.chain(point, library) } else { None };
+        // The feed looks there last.
+        let then = if point == Point::AfterReceive { self.then.lock().unwrap().take() } else { None };
+        if let Some(then) = then {
+            self.is_loaded.store(true, Ordering::SeqCst);
+            then();
+        }
+        chain
+    }
+
+    fn generation(&self) -> u64 {
+        u64::from(self.is_loaded.load(Ordering::SeqCst))
+    }
+
+    fn changed(&self, seen: u64) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if self.generation() == seen {
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_slips_by_a_plugin_that_is_loaded_at_that_moment() {
+    let passed: Arc<std::sync::OnceLock<Box<dyn Fn(&Asked) -> bool + Send + Sync>>> = Arc::default();
+    let (looks, slipped) = (Arc::clone(&passed), Arc::new(AtomicBool::new(false)));
+    let seen = Arc::clone(&slipped);
+    let keeper = Scripted::new("keeper", move |asked: &Asked| {
+        if !named(asked, "secret") {
+            return Verdict::Pass;
+        }
+        // Long enough for the hub to hear what was told before.
+        tokio::task::block_in_place(|| std::thread::sleep(std::time::Duration::from_millis(50)));
+        seen.fetch_or(looks.get().is_some_and(|passed| passed(asked)), Ordering::SeqCst);
+        Verdict::Hold("wait".into())
+    });
+    let late = Arc::new(Late { keeper, then: std::sync::Mutex::default(), is_loaded: AtomicBool::new(false) });
+    let a = Host::start_with_hooks(205, late.clone()).await;
+    let shared = Arc::clone(&a.engine.shared);
+    let _ = passed.set(Box::new(move |asked| shared.replica().passes(asked.key.timestamp, &asked.key.id).is_some()));
+    let store = Arc::clone(&a.store);
+    let ingest = move || {
+        ingest_into(&store, now_ms(), 100, "secret").now_or_never().unwrap();
+    };
+    *late.then.lock().unwrap() = Some(Box::new(ingest));
+    a.ingest(100, "open").await;
+    stopped(&a, 1, 0).await;
+    assert!(late.is_loaded.load(Ordering::SeqCst) && !slipped.load(Ordering::SeqCst));
+    let all = within(async {
+        while a.engine.status().await.unwrap().library.summary.count == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    all.await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
