@@ -1,7 +1,7 @@
 //! Follows the store and judges every change; and judges the store again when plugins change.
 //!
-//! One task judges all that is stored, so that what it tells the hub about an asset is in order: new changes first, then
-//! what people wish, then, in small portions, what is to be judged again.
+//! One task judges all that is stored, so that what it tells the hub about an asset is in order: new changes first, for
+//! as long as nobody wishes for anything, then what people wish, then, in small portions, what is to be judged again.
 
 use std::collections::HashSet;
 use std::collections::VecDeque;
@@ -196,12 +196,12 @@ impl Feed {
     async fn step(&mut self) -> Result<bool, FeedError> {
         self.look_at_plugins().await?;
         let more = self.judge_page().await?;
-        // Others have judged a part of it.
-        if more || self.decider == MIXED {
-            return Ok(true);
-        }
         if let Ok(order) = self.orders.try_recv() {
             self.carry_out(order).await?;
+            return Ok(true);
+        }
+        // Others have judged a part of it.
+        if more || self.decider == MIXED {
             return Ok(true);
         }
         if let Some(mut review) = self.review.take() {
@@ -254,7 +254,8 @@ impl Feed {
     async fn review_all(&mut self, decider: String, receiver: String) -> Result<(), FeedError> {
         let before = self.review.as_ref().map_or(Scope::default(), |review| review.scope);
         let scope = Scope {
-            pushes: before.pushes || decider != self.decider,
+            // What nobody has judged yet is judged by those of today without that.
+            pushes: self.position > Arrival::default() && (before.pushes || decider != self.decider),
             receives: receiver != NOBODY && (before.receives || receiver != self.receiver),
         };
         let review = if !scope.pushes && !scope.receives {
@@ -280,7 +281,7 @@ impl Feed {
     async fn go_on_with(&mut self, review: &mut Review) -> Result<bool, FeedError> {
         let Portion { records, ends } = review.portion(&self.shared).await?;
         let how = How { scope: review.scope, fresh: false, again: true, occasion: Occasion::CatchUp };
-        let go_on = || !self.latest.has_changed().unwrap_or(true) && self.orders.is_empty();
+        let go_on = || !self.latest.has_changed().unwrap_or(true) && self.may_go_on();
         let mut deciders = Deciders::new(&self.decider, &self.receiver);
         let (judged, inputs) = push::judge_all(&self.shared, &records, &mut deciders, |_| how, go_on).await?;
         self.heard_of(deciders.others);
@@ -307,12 +308,29 @@ impl Feed {
             again: false,
             occasion: if record.arrival > start { Occasion::Live } else { Occasion::CatchUp },
         };
-        let mut deciders = Deciders::new(&self.decider, &self.receiver);
-        let (_, inputs) = push::judge_all(&self.shared, &records, &mut deciders, how, || true).await?;
-        self.heard_of(deciders.others);
-        self.shared.tell(Told::Judged(last, inputs)).await;
-        self.position = last;
-        Ok(records.len() == limits::PAGE_ROWS)
+        let mut rest = &records[..];
+        loop {
+            let (some, began) = (&rest[..rest.len().min(limits::REVIEW_ROWS)], Instant::now());
+            let go_on = || self.may_go_on() && began.elapsed() < limits::JUDGED_FOR;
+            let mut deciders = Deciders::new(&self.decider, &self.receiver);
+            let (judged, inputs) = push::judge_all(&self.shared, some, &mut deciders, how, go_on).await?;
+            self.heard_of(deciders.others);
+            rest = &rest[judged..];
+            let end = some[..judged].last().filter(|_| !rest.is_empty()).map_or(last, |record| record.arrival);
+            self.shared.tell(Told::Judged(end, inputs)).await;
+            self.position = end;
+            if rest.is_empty() {
+                return Ok(records.len() == limits::PAGE_ROWS);
+            }
+            if !self.may_go_on() || self.decider == MIXED {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Tells whether nobody has something better to be done: a person, or the end of the host.
+    fn may_go_on(&self) -> bool {
+        !self.group.token().is_cancelled() && self.orders.is_empty()
     }
 
     /// Passes on the next changes where nobody is asked: without reading a document, but for what a person has decided
@@ -373,8 +391,14 @@ impl Feed {
         for ids in assets.chunks(limits::REVIEW_ROWS) {
             let records = self.shared.store.records(ids).await?;
             let mut deciders = Deciders::new(&self.decider, &self.receiver);
-            let (_, mut inputs) = push::judge_all(&self.shared, &records, &mut deciders, |_| how, || true).await?;
+            let go_on = || !self.group.token().is_cancelled();
+            let (judged, mut inputs) = push::judge_all(&self.shared, &records, &mut deciders, |_| how, go_on).await?;
             self.heard_of(deciders.others);
+            if judged < records.len() {
+                // What was decided stands, and is judged at the next start.
+                self.tell(inputs).await;
+                return Ok(());
+            }
             let here: HashSet<AssetId> = records.iter().map(|record| record.key.id).collect();
             let gone = ids.iter().filter(|id| !here.contains(id)).copied().collect();
             inputs.extend(push::withdraw(&self.shared, gone).await?);

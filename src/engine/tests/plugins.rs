@@ -28,6 +28,7 @@ use crate::hook::Point;
 use crate::hook::Standing;
 use crate::hook::Verdict;
 use crate::hook::scripted::Scripted;
+use crate::limits;
 use crate::net::Head;
 use crate::store::Store;
 use crate::task::now_ms;
@@ -68,6 +69,16 @@ pub(super) async fn stopped(host: &Host, held: u64, declined: u64) {
 async fn gives_no_more(host: &Host, other: &Host, id: AssetId) {
     let reached = within(async {
         while other.ask_for(host, id).await != Head::NotHere(id) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    reached.await;
+}
+
+/// Waits until a host has asked so often about assets of a name.
+async fn asked_about(hooks: &Scripted, name: &str, times: usize) {
+    let reached = within(async {
+        while hooks.asked().iter().filter(|asked| named(asked, name)).count() < times {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     });
@@ -543,6 +554,83 @@ async fn a_tag_that_is_withheld_is_not_even_named_to_peers() {
         assert_eq!(a.metadata(&id).await.tags.contains("client-x"), n == 0);
         assert!(!names_it(&a).await && !names_it(&b).await);
     }
+}
+
+/// Lets questions about some assets wait until a test lets them go on, one after the other.
+fn gate(name: &'static str) -> (std::sync::mpsc::Sender<()>, impl Fn(&Asked) -> Verdict + Send + Sync + 'static) {
+    let (go_on, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let rule = move |asked: &Asked| {
+        if asked.point == Point::BeforePush && named(asked, name) {
+            wait(&gate);
+        }
+        holds(Point::BeforePush, "held")(asked)
+    };
+    (go_on, rule)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_slow_plugin_holds_up_neither_what_was_judged_nor_a_person() {
+    let (go_on, rule) = gate("slow");
+    let hooks = Arc::new(Scripted::new("slow", rule));
+    let (a, b) = (Host::start(195).await, Host::start(196).await);
+    let (first, held) = (a.ingest(100, "first").await, a.ingest(101, "held").await);
+    for n in 0..3 {
+        a.ingest(200 + n, "slow").await;
+    }
+    let last = a.ingest(102, "last").await;
+    let a = a.stop().await.with_hooks(hooks.clone()).again().await;
+    b.engine.connect(a.ticket()).await;
+    // The first slow one takes longer than others are to wait for those before it; the second one does not end.
+    asked_about(&hooks, "slow", 1).await;
+    tokio::time::sleep(limits::JUDGED_FOR).await;
+    go_on.send(()).unwrap();
+    b.has(&first).await;
+    // Nor does a person wait for the rest of the page.
+    asked_about(&hooks, "slow", 2).await;
+    let releasing = a.engine.clone();
+    let release = async { releasing.release(held).await.unwrap() };
+    let go = async {
+        within(async {
+            while a.engine.shared.feed.capacity() == a.engine.shared.feed.max_capacity() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        go_on.send(()).unwrap();
+    };
+    within(async { tokio::join!(Box::pin(release), go) }).await;
+    asked_about(&hooks, "slow", 3).await;
+    assert!(b.store.record(&last).await.unwrap().is_none());
+    b.has(&held).await;
+    drop(go_on);
+    b.has(&last).await;
+    in_sync(&[(&a, &b)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_host_stops_in_the_middle_of_a_page_and_goes_on_there() {
+    let (go_on, rule) = gate("slow");
+    let hooks = Arc::new(Scripted::new("slow", rule));
+    let a = Host::start(197).await;
+    for n in 0..50 {
+        a.ingest(200 + n, "slow").await;
+    }
+    let a = a.stop().await.with_hooks(hooks.clone()).again().await;
+    go_on.send(()).unwrap();
+    asked_about(&hooks, "slow", 2).await;
+    // It is told to stop before the second one is answered.
+    let (parts, ()) = within(async { tokio::join!(a.stop(), async { go_on.send(()).unwrap() }) }).await;
+    asked(&hooks, Point::BeforePush, 2).await;
+    drop(go_on);
+    let a = parts.again().await;
+    let count = within(async {
+        while a.engine.status().await.unwrap().library.summary.count < 50 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    count.await;
+    asked(&hooks, Point::BeforePush, 50).await;
 }
 
 /// A review that is under way when new assets come, and a host that stops in the middle of it.
