@@ -3,7 +3,12 @@
 //!
 //! `transport send ADDRESS BYTES` writes where it is to the file ADDRESS and serves one reader; `transport receive
 //! ADDRESS` is that reader.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a bench prints, and has nobody to answer to")]
+#![allow(
+    missing_docs,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints, and has nobody to answer to"
+)]
 
 use std::path::Path;
 

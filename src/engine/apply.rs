@@ -425,7 +425,6 @@ async fn want_again(shared: &Shared, peer: HostId, offers: Vec<Offer>) {
     shared.tell(Told::Inputs(wanted.into_iter().map(want).collect())).await;
 }
 
-
 /// Tells how far the latest field of a document is ahead that is not taken yet, in milliseconds.
 fn ahead_ms(early: &Document) -> Option<u64> {
     let now = now_ms();

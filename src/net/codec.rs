@@ -311,7 +311,8 @@ mod tests {
     fn the_largest_document_that_is_allowed_fits_a_frame() {
         let stamp = Stamp::from_parts(u64::MAX, HostId::from_bytes([255; 32]));
         let field = |bytes: usize| Field { value: Value::Text("x".repeat(bytes)), stamp };
-        let name = |prefix: &str, n: usize| format!("{prefix}{n:0width$}", width = limits::FIELD_NAME_BYTES - prefix.len());
+        let name =
+            |prefix: &str, n: usize| format!("{prefix}{n:0width$}", width = limits::FIELD_NAME_BYTES - prefix.len());
         let tags = (0..limits::TAG_FIELDS).map(|n| (name(names::TAG_PREFIX, n), field(limits::TAG_BYTES)));
         let unknown = (0..limits::UNKNOWN_FIELDS).map(|n| (name("", n), field(limits::TEXT_FIELD_BYTES)));
         let texts = names::TEXTS.into_iter().chain([names::TRASHED]).map(|name| {

@@ -93,7 +93,7 @@ impl Disk {
         {
             let kernel = rustix::system::uname();
             rustix::fs::fstatfs(root)
-                .is_ok_and(|found| flushes_whole(i64::from(found.f_type), &kernel.release().to_string_lossy()))
+                .is_ok_and(|found| flushes_whole(found.f_type, &kernel.release().to_string_lossy()))
         }
         #[cfg(not(target_os = "linux"))]
         {
@@ -155,11 +155,11 @@ impl Disk {
 /// FUSE hands a flush of the whole file system to its server for virtiofs alone, and answers that it is done; 9p has none
 /// at all. (`FUSE_SUPER_MAGIC` and `V9FS_MAGIC` of linux/magic.h.)
 #[cfg(target_os = "linux")]
-const WITHOUT_FLUSH: [i64; 2] = [0x6573_5546, 0x0102_1997];
+const WITHOUT_FLUSH: [rustix::fs::FsWord; 2] = [0x6573_5546, 0x0102_1997];
 
 /// Before Linux 5.8 `syncfs` did not tell that a file could not be written (syncfs(2)).
 #[cfg(target_os = "linux")]
-fn flushes_whole(file_system: i64, kernel: &str) -> bool {
+fn flushes_whole(file_system: rustix::fs::FsWord, kernel: &str) -> bool {
     let mut numbers = kernel.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
     let version = numbers.next().zip(numbers.next());
     version.is_some_and(|version| version >= (5, 8)) && !WITHOUT_FLUSH.contains(&file_system)

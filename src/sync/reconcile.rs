@@ -206,7 +206,7 @@ mod tests {
     /// The worst that honest sides can come to: every item is told, and the ranges shrink all the way down.
     #[test]
     fn sets_that_share_nothing_stay_within_what_a_run_may_take() {
-        for (mine, theirs) in [(40_000, 40_000), (60_000, 500), (500, 60_000), (3, 40_000)] {
+        for (mine, theirs) in [(40_000_u64, 40_000_u64), (60_000, 500), (500, 60_000), (3, 40_000)] {
             let spread = |count: u64, version| -> Vec<Item> {
                 (0..count).map(|n| item(n * mine.max(theirs) / count, version)).collect()
             };
@@ -222,7 +222,11 @@ mod tests {
     fn no_more_is_wanted_of_a_run_than_fits() {
         let random = |n: u64| {
             let hash = ItemHash::from_bytes(*blake3::hash(&n.to_le_bytes()).as_bytes());
-            Item { timestamp: Timestamp::new(1_700_000_000_000 + n).unwrap(), hash, asset: AssetId::from_bytes([1; 32]) }
+            Item {
+                timestamp: Timestamp::new(1_700_000_000_000 + n).unwrap(),
+                hash,
+                asset: AssetId::from_bytes([1; 32]),
+            }
         };
         let theirs = ItemSet::build((0..300_000).map(random).collect());
         let (difference, ..) = run(&ItemSet::default(), &theirs);

@@ -67,9 +67,8 @@ impl Args {
                     progress.end();
                     let (assets, bytes) = (format::count(sound, "asset"), format::bytes(bytes));
                     let unread = if unreadable > 0 { format!(", {unreadable} unreadable") } else { String::new() };
-                    printer.say(&format!(
-                        "{assets} sound, {damaged} damaged, {missing} missing{unread}; {bytes} hashed"
-                    ));
+                    printer
+                        .say(&format!("{assets} sound, {damaged} damaged, {missing} missing{unread}; {bytes} hashed"));
                     if unreadable > 0 {
                         bail!(
                             "not every asset could be hashed; mend what the reasons above name (rights, the disk), and \

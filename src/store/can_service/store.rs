@@ -340,7 +340,7 @@ impl Shared {
                 let text = "the CAN Service knows the asset and does not hand out its content; remove it there";
                 return Err(WriteError::Index(text.into()));
             }
-            Some(Verification::Quarantined { reason }) => {
+            Some(Verification::Quarantined { reason } | Verification::Unreadable { reason }) => {
                 locked(&self.unreadable).note(id, seen.version, Fault::Unsound, reason);
                 let text = "the CAN Service keeps a damaged content and does not take the right one; remove it there";
                 return Err(WriteError::Index(text.into()));

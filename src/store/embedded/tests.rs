@@ -10,10 +10,12 @@ mod verification;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 
 use super::EmbeddedStore;
+use super::OpenError;
 use super::Options;
 use super::reading;
 use super::row;
@@ -42,6 +44,19 @@ fn seen(changes: Changes) -> Edit {
 
 async fn open(root: &Path) -> EmbeddedStore {
     EmbeddedStore::open(Options::new(root)).await.unwrap()
+}
+
+/// Opens a store once nobody has the folder: the child that another test makes has it until it has become its program.
+async fn open_again(root: &Path) -> EmbeddedStore {
+    let opening = async {
+        loop {
+            match EmbeddedStore::open(Options::new(root)).await {
+                Err(OpenError::Locked(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+                other => return other.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), opening).await.unwrap()
 }
 
 async fn try_put(store: &EmbeddedStore, bytes: &[u8], n: u64, changes: Changes) -> Result<Record, String> {

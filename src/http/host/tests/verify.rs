@@ -26,6 +26,6 @@ async fn what_is_refused_is_answered_in_the_envelope() {
     }
     let (answered, text) = face.call("POST", "/verify", Some(TOKEN), "{\"all\":true}").await;
     assert_eq!(answered, StatusCode::OK);
-    assert!(text.ends_with("\"kind\":\"end\",\"missing\":0,\"sound\":0}\n"), "{text}");
+    assert!(text.ends_with("\"kind\":\"end\",\"missing\":0,\"sound\":0,\"unreadable\":0}\n"), "{text}");
     face.node.stop().await;
 }

@@ -178,7 +178,7 @@ async fn a_service_that_answers_no_call_at_all_is_the_trouble_and_no_asset_is() 
         until(&client, &key.id, "an asset", is_described("before")).await;
     }
     let calls = 1000;
-    service.fail("/sync/pull", &[Fault::Fails; 1000]);
+    service.fail("/sync/pull", &vec![Fault::Fails; 1000]);
     let error = client.shared.sweep().await.unwrap_err();
     assert!(causes(&error).contains("500"), "{error}");
     // It asks in halves once, and for nothing.

@@ -31,6 +31,8 @@ async fn metadata_that_trickles_is_given_up_although_it_never_stalls() {
     options.call_time = CALL_TIME;
     let client = open(options, &group).await.unwrap();
     let key = put(&client, b"content", timestamp(1), seen(Changes::new())).await.key;
+    // Nobody else asks, so that what is to happen happens to this call.
+    client.group.shut_down().await;
     service.fail("/sync/pull", &[Fault::Trickles]);
     let error = client.shared.read(&key.id).await.unwrap_err();
     assert!(matches!(error, ServiceError::Slow { time: CALL_TIME, .. }), "{error}");
@@ -72,6 +74,8 @@ async fn nothing_is_taken_that_was_not_asked_for() {
     let client = open(options(&url, dir.path()), &group).await.unwrap();
     let key = put(&client, b"content", timestamp(1), seen(Changes::new())).await.key;
     let other = put(&client, b"other", timestamp(2), seen(Changes::new())).await.key;
+    // Nobody else asks, so that what is to happen happens to this call.
+    client.group.shut_down().await;
     service.fail("/sync/pull", &[Fault::Repeats]);
     let error = client.shared.heads(&[key.id, other.id]).await.unwrap_err();
     assert!(matches!(error, ServiceError::Malformed { .. }), "{error}");
@@ -89,6 +93,8 @@ async fn metadata_is_held_only_up_to_a_limit_and_more_of_it_comes_in_parts() {
     let dir = tempfile::tempdir().unwrap();
     let client = open(options(&url, dir.path()), &group).await.unwrap();
     let key = put(&client, b"content", timestamp(1), seen(Changes::new())).await.key;
+    // Nobody else asks, so that what is to happen happens to this call.
+    client.group.shut_down().await;
     service.fail("/sync/pull", &[Fault::Floods]);
     let error = client.shared.read(&key.id).await.unwrap_err();
     assert!(matches!(error, ServiceError::TooLarge { limit: limits::SERVICE_ANSWER_BYTES, .. }), "{error}");

@@ -54,7 +54,7 @@ pub(super) enum Fault {
     Swaps(AssetId),
     /// Every asset comes twice.
     Repeats,
-    /// The answer goes on and on.
+    /// The answer takes its time in beginning: 40 MiB of what nobody knows come first.
     Floods,
 }
 
@@ -276,9 +276,10 @@ fn answer(bytes: Vec<u8>, fault: Option<Fault>) -> Response {
         Some(Fault::Trickles) => trickle(bytes),
         Some(Fault::Floods) => {
             // A field that nobody knows, of a MiB.
-            let field = [&[0x1a, 0x80, 0x80, 0x40][..], &[0; 1024 * 1024]].concat();
+            let field = [vec![0x1a, 0x80, 0x80, 0x40], vec![0; 1024 * 1024]].concat();
             let flood = std::iter::repeat_n(Bytes::from(field), 40).map(Ok::<_, std::io::Error>);
-            Body::from_stream(stream::iter([Ok(bytes.into())]).chain(stream::iter(flood))).into_response()
+            // Before what was asked for: behind it nothing may come.
+            Body::from_stream(stream::iter(flood).chain(stream::iter([Ok(bytes.into())]))).into_response()
         }
         _ => bytes.into_response(),
     }

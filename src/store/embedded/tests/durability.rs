@@ -7,6 +7,7 @@ use super::content;
 use super::files;
 use super::get;
 use super::open;
+use super::open_again;
 use super::put;
 use super::seen;
 use super::try_put;
@@ -105,7 +106,7 @@ async fn every_operation_fails_once(on: impl Fn(Disk) -> Disk) {
         let disk = on(Disk::failing(n, kind));
         let options = Options { disk: disk.clone(), ..Options::new(dir.path()) };
         let Ok(store) = EmbeddedStore::open(options).await else {
-            let store = open(dir.path()).await;
+            let store = open_again(dir.path()).await;
             store.close().await;
             continue;
         };
@@ -124,7 +125,7 @@ async fn every_operation_fails_once(on: impl Fn(Disk) -> Disk) {
         store.close().await;
         drop(store);
 
-        let store = open(dir.path()).await;
+        let store = open_again(dir.path()).await;
         for (id, bytes) in &stored {
             assert!(get(&store, id).await.as_ref() == Some(bytes), "operation {n}");
         }
