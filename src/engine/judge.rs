@@ -131,18 +131,19 @@ impl<'a> Shown<'a> {
 /// Asks about one version of one asset, unless a verdict about it stands.
 pub(super) async fn ask(shared: &Shared, question: Question<'_>) -> Judged {
     let Some(chain) = chain(shared, question.point) else { return Judged::by_nobody() };
-    let key = key(&context(shared, &question), &question, &chain);
+    let context = context(shared, &question);
+    let key = key(&context, &question, &chain);
     if !question.fresh
         && let Some(brief) = shared.verdicts.get(&key)
     {
         return Judged::of(brief, chain, key);
     }
     let epoch = shared.verdicts.epoch();
-    let asked = asked(shared, &question);
+    let asked = asked(shared, &question, &context);
     let judgement = shared.hooks.ask(&asked).await;
     // It may have been replaced meanwhile: what is said is remembered as said by those who were asked.
     let Some(answering) = judgement.chain else { return Judged::by_nobody() };
-    let key = if answering == chain { key } else { self::key(&context(shared, &question), &question, &answering) };
+    let key = if answering == chain { key } else { self::key(&context, &question, &answering) };
     let chain = answering;
     let by = judgement.stopped_by().unwrap_or_default().to_owned();
     let judged = Judged {
@@ -207,31 +208,32 @@ fn context<'a>(shared: &'a Shared, question: &Question<'_>) -> Context<'a> {
 
 /// Names everything that is shown.
 pub(super) fn key(context: &Context<'_>, question: &Question<'_>, chain: &Chain) -> VerdictKey {
-    // The context of a key is hashed too, once and not for every question.
-    static HASHER: LazyLock<blake3::Hasher> = LazyLock::new(|| blake3::Hasher::new_derive_key("can-sync v1 verdict"));
-    let mut hasher = HASHER.clone();
-    hasher.update(&[question.point as u8]);
+    // What a key is for is hashed once. In one piece, as a hasher would have to be set up for every question.
+    static KEY: LazyLock<[u8; 32]> = LazyLock::new(|| blake3::derive_key("can-sync v1 verdict", &[]));
+    let local = question.shown.local();
+    let mut all = Vec::with_capacity(192 + context.library.len() + context.peer.len() + local.len());
+    all.push(question.point as u8);
     match question.overruled {
-        [] => hasher.update(chain.as_bytes()),
+        [] => all.extend_from_slice(chain.as_bytes()),
         // What is said while some are overruled stands for nothing else.
-        overruled => hasher.update(&without(chain, overruled)),
-    };
+        overruled => all.extend_from_slice(&without(chain, overruled)),
+    }
     let AssetKey { id, size, .. } = question.key;
-    hasher.update(id.as_bytes());
+    all.extend_from_slice(id.as_bytes());
     // The id covers the timestamp, and not the size, which is a claim of whoever offers it.
-    hasher.update(&size.to_le_bytes());
+    all.extend_from_slice(&size.to_le_bytes());
     // Both are of the same length, so that nothing can slide from one part into the next.
-    hasher.update(question.peer.as_ref().map_or(&[0; 32], |peer| peer.as_bytes()));
+    all.extend_from_slice(question.peer.as_ref().map_or(&[0; 32], |peer| peer.as_bytes()));
     for text in [context.library, &context.peer] {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
+        all.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        all.extend_from_slice(text.as_bytes());
     }
     debug_assert_eq!(question.version, question.shown.shared().digest());
     // The digest stands for the shared part, which is not read again: it is known of what is offered and of what is
     // passed on, and a question is named several times on the way of an asset.
-    hasher.update(question.version.as_bytes());
-    hasher.update(&question.shown.local());
-    VerdictKey(hasher.finalize().into())
+    all.extend_from_slice(question.version.as_bytes());
+    all.extend_from_slice(&local);
+    VerdictKey(blake3::keyed_hash(&KEY, &all).into())
 }
 
 /// Names a chain of which some are overruled.
@@ -244,7 +246,7 @@ fn without(chain: &Chain, overruled: &[String]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-fn asked(shared: &Shared, question: &Question<'_>) -> Asked {
+fn asked(shared: &Shared, question: &Question<'_>, context: &Context<'_>) -> Asked {
     let key = question.key;
     let content: Option<Arc<dyn Content>> = match question.content {
         Source::Nowhere => None,
@@ -254,13 +256,12 @@ fn asked(shared: &Shared, question: &Question<'_>) -> Asked {
             Err(error) => Arc::new(content::Unreadable(error.to_string())),
         }),
     };
-    let name = |peer| shared.registry.name(peer);
     Asked {
         point: question.point,
-        library: shared.library.name.as_str().into(),
+        library: context.library.into(),
         key,
         metadata: question.shown.metadata(),
-        peer: question.peer.map(|id| Peer { id, name: name(id) }),
+        peer: question.peer.map(|id| Peer { id, name: context.peer.clone() }),
         occasion: question.occasion,
         content,
         overruled: question.overruled.to_vec(),

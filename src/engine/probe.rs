@@ -9,6 +9,7 @@ use super::judge::Shown;
 use super::judge::Source;
 use super::verdicts::Verdicts;
 use crate::asset::AssetKey;
+use crate::asset::Digest;
 use crate::asset::Document;
 use crate::hook::Chain;
 use crate::hook::Occasion;
@@ -32,8 +33,8 @@ impl Default for VerdictMemory {
 
 impl VerdictMemory {
     /// Keeps that a version of an asset passes.
-    pub fn keep(&self, key: AssetKey, document: &Document) {
-        self.verdicts.put(self.name(key, document), &Verdict::Pass, "");
+    pub fn keep(&self, key: AssetKey, document: &Document, version: Digest) {
+        self.verdicts.put(self.name(key, document, version), &Verdict::Pass, "");
     }
 
     /// Looks for a verdict.
@@ -42,14 +43,14 @@ impl VerdictMemory {
         self.verdicts.get(name).is_some()
     }
 
-    /// Names what would be shown about a version of an asset.
+    /// Names what would be shown about a version of an asset, whose digest is known on its whole way.
     #[must_use]
-    pub fn name(&self, key: AssetKey, document: &Document) -> VerdictKey {
+    pub fn name(&self, key: AssetKey, document: &Document, version: Digest) -> VerdictKey {
         let question = Question {
             point: Point::BeforePush,
             key,
             shown: Shown::Shared(document),
-            version: document.digest(),
+            version,
             peer: None,
             occasion: Occasion::Live,
             content: Source::Nowhere,
