@@ -24,7 +24,7 @@ use crate::task::Backoff;
 use crate::task::now_ms;
 use crate::telemetry::causes;
 
-/// Time the actor has to take a connection out of the table.
+/// Time the actor has to take a connection out of the table, and how often a dial looks whether one was put into it.
 const TABLE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Longest sleep while a host is paused; a machine that was suspended notices by it that the time has come.
@@ -83,9 +83,10 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
             continue;
         }
         let ticket = dialled.ticket.clone();
-        let outcome = match dialled.dial(shared.net.dial(&ticket, Purpose::Control), &mut newer).await {
+        let dialling = shared.net.dial(&ticket, Purpose::Control);
+        let outcome = match dialled.dial(dialling, connected(&shared, host), &mut newer).await {
             Dial::Ended(outcome) => outcome,
-            Dial::Moved => continue,
+            Dial::Moved | Dial::Needless => continue,
             Dial::Unwanted => return,
         };
         match outcome {
@@ -126,6 +127,13 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
     }
 }
 
+/// Waits until a connection to a host is in the table.
+async fn connected(shared: &Shared, host: HostId) {
+    while !shared.connected.contains_key(&host) {
+        tokio::time::sleep(TABLE_PAUSE).await;
+    }
+}
+
 /// Shows a host that was found as long as it is tried.
 struct Shown<'a>(&'a Shared, HostId);
 
@@ -153,6 +161,8 @@ enum Dial<T> {
     Ended(T),
     /// The host is somewhere else.
     Moved,
+    /// The host has dialled itself. Of two connections one would be let go, with what has begun to travel on it.
+    Needless,
     /// It is no longer to be dialled.
     Unwanted,
 }
@@ -174,17 +184,25 @@ impl Dialled {
         Self { ticket, on_trial_since: (why == Why::Found).then(Instant::now), backoff, told: false, cut_short: 0 }
     }
 
-    /// Waits for a dial, but no longer than until it is said that the host is somewhere else.
-    async fn dial<T>(&mut self, dialling: impl Future<Output = T>, newer: &mut mpsc::Receiver<Wish>) -> Dial<T> {
-        let mut dialling = std::pin::pin!(dialling);
-        // Where words come faster than a dial takes, one has to come to its end all the same.
-        while self.cut_short < limits::DIALS_CUT_SHORT {
+    /// Waits for a dial, but no longer than until the host is `connected` by a dial of its own, or is said to be
+    /// somewhere else.
+    async fn dial<T>(
+        &mut self,
+        dialling: impl Future<Output = T>,
+        connected: impl Future<Output = ()>,
+        newer: &mut mpsc::Receiver<Wish>,
+    ) -> Dial<T> {
+        let (mut dialling, mut connected) = (std::pin::pin!(dialling), std::pin::pin!(connected));
+        loop {
+            // Where words come faster than a dial takes, one has to come to its end all the same.
+            let hears = self.cut_short < limits::DIALS_CUT_SHORT;
             let wish = tokio::select! {
                 outcome = &mut dialling => {
                     self.cut_short = 0;
                     return Dial::Ended(outcome);
                 }
-                wish = newer.recv() => wish,
+                () = &mut connected => return Dial::Needless,
+                wish = newer.recv(), if hears => wish,
             };
             let Some(wish) = wish else { return Dial::Unwanted };
             let moved = wish.ticket != self.ticket;
@@ -194,9 +212,6 @@ impl Dialled {
                 return Dial::Moved;
             }
         }
-        let outcome = dialling.await;
-        self.cut_short = 0;
-        Dial::Ended(outcome)
     }
 
     /// Takes in another word about the host. One that is somewhere else has another chance.
@@ -241,6 +256,19 @@ mod tests {
         Wish { ticket: Ticket { host: HostId::from_bytes([1; 32]), addresses, relay: None }, why }
     }
 
+    fn never() -> std::future::Pending<()> {
+        std::future::pending()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dial_is_given_up_once_its_host_has_dialled_itself() {
+        let (_wishes, mut newer) = mpsc::channel(1);
+        let mut dialled = Dialled::new(wish(Why::Known, 1));
+        for pause in [Duration::ZERO, TABLE_PAUSE] {
+            assert_eq!(dialled.dial(never(), tokio::time::sleep(pause), &mut newer).await, Dial::Needless);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_dial_is_given_up_for_a_newer_ticket_and_not_for_the_same() {
         let (wishes, mut newer) = mpsc::channel(limits::DIAL_WISHES_QUEUED);
@@ -249,18 +277,18 @@ mod tests {
         for port in 1..3 {
             wishes.try_send(wish(Why::Found, port)).unwrap();
         }
-        assert_eq!(dialled.dial(dial(), &mut newer).await, Dial::Moved);
+        assert_eq!(dialled.dial(dial(), never(), &mut newer).await, Dial::Moved);
         assert_eq!(dialled.ticket, wish(Why::Found, 2).ticket);
         // One dial comes to its end however often the host is said to be elsewhere.
         for port in 3..=u16::try_from(limits::DIALS_CUT_SHORT).unwrap() + 1 {
             wishes.try_send(wish(Why::Found, port)).unwrap();
-            assert_eq!(dialled.dial(dial(), &mut newer).await, Dial::Moved);
+            assert_eq!(dialled.dial(dial(), never(), &mut newer).await, Dial::Moved);
         }
         wishes.try_send(wish(Why::Found, 1)).unwrap();
-        assert_eq!(dialled.dial(dial(), &mut newer).await, Dial::Ended(()));
-        assert_eq!(dialled.dial(dial(), &mut newer).await, Dial::Moved);
+        assert_eq!(dialled.dial(dial(), never(), &mut newer).await, Dial::Ended(()));
+        assert_eq!(dialled.dial(dial(), never(), &mut newer).await, Dial::Moved);
         drop(wishes);
-        assert_eq!(dialled.dial(dial(), &mut newer).await, Dial::Unwanted);
+        assert_eq!(dialled.dial(dial(), never(), &mut newer).await, Dial::Unwanted);
     }
 
     #[test]
