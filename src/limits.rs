@@ -297,6 +297,10 @@ pub const LIES_PER_PEER: u32 = 16;
 /// Time without a byte of progress after which a transfer is taken from its source.
 pub const STALL: Duration = Duration::from_secs(20);
 
+/// Bytes a second below which a source counts as standing still: otherwise a byte now and then would hold a content that
+/// others have. A modem of 1991 had more.
+pub const LEAST_RATE: u32 = 1024;
+
 // ── secrets and tickets ─────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Memory that stretching a phrase takes, in KiB (RFC 9106, second choice). Part of the derivation: never changed.

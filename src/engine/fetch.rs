@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::hub::Told;
+use super::patience::Patience;
 use super::shared::Shared;
 use super::shared::Traffic;
 use crate::asset::AssetId;
@@ -371,10 +372,15 @@ impl Lane {
         }))
     }
 
-    /// Takes in a piece of a content of this size. The path may have changed since it was asked for.
-    async fn piece(&self, reader: &mut WantReader, size: u64) -> Result<Piece, FrameError> {
-        let piece = in_time(reader.piece()).await?;
+    /// Takes in a piece of a content of this size, or what has come of it when it is late: on a slow path, that is what
+    /// the next try goes on behind. The path may have changed since it was asked for.
+    async fn piece(&self, reader: &mut WantReader, patience: &mut Patience, size: u64) -> Result<Piece, FrameError> {
+        let piece = match patience.wait(reader.piece()).await {
+            Some(piece) => piece?,
+            None => Piece::Bytes(reader.part().ok_or(FrameError::Ended)?),
+        };
         if let Piece::Bytes(bytes) = &piece {
+            patience.earn(bytes.len());
             if !self.shared.may_travel(self.peer, &self.line, size) {
                 return Err(FrameError::Ended);
             }
@@ -386,9 +392,9 @@ impl Lane {
 
     /// Takes in a content that stays in memory; hashing it takes less than handing it to a thread.
     async fn receive_small(&self, reader: &mut WantReader, key: AssetKey, mut spool: Spool) -> Received {
-        let mut failed = None;
+        let (mut failed, mut patience) = (None, Patience::new());
         loop {
-            match self.piece(reader, key.size).await? {
+            match self.piece(reader, &mut patience, key.size).await? {
                 Piece::Bytes(bytes) if failed.is_none() => failed = spool.write(&bytes).err(),
                 // More than a piece too much is no mistake.
                 Piece::Bytes(_) => return Err(FrameError::Ended),
@@ -425,9 +431,9 @@ impl Lane {
                 Err(_) => Err(None),
             }
         });
-        let mut listening = true;
+        let (mut listening, mut patience) = (true, Patience::new());
         let ended = loop {
-            match self.piece(reader, key.size).await {
+            match self.piece(reader, &mut patience, key.size).await {
                 Ok(Piece::Bytes(bytes)) => {
                     let done = transfer.0.done.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     if done > key.size {

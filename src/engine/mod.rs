@@ -37,6 +37,7 @@ mod memory;
 mod neighbours;
 mod pace;
 mod pairing;
+mod patience;
 mod peers;
 #[cfg(feature = "testing")]
 pub mod probe;

@@ -139,11 +139,15 @@ pub enum Piece {
 #[derive(Debug)]
 pub struct WantReader {
     recv: BufReader<RecvStream>,
+    /// What has come of the present piece, and how many bytes of it have not.
+    part: BytesMut,
+    missing: usize,
 }
 
 impl WantReader {
     fn new(recv: RecvStream) -> Self {
-        Self { recv: BufReader::with_capacity(limits::GATHERED_BYTES, recv) }
+        let recv = BufReader::with_capacity(limits::GATHERED_BYTES, recv);
+        Self { recv, part: BytesMut::new(), missing: 0 }
     }
 
     /// Tells whether more has come already.
@@ -167,17 +171,33 @@ impl WantReader {
         }
     }
 
-    /// Receives the next piece of the present content, at most [`limits::CONTENT_CHUNK_BYTES`] long.
+    /// Receives the next piece of the present content, at most [`limits::CONTENT_CHUNK_BYTES`] long, or what
+    /// [`part`](Self::part) has left of it.
     ///
     /// # Errors
     /// [`FrameError`] when the connection breaks or a piece is too long.
+    ///
+    /// # Cancel safety
+    /// Once its length is known, what has come of a piece stays. Before that the reader is not to be used again.
     pub async fn piece(&mut self) -> Result<Piece, FrameError> {
-        let length = match frame::read_length(&mut self.recv).await? {
-            0 => return Ok(Piece::End),
-            BROKEN_OFF => return Ok(Piece::BrokenOff),
-            length => length as usize,
-        };
-        Ok(Piece::Bytes(frame::read_bytes(&mut self.recv, length, limits::CONTENT_CHUNK_BYTES).await?))
+        if self.missing == 0 {
+            let length = match frame::read_length(&mut self.recv).await? {
+                0 => return Ok(Piece::End),
+                BROKEN_OFF => return Ok(Piece::BrokenOff),
+                length => length as usize,
+            };
+            self.part = frame::room(length, limits::CONTENT_CHUNK_BYTES)?;
+            self.missing = length;
+        }
+        while self.missing > 0 {
+            self.missing -= frame::read_some(&mut self.recv, &mut self.part, self.missing).await?;
+        }
+        Ok(Piece::Bytes(self.part.split().freeze()))
+    }
+
+    /// Takes what has come of the present piece; `None` when nothing has.
+    pub fn part(&mut self) -> Option<Bytes> {
+        (!self.part.is_empty()).then(|| self.part.split().freeze())
     }
 }
 

@@ -70,23 +70,33 @@ pub(super) async fn read_length(stream: &mut (impl AsyncRead + Unpin)) -> Result
 }
 
 /// Reads so many bytes, if they are not more than `limit`.
-pub(super) async fn read_bytes(
-    stream: &mut (impl AsyncRead + Unpin),
-    length: usize,
-    limit: usize,
-) -> Result<Bytes, FrameError> {
-    if length > limit {
-        return Err(FrameError::TooLong { length, limit });
-    }
-    // Not zeroed first: every byte of it is read.
-    let mut bytes = BytesMut::with_capacity(length);
+async fn read_bytes(stream: &mut (impl AsyncRead + Unpin), length: usize, limit: usize) -> Result<Bytes, FrameError> {
+    let mut bytes = room(length, limit)?;
     while bytes.len() < length {
-        let rest = length - bytes.len();
-        if stream.read_buf(&mut (&mut bytes).limit(rest)).await.map_err(FrameError::Read)? == 0 {
-            return Err(FrameError::Read(io::ErrorKind::UnexpectedEof.into()));
-        }
+        let missing = length - bytes.len();
+        read_some(stream, &mut bytes, missing).await?;
     }
     Ok(bytes.freeze())
+}
+
+/// Makes room for so many bytes, if they are not more than `limit`. It is not zeroed first: every byte of it is read.
+pub(super) fn room(length: usize, limit: usize) -> Result<BytesMut, FrameError> {
+    if length > limit { Err(FrameError::TooLong { length, limit }) } else { Ok(BytesMut::with_capacity(length)) }
+}
+
+/// Reads at least one and at most so many bytes; returns how many.
+///
+/// # Cancel safety
+/// Nothing is read then.
+pub(super) async fn read_some(
+    stream: &mut (impl AsyncRead + Unpin),
+    into: &mut BytesMut,
+    most: usize,
+) -> Result<usize, FrameError> {
+    match stream.read_buf(&mut into.limit(most)).await.map_err(FrameError::Read)? {
+        0 => Err(FrameError::Read(io::ErrorKind::UnexpectedEof.into())),
+        read => Ok(read),
+    }
 }
 
 /// Writes one frame of at most `limit` bytes.

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::sync::watch;
 
 use super::*;
+use crate::asset::AssetId;
 use crate::asset::HostId;
 use crate::auth::HostKey;
 use crate::auth::Keys;
@@ -218,6 +219,34 @@ async fn a_stream_that_a_member_does_not_grant_is_not_waited_for() {
     }
     let further = tokio::time::timeout(Duration::from_secs(30), line.open_lane()).await.unwrap();
     assert!(matches!(further, Err(FrameError::NoStream)), "{further:?}");
+}
+
+/// On a path on which a piece takes longer than anybody waits, what comes of it each time must count.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_piece_may_be_taken_in_parts() {
+    let mut host = accepting(4).await;
+    let net = bind(62, 1).await;
+    let (_line, mut writer, mut reader) = net.dial(&host.net.ticket(), Purpose::Bulk).await.unwrap().into_lane();
+    writer.want(&AssetId::from_bytes([7; 32]), 0).await.unwrap();
+    writer.flush().await.unwrap();
+    let (_, mut link) = accepted(&mut host).await;
+    for (comes, is) in [(&[0, 0, 0, 5, 1, 2][..], [1, 2]), (&[3, 4], [3, 4])] {
+        link.send.write_all(comes).await.unwrap();
+        let mut part = Vec::new();
+        while part.len() < is.len() {
+            let whole = tokio::time::timeout(Duration::from_millis(20), reader.piece()).await;
+            assert!(whole.is_err(), "{whole:?}");
+            part.extend(reader.part().into_iter().flatten());
+        }
+        assert_eq!(part, is);
+    }
+    link.send.write_all(&[5, 0, 0, 0, 0]).await.unwrap();
+    assert_eq!(reader.piece().await.unwrap(), Piece::Bytes(vec![5].into()));
+    assert_eq!(reader.part(), None);
+    assert_eq!(reader.piece().await.unwrap(), Piece::End);
+    let too_long = u32::try_from(limits::CONTENT_CHUNK_BYTES + 1).unwrap();
+    link.send.write_all(&too_long.to_be_bytes()).await.unwrap();
+    assert!(matches!(reader.piece().await, Err(FrameError::TooLong { .. })));
 }
 
 /// A library that was founded by the host of seed 1, and has a second secret since it removed the host of seed 9.
