@@ -90,6 +90,10 @@ pub const READERS: usize = 4;
 /// Rows in one page of a listing, at most. A larger `limit` is a bad request.
 pub const PAGE_ROWS: usize = 1000;
 
+/// Bytes of documents with which a page of a listing ends before it is full; as JSON they take up to six times as many.
+/// Sixteen documents of the largest size.
+pub const PAGE_BYTES: usize = 16 * DOCUMENT_BYTES;
+
 /// Rows in one page of a listing when nothing is said.
 pub const PAGE_ROWS_DEFAULT: usize = 100;
 
@@ -297,8 +301,8 @@ pub const LIES_PER_PEER: u32 = 16;
 /// Time without a byte of progress after which a transfer is taken from its source.
 pub const STALL: Duration = Duration::from_secs(20);
 
-/// Bytes a second below which a source counts as standing still: otherwise a byte now and then would hold a content that
-/// others have. A modem of 1991 had more.
+/// Bytes a second below which a peer, or the client of an upload, counts as standing still: otherwise a byte now and then
+/// would hold a content that others have, or a connection that others need. A modem of 1991 had more.
 pub const LEAST_RATE: u32 = 1024;
 
 // ── secrets and tickets ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -338,13 +342,13 @@ pub const DEVICE_NAME_BYTES: usize = 64;
 /// Time the command line waits for a connection to a host. Later it gives up and names the address.
 pub const CLIENT_CONNECT: Duration = Duration::from_secs(5);
 
-/// Time the command line waits for the next bytes of an answer. Verifying a large asset is the longest silence.
+/// Time the command line waits for the next bytes of an answer, and for a body that it sends to go on.
 pub const CLIENT_SILENCE: Duration = Duration::from_mins(2);
 
-/// Largest JSON answer the command line reads, in bytes: a page of the largest documents fits. A larger one is an error.
+/// Largest JSON answer the command line reads, in bytes: a page of [`PAGE_BYTES`] fits. A larger one is an error.
 pub const CLIENT_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
-/// Assets the command line asks for in one page, so that a page of the largest documents stays in bounds.
+/// Assets the command line asks for in one page.
 pub const CLIENT_PAGE_ROWS: usize = 100;
 
 /// Longest line of a stream of JSON lines the command line reads, in bytes. A longer one is an error.

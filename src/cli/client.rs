@@ -1,5 +1,6 @@
 //! The way to a running host: its CAN API and its host API, over HTTP.
 
+mod answer;
 mod asset;
 mod error;
 mod lines;
@@ -13,7 +14,6 @@ use std::path::Path;
 
 use reqwest::Method;
 use reqwest::RequestBuilder;
-use reqwest::Response;
 use reqwest::StatusCode;
 use reqwest::Url;
 use reqwest::header;
@@ -21,8 +21,11 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+pub(super) use self::answer::Answer;
 pub(super) use self::asset::Asset;
 pub(super) use self::asset::Page;
 pub(super) use self::error::ClientError;
@@ -62,13 +65,19 @@ impl CanApi {
     }
 
     /// Sends a request and returns the answer with its body unread, once it says that all is well.
-    pub(super) async fn open(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+    pub(super) async fn open(&self, request: RequestBuilder) -> Result<Answer, ClientError> {
         self.0.open(request).await
     }
 
-    /// Says what went wrong while a body was read.
-    pub(super) fn broken(&self, error: reqwest::Error) -> ClientError {
-        self.0.failed(error)
+    /// Sends a request whose body takes its time, and returns the data of its answer. It may take as long as `sent` moves,
+    /// which ends with the body.
+    pub(super) async fn upload<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        sent: watch::Receiver<u64>,
+    ) -> Result<T, ClientError> {
+        let answer = self.0.answer(request, silence(sent)).await?;
+        self.0.read(answer).await
     }
 }
 
@@ -76,7 +85,10 @@ impl HostApi {
     /// Prepares to talk to the running host, with the token from its data folder.
     pub(super) fn new(settings: &Settings) -> Result<Self, ClientError> {
         let path = settings.data_dir.join("api_token");
-        let token = read_token(&path).map_err(|source| ClientError::Token { path, source })?;
+        let token = read_token(&path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::InvalidData => ClientError::DamagedToken { path },
+            _ => ClientError::Token { path, source },
+        })?;
         Ok(Self(Client::new(url_of(settings.listen_addr), "", "start it with `can-sync run`", Some(token))?))
     }
 
@@ -116,7 +128,18 @@ impl HostApi {
     /// Sends a JSON body, and returns the JSON lines of the answer as they come.
     pub(super) async fn post_for_lines(&self, path: &str, body: &impl Serialize) -> Result<Lines, ClientError> {
         let request = with_json(self.0.request(Method::POST, path, &[]), body);
-        Ok(Lines::new(self.0.open(request).await?, self.0.base.clone(), self.0.start))
+        Ok(Lines::new(self.0.open(request).await?))
+    }
+}
+
+/// Ends when a body that is sent has stood still for too long, or its answer takes too long.
+async fn silence(mut sent: watch::Receiver<u64>) {
+    loop {
+        match timeout(limits::CLIENT_SILENCE, sent.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return tokio::time::sleep(limits::CLIENT_SILENCE).await,
+            Err(_) => return,
+        }
     }
 }
 
@@ -151,7 +174,6 @@ impl Client {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(limits::CLIENT_CONNECT)
-            .read_timeout(limits::CLIENT_SILENCE)
             .build()
             .map_err(ClientError::SetUp)?;
         Ok(Self { http, base, prefix, start, token })
@@ -169,16 +191,29 @@ impl Client {
         }
     }
 
-    async fn open(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|error| self.failed(error))?;
+    async fn open(&self, request: RequestBuilder) -> Result<Answer, ClientError> {
+        self.answer(request, tokio::time::sleep(limits::CLIENT_SILENCE)).await
+    }
+
+    async fn data<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        self.read(self.open(request).await?).await
+    }
+
+    /// Sends a request and waits for its answer, until it is late.
+    async fn answer(&self, request: RequestBuilder, late: impl Future<Output = ()>) -> Result<Answer, ClientError> {
+        let response = tokio::select! {
+            sent = request.send() => sent.map_err(|error| ClientError::of(error, &self.base, self.start))?,
+            () = late => return Err(ClientError::Late { base: self.base.clone() }),
+        };
         let status = response.status();
+        let answer = Answer::new(response, self.base.clone(), self.start);
         if status.is_success() {
-            return Ok(response);
+            return Ok(answer);
         }
         if status == StatusCode::UNAUTHORIZED && self.token.is_some() {
             return Err(ClientError::TokenRefused { base: self.base.clone() });
         }
-        let body = self.whole(response).await.unwrap_or_default();
+        let body = self.whole(answer).await.unwrap_or_default();
         let text = match serde_json::from_slice::<Envelope>(&body) {
             Ok(Envelope { error: Some(text), .. }) => text,
             _ => String::new(),
@@ -186,28 +221,24 @@ impl Client {
         Err(ClientError::Refused { base: self.base.clone(), status, text })
     }
 
-    async fn data<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
-        let response = self.open(request).await?;
-        let body = self.whole(response).await?;
+    /// Reads the data of an answer.
+    async fn read<T: DeserializeOwned>(&self, answer: Answer) -> Result<T, ClientError> {
+        let body = self.whole(answer).await?;
         let odd = |source| ClientError::Odd { base: self.base.clone(), source };
         let envelope: Envelope = serde_json::from_slice(&body).map_err(odd)?;
         serde_json::from_value(envelope.data).map_err(odd)
     }
 
     /// Reads a whole body, up to the limit.
-    async fn whole(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
+    async fn whole(&self, mut answer: Answer) -> Result<Vec<u8>, ClientError> {
         let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| self.failed(error))? {
+        while let Some(piece) = answer.piece().await? {
             if body.len() + piece.len() > limits::CLIENT_ANSWER_BYTES {
                 return Err(ClientError::TooLarge { base: self.base.clone() });
             }
             body.extend_from_slice(&piece);
         }
         Ok(body)
-    }
-
-    fn failed(&self, error: reqwest::Error) -> ClientError {
-        ClientError::of(error, &self.base, self.start)
     }
 }
 

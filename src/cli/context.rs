@@ -46,13 +46,16 @@ impl Context {
     /// it is there, else of no file.
     pub(super) fn resolve(&self, file: Option<&Path>) -> anyhow::Result<Resolved> {
         let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists());
-        // An empty variable is as if it were not there.
-        let named = self.global.config.clone().filter(|path| !path.as_os_str().is_empty());
-        let path = file.map(Path::to_owned).or(named).or_else(default);
+        let path = file.map(Path::to_owned).or_else(|| self.named_file()).or_else(default);
         let file = path.as_deref().map(config::read).transpose()?;
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
         Ok(config::resolve(file.as_ref(), variables, self.global.flags.given())?)
+    }
+
+    /// Returns the file that `--config` names; an empty variable is as if it were not there.
+    pub(super) fn named_file(&self) -> Option<PathBuf> {
+        self.global.config.clone().filter(|path| !path.as_os_str().is_empty())
     }
 
     /// Connects to the CAN API: of the CAN Service when one is configured, else of the running host.

@@ -12,8 +12,10 @@ mod context;
 mod exit;
 mod flags;
 mod format;
+mod phrase;
 mod printer;
 mod runtime;
+mod temporary;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -54,6 +54,9 @@ pub(super) fn is_closed_pipe(cause: &(dyn std::error::Error + 'static)) -> bool 
     cause.downcast_ref::<PrintError>().is_some_and(|error| error.0.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// Widest column of a table, in characters. What is longer is shown whole, and shifts its own line alone.
+const COLUMN_CHARS: usize = 120;
+
 /// Where the text of a cell begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Align {
@@ -206,7 +209,7 @@ fn layout(columns: &[(&str, Align)], rows: &[Vec<String>]) -> (String, String) {
         rows.iter().map(|row| row.iter().map(|cell| escape(cell)).collect::<Vec<_>>()).collect();
     let width = |index: usize, name: &str| {
         let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.chars().count());
-        cells.chain([name.chars().count()]).max().unwrap_or(0)
+        cells.chain([name.chars().count()]).max().unwrap_or(0).min(COLUMN_CHARS)
     };
     let widths: Vec<usize> = columns.iter().enumerate().map(|(index, (name, _))| width(index, name)).collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
@@ -287,5 +290,14 @@ mod tests {
         let (head, body) = layout(&[("NAME", Align::Left), ("N", Align::Right), ("X", Align::Left)], &rows);
         assert_eq!(head, "NAME      N  X");
         assert_eq!(body, "a         1\nlong\\n  100\n");
+    }
+
+    /// A width above 65,535 is not one that can be formatted, and names may be that long together.
+    #[test]
+    fn a_cell_that_is_too_wide_shifts_its_own_line_alone() {
+        let long = "t".repeat(70_000);
+        let rows = [vec![long.clone(), "1".to_owned()], vec!["a".to_owned(), "2".to_owned()]];
+        let (_, body) = layout(&[("TAGS", Align::Left), ("N", Align::Left)], &rows);
+        assert_eq!(body, format!("{long}  1\na{}  2\n", " ".repeat(COLUMN_CHARS - 1)));
     }
 }

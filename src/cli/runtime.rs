@@ -50,6 +50,8 @@ pub(super) async fn start(settings: &Settings, safe_mode: bool) -> anyhow::Resul
         StoreOptions::Embedded { .. } => Some(Listener::bind(&settings.can_listen_addr.to_string()).await?),
         StoreOptions::CanService { .. } => None,
     };
+    // Before the endpoint is there, which has to be ended in order.
+    let token = Secret::new(&folder.api_token()?);
     let options = node::Options {
         folder,
         store,
@@ -72,7 +74,6 @@ pub(super) async fn start(settings: &Settings, safe_mode: bool) -> anyhow::Resul
         plugins: plugin_options(settings, safe_mode),
     };
     let node = Arc::new(Node::start(options).await?);
-    let token = Secret::new(&node.api_token()?);
     let (host_api, can_api) = (host_listener.address(), can_listener.as_ref().map(Listener::address));
     let mut faces = vec![host_listener.served(http::host::router(Arc::clone(&node), token))];
     if let Some(listener) = can_listener {

@@ -40,6 +40,16 @@ pub enum ConfigError {
         /// Where and why.
         source: serde_yaml::Error,
     },
+    /// Below a key of the file stands something that does not belong there.
+    #[error("{path} says something that is not expected{hint}", path = path.display())]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What may have been meant, as the end of a sentence; may be empty.
+        hint: String,
+        /// Where and what.
+        source: serde_yaml::Error,
+    },
     /// A key that does not exist.
     #[error("{path}, line {line}: there is no key `{key}`{hint}", path = path.display())]
     UnknownKey {

@@ -120,8 +120,19 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Parsed, ConfigError> {
             ConfigError::NotAConfiguration { path, reason: "it has no keys with values (`key: value`)" }
         }
         None if is_empty(text) => return Ok(Parsed::default()),
+        None if serde_yaml::from_str::<serde_yaml::Value>(text).is_ok() => {
+            ConfigError::Content { path, hint: hint(&error.to_string()), source: error }
+        }
         None => ConfigError::Syntax { path, source: error },
     })
+}
+
+/// Returns what was meant by a key that the parser does not know, which names it first and then those it knows.
+fn hint(error: &str) -> String {
+    let mut names = error.split('`').skip(1).step_by(2);
+    let unknown = names.next().filter(|_| error.contains("unknown field"));
+    let nearest = unknown.and_then(|unknown| key::nearest(unknown, names));
+    nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default()
 }
 
 /// Tells whether a text is nothing but blanks, comments and document marks, which the parser reports as a missing value.
@@ -173,6 +184,26 @@ impl<'de> Visitor<'de> for Keys<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Self::Value, E> {
+        Err(self.0.refuse(Problem::NoMap))
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Self::Value, E> {
+        Err(self.0.refuse(Problem::NoMap))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Self::Value, E> {
+        Err(self.0.refuse(Problem::NoMap))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Self::Value, E> {
+        Err(self.0.refuse(Problem::NoMap))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Self::Value, E> {
+        Err(self.0.refuse(Problem::NoMap))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
         Err(self.0.refuse(Problem::NoMap))
     }
 

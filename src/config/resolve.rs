@@ -131,6 +131,10 @@ fn set(
         settings.can_listen_addr.set_port(port.parse().map_err(|_| refused())?);
         source = Source::Variable(CAN_PORT.to_owned());
     }
+    if let (Key::PluginsDir, Some(folder)) = (key, file.and_then(|file| file.path.parent())) {
+        // Wherever the host is started: without its plugins, what they keep back would travel.
+        settings.plugins_dir = folder.join(&settings.plugins_dir);
+    }
     Ok(source)
 }
 

@@ -67,7 +67,8 @@ pub enum PkarrDht {
 /// Public pkarr relays, as pkarr itself names them (`DEFAULT_RELAYS`).
 const PUBLIC_PKARR_RELAYS: [&str; 2] = ["https://pkarr.pubky.app", "https://pkarr.pubky.org"];
 
-/// What the configuration says, every key with its value. Relative paths are relative to the current directory.
+/// What the configuration says, every key with its value. Relative paths are relative to the current directory;
+/// `plugins_dir` lies beside the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Phrase that the members of the library share.

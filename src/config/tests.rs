@@ -13,6 +13,23 @@ fn parse(text: &str) -> Result<Settings, String> {
     Ok(resolve(Some(&file), [], &[]).map_err(|error| error.to_string())?.settings)
 }
 
+/// Else a host that is started elsewhere shares what its plugins keep back.
+#[test]
+fn plugins_lie_beside_the_file_that_says_so() {
+    let dir = |path: &str, text: &str, variables: Vec<(String, String)>| {
+        let file::Parsed { values, plugins } = file::parse(Path::new(path), text).unwrap();
+        let file = ConfigFile { path: path.into(), values, plugins, open_to_others: false };
+        resolve(Some(&file), variables, &[]).unwrap().settings.plugins_dir
+    };
+    assert_eq!(dir("c.yaml", "", vec![]), Path::new("./plugins"));
+    assert_eq!(dir("/etc/can/c.yaml", "", vec![]), Path::new("/etc/can/plugins"));
+    assert_eq!(dir("../c.yaml", "plugins_dir: p", vec![]), Path::new("../p"));
+    assert_eq!(dir("/etc/can/c.yaml", "plugins_dir: /opt/p", vec![]), Path::new("/opt/p"));
+    let given = vec![variable(&Key::PluginsDir.variable(), "p")];
+    assert_eq!(dir("/etc/can/c.yaml", "plugins_dir: q", given), Path::new("p"));
+    assert_eq!(resolve(None, [], &[]).unwrap().settings.plugins_dir, Path::new("./plugins"));
+}
+
 fn variable(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
@@ -167,7 +184,10 @@ fn a_wrong_file_is_refused_with_line_and_reason() {
         ("device_name: \"\"\n", "a name of 1 to 64 bytes, and this has 0"),
         ("sync_api_key: \"a b\"\n", "ASCII without blanks"),
         ("just words\n", "c.yaml is no configuration: it has no keys"),
-        ("- a\n- b\n", "c.yaml"),
+        ("- a\n- b\n", "c.yaml is no configuration: it has no keys"),
+        ("5\n", "c.yaml is no configuration: it has no keys"),
+        ("plugins:\n  a:\n    enabledd: true\n", "c.yaml says something that is not expected; did you mean `enabled`?"),
+        ("plugins: [a]\n", "c.yaml says something that is not expected"),
         ("data_dir: 'a\n", "c.yaml is not written as YAML"),
         ("listen_addr: 127.0.0.1:3210\n", "both 127.0.0.1:3210"),
     ] {
@@ -267,7 +287,8 @@ fn a_new_file_is_private_whole_and_replaces_nothing() {
     assert!(!file.open_to_others);
     let settings = resolve(Some(&file), [], &[]).unwrap().settings;
     assert_eq!(settings.secret(false).unwrap(), Some(&phrase));
-    assert_eq!(Settings { sync_passphrase: None, ..settings }, Settings::default());
+    let plugins_dir = folder.path().join("plugins");
+    assert_eq!(Settings { sync_passphrase: None, ..settings }, Settings { plugins_dir, ..Settings::default() });
     let error = write_new(&path, "other").unwrap_err();
     assert!(matches!(error, InitError::Exists { .. }), "{error}");
     assert!(std::fs::read_to_string(&path).unwrap().contains(phrase.expose()));

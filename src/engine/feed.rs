@@ -297,8 +297,9 @@ impl Feed {
             return self.pass_page().await;
         }
         let latest = *self.latest.borrow();
-        let records = self.shared.store.arrivals(self.position, limits::PAGE_ROWS).await?;
-        let Some(last) = self.end_of_page(latest, records.iter().map(|record| record.arrival)) else {
+        let records = self.shared.store.arrivals(self.position, limits::REVIEW_ROWS).await?;
+        let full = records.len() == limits::REVIEW_ROWS;
+        let Some(last) = self.end_of_page(latest, full, records.last().map(|record| record.arrival)) else {
             return Ok(false);
         };
         let start = self.start;
@@ -310,17 +311,18 @@ impl Feed {
         };
         let mut rest = &records[..];
         loop {
-            let (some, began) = (&rest[..rest.len().min(limits::REVIEW_ROWS)], Instant::now());
+            let began = Instant::now();
             let go_on = || self.may_go_on() && began.elapsed() < limits::JUDGED_FOR;
             let mut deciders = Deciders::new(&self.decider, &self.receiver);
-            let (judged, inputs) = push::judge_all(&self.shared, some, &mut deciders, how, go_on).await?;
+            let (judged, inputs) = push::judge_all(&self.shared, rest, &mut deciders, how, go_on).await?;
             self.heard_of(deciders.others);
-            rest = &rest[judged..];
-            let end = some[..judged].last().filter(|_| !rest.is_empty()).map_or(last, |record| record.arrival);
+            let (done, left) = rest.split_at(judged);
+            rest = left;
+            let end = done.last().filter(|_| !rest.is_empty()).map_or(last, |record| record.arrival);
             self.shared.tell(Told::Judged(end, inputs)).await;
             self.position = end;
             if rest.is_empty() {
-                return Ok(records.len() == limits::PAGE_ROWS);
+                return Ok(full);
             }
             if !self.may_go_on() || self.decider == MIXED {
                 return Ok(true);
@@ -342,7 +344,8 @@ impl Feed {
         if self.shared.decider(Point::BeforePush) != NOBODY {
             return Ok(true);
         }
-        let Some(last) = self.end_of_page(latest, rows.iter().map(|row| row.arrival)) else { return Ok(false) };
+        let full = rows.len() == limits::PAGE_ROWS;
+        let Some(last) = self.end_of_page(latest, full, rows.last().map(|row| row.arrival)) else { return Ok(false) };
         let ids: Vec<AssetId> = rows.iter().map(|row| row.key.id).collect();
         let decided = self.shared.state.decisions(ids.clone()).await?;
         let known = self.shared.state.known_of_assets(ids).await?;
@@ -359,14 +362,13 @@ impl Feed {
         }));
         self.shared.tell(Told::Judged(last, inputs)).await;
         self.position = last;
-        Ok(rows.len() == limits::PAGE_ROWS)
+        Ok(full)
     }
 
     /// Returns up to which arrival a page goes that was read after `latest` was looked at; `None` when there is nothing
     /// new. The last of a page that is not full may have been purged, and somebody waits for it to be judged.
-    fn end_of_page(&self, latest: Arrival, arrivals: impl ExactSizeIterator<Item = Arrival>) -> Option<Arrival> {
-        let full = arrivals.len() == limits::PAGE_ROWS;
-        let last = arrivals.last().unwrap_or(self.position);
+    fn end_of_page(&self, latest: Arrival, full: bool, last: Option<Arrival>) -> Option<Arrival> {
+        let last = last.unwrap_or(self.position);
         let end = if full { last } else { last.max(latest) };
         (end > self.position).then_some(end)
     }

@@ -18,7 +18,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::hub::Told;
-use super::patience::Patience;
 use super::shared::Shared;
 use super::shared::Traffic;
 use crate::asset::AssetId;
@@ -38,6 +37,7 @@ use crate::store::SpoolError;
 use crate::store::Spooled;
 use crate::sync::Fetched;
 use crate::task::Group;
+use crate::task::Patience;
 use crate::telemetry::causes;
 
 /// Contents to fetch; those that are wanted together come together.
@@ -392,7 +392,7 @@ impl Lane {
 
     /// Takes in a content that stays in memory; hashing it takes less than handing it to a thread.
     async fn receive_small(&self, reader: &mut WantReader, key: AssetKey, mut spool: Spool) -> Received {
-        let (mut failed, mut patience) = (None, Patience::new());
+        let (mut failed, mut patience) = (None, Patience::new(limits::STALL, limits::LEAST_RATE));
         loop {
             match self.piece(reader, &mut patience, key.size).await? {
                 Piece::Bytes(bytes) if failed.is_none() => failed = spool.write(&bytes).err(),
@@ -431,7 +431,7 @@ impl Lane {
                 Err(_) => Err(None),
             }
         });
-        let (mut listening, mut patience) = (true, Patience::new());
+        let (mut listening, mut patience) = (true, Patience::new(limits::STALL, limits::LEAST_RATE));
         let ended = loop {
             match self.piece(reader, &mut patience, key.size).await {
                 Ok(Piece::Bytes(bytes)) => {

@@ -37,7 +37,6 @@ mod memory;
 mod neighbours;
 mod pace;
 mod pairing;
-mod patience;
 mod peers;
 #[cfg(feature = "testing")]
 pub mod probe;

@@ -12,10 +12,12 @@ use futures_util::Stream;
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Failure;
 use crate::limits;
+use crate::task::Patience;
 use crate::telemetry::causes;
 
 /// Bytes that a parser has taken from a body and not handed on.
@@ -45,15 +47,19 @@ pub(super) type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 /// Turns a body into a stream whose pieces come in time.
 fn pieces(body: Body) -> Pieces {
-    let data = body.into_data_stream();
-    let patient = stream::unfold(Some(data), |data| async move {
-        let mut data = data?;
-        match timeout(limits::HTTP_STALL, data.next()).await {
-            Ok(Some(Ok(piece))) => Some((Ok(piece), Some(data))),
-            Ok(Some(Err(error))) => Some((Err(io::Error::other(error)), None)),
-            Ok(None) => None,
-            Err(_) => {
-                let text = format!("the body stopped for {} seconds", limits::HTTP_STALL.as_secs());
+    let patience = Patience::new(limits::HTTP_STALL, limits::LEAST_RATE);
+    let patient = stream::unfold(Some((body.into_data_stream(), patience)), |state| async move {
+        let (mut data, mut patience) = state?;
+        match patience.wait(data.next()).await {
+            Some(Some(Ok(piece))) => {
+                patience.earn(piece.len());
+                Some((Ok(piece), Some((data, patience))))
+            }
+            Some(Some(Err(error))) => Some((Err(io::Error::other(error)), None)),
+            Some(None) => None,
+            None => {
+                let (most, rate) = (limits::HTTP_STALL.as_secs(), limits::LEAST_RATE);
+                let text = format!("the body stopped for {most} seconds, or came with less than {rate} bytes a second");
                 Some((Err(io::Error::new(io::ErrorKind::TimedOut, text)), None))
             }
         }
@@ -101,18 +107,34 @@ pub(super) fn watched(body: Body, ahead: &Ahead) -> (Body, Rest) {
     (Body::from_stream(body), rest)
 }
 
+/// Room for bodies that are gathered in memory, of all requests together.
+static ROOM: Semaphore = Semaphore::const_new(limits::HTTP_GATHERED_BYTES);
+
 /// Reads a whole small body. What is behind the limit is read on for a while, see [`Rest`].
 ///
 /// # Errors
-/// [`Failure`] with 400 when it is longer than `limit` bytes or broke off.
+/// [`Failure`] with 400 when it is longer than `limit` bytes or broke off, with 500 when there is no [`ROOM`] for it: if
+/// it waited for some, holding what it has, all could wait for each other.
 pub(super) async fn whole(body: Body, limit: usize) -> Result<Bytes, Failure> {
+    whole_within(body, limit, &ROOM).await
+}
+
+async fn whole_within(body: Body, limit: usize, room: &Semaphore) -> Result<Bytes, Failure> {
     let (mut pieces, rest) = shared(body);
-    let mut whole = bytes::BytesMut::new();
+    let (mut whole, mut taken) = (bytes::BytesMut::new(), None);
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|error| broken(&error))?;
         if whole.len() + piece.len() > limit {
             rest.read().await;
             return Err(Failure::bad_request(format!("the body is longer than the limit of {limit} bytes")));
+        }
+        let Ok(more) = room.try_acquire_many(piece.len() as u32) else {
+            rest.read().await;
+            return Err(Failure::busy("too many large bodies come at once; send it again in a moment"));
+        };
+        match &mut taken {
+            None => taken = Some(more),
+            Some(taken) => taken.merge(more),
         }
         whole.extend_from_slice(&piece);
     }
@@ -122,4 +144,49 @@ pub(super) async fn whole(body: Body, limit: usize) -> Result<Bytes, Failure> {
 /// The answer to a body that broke off.
 pub(super) fn broken(error: &(dyn std::error::Error + 'static)) -> Failure {
     Failure::bad_request(format!("the body could not be read: {}", causes(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// A body that brings so many bytes again and again, each time after so long.
+    fn slow(bytes: usize, every: Duration, times: usize) -> Body {
+        Body::from_stream(stream::iter(0..times).then(move |_| async move {
+            tokio::time::sleep(every).await;
+            Ok::<_, io::Error>(Bytes::from(vec![b' '; bytes]))
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_be_slow_and_not_come_byte_by_byte() {
+        let limit = 1024 * 1024;
+        let fair = whole(slow(32 * 1024, Duration::from_secs(20), 20), limit).await;
+        assert_eq!(fair.unwrap().len(), 20 * 32 * 1024);
+        let began = tokio::time::Instant::now();
+        let dribbled = whole(slow(1, Duration::from_secs(15), 1000), limit).await.unwrap_err();
+        assert!(began.elapsed() <= 2 * limits::HTTP_STALL, "{:?}", began.elapsed());
+        assert!(format!("{dribbled:?}").contains("bytes a second"), "{dribbled:?}");
+    }
+
+    #[tokio::test]
+    async fn bodies_are_gathered_within_the_room_of_all() {
+        let room = Semaphore::new(1000);
+        let endless = || {
+            let first = stream::iter([Ok::<_, io::Error>(Bytes::from(vec![b' '; 600]))]);
+            Body::from_stream(first.chain(stream::pending()))
+        };
+        let mut first = Box::pin(whole_within(endless(), 1000, &room));
+        assert!(first.as_mut().now_or_never().is_none());
+        let refused = whole_within(Body::from(vec![b' '; 600]), 1000, &room).await.unwrap_err();
+        assert!(format!("{refused:?}").contains("too many large bodies"), "{refused:?}");
+        assert_eq!(whole_within(Body::from("fits"), 1000, &room).await.unwrap(), "fits");
+        drop(first);
+        assert_eq!(whole_within(Body::from(vec![b' '; 600]), 1000, &room).await.unwrap().len(), 600);
+        assert_eq!(room.available_permits(), 1000);
+    }
 }

@@ -9,6 +9,7 @@ pub mod can;
 mod envelope;
 mod guard;
 pub mod host;
+mod path;
 mod secret;
 mod server;
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use axum::http::header;
 use axum::response::IntoResponse;
 use futures_util::future::BoxFuture;
 use hyper::server::conn::http1;
@@ -142,7 +143,8 @@ async fn connection(
         async move {
             match checked {
                 Ok(()) => router.oneshot(request.map(Body::new)).await,
-                Err(refusal) => Ok(refusal.into_response()),
+                // A page that may not speak here must not keep a place, either.
+                Err(refusal) => Ok(([(header::CONNECTION, "close")], refusal).into_response()),
             }
         }
     });

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::DOCUMENT_BYTES;
+use super::JSON_BODY_BYTES;
 
 // ── HTTP, as a server ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -16,8 +17,13 @@ pub const HTTP_HEAD_TIME: Duration = Duration::from_secs(10);
 /// Bytes read ahead of what a handler has taken from one connection, the head of a request included.
 pub const HTTP_BUFFER_BYTES: usize = 128 * 1024;
 
-/// Time without a byte, in a request body or in an answer the client does not read. Later the connection is closed.
+/// Time without a byte, in a request body or in an answer the client does not read. Later the connection is closed, and so
+/// it is when a body comes with less than [`LEAST_RATE`](super::LEAST_RATE).
 pub const HTTP_STALL: Duration = Duration::from_secs(30);
+
+/// Bytes of request bodies that are gathered in memory at once, in all; four JSON bodies of the largest size. A further
+/// one gets 500.
+pub const HTTP_GATHERED_BYTES: usize = 4 * JSON_BODY_BYTES;
 
 /// Bytes of an upload that are read on after it was refused, so that a client which still sends gets the answer. Behind
 /// them the connection is closed.
@@ -42,8 +48,8 @@ pub const EVENT_STREAMS: usize = 32;
 /// Time after which an idle event stream carries a comment, so that both ends notice a dead connection.
 pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Assets read at once for an event stream.
-pub const EVENTS_PER_READ: usize = 64;
+/// Assets read at once for an event stream. All streams that a client is slow to read hold so many documents.
+pub const EVENTS_PER_READ: usize = 8;
 
 /// Assets in one answer to `/sync/hashes`, at most; about 100 bytes each. The rest is behind the cursor.
 pub const SYNC_HASHES: usize = 10_000;

@@ -45,7 +45,8 @@ pub const VERDICT_ROWS: u64 = 8_000_000;
 /// Verdicts looked at in one go for those of chains that are gone.
 pub const VERDICTS_PRUNED_TOGETHER: usize = 5_000;
 
-/// Assets judged again before new changes get their turn, and new changes judged before others hear of it.
+/// Assets judged again before new changes get their turn, and new changes judged before others hear of it. Their documents
+/// are in memory meanwhile.
 pub const REVIEW_ROWS: usize = 128;
 
 /// How long assets are judged before others hear of it: with plugins that take their time, a page of them takes a minute.

@@ -9,7 +9,6 @@ use std::time::Instant;
 use futures_util::future::BoxFuture;
 use tokio::sync::broadcast;
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
 use super::data_folder::DataFolder;
 use super::data_folder::DataFolderError;
@@ -303,14 +302,6 @@ impl Node {
     #[must_use]
     pub fn id(&self) -> HostId {
         self.net.id()
-    }
-
-    /// Returns the token that requests to the host API must show; made at the first start.
-    ///
-    /// # Errors
-    /// [`DataFolderError`] when it cannot be read or made.
-    pub fn api_token(&self) -> Result<Zeroizing<String>, DataFolderError> {
-        self.folder.api_token()
     }
 
     /// Follows what happens from now on.

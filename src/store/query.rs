@@ -74,7 +74,7 @@ impl Default for Query {
 /// One page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// The assets, in order.
+    /// The assets, in order: at most `limit`, and fewer where their documents are large.
     pub records: Vec<Record>,
     /// How many assets the query has in all pages.
     pub total: u64,

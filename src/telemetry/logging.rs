@@ -42,6 +42,9 @@ pub fn set_up(options: &Options) -> Result<(), LoggingError> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(options.colour)
+        // Else a line that cannot be written is told on stderr as well, in a way that panics where that cannot be written
+        // either: whoever logs would end, a thread that writes a database among them.
+        .log_internal_errors(false)
         .try_init()
         .map_err(|_| LoggingError::Again)
 }

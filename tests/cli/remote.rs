@@ -39,14 +39,19 @@ fn lines(host: &Host) -> Vec<String> {
 fn status_is_one_screen_for_people_and_the_whole_answer_for_programs() {
     let status = json!({
         "host_id": "aa".repeat(32), "name": "attic", "version": "0.1.0", "uptime_secs": 3725,
-        "store": {"kind": "embedded", "healthy": true, "assets": 51, "bytes": 73_400_320},
-        "libraries": [{"name": "mirror", "count": 51, "fingerprint": "f00d", "in_sync": true, "behind": 0, "peers": 2}],
+        "notes": ["the clock was set back"],
+        "store": {"kind": "embedded", "healthy": false, "trouble": "the disk is full", "notes": [],
+                  "assets": 51, "bytes": 73_400_320, "missing": 1},
+        "libraries": [{"name": "mirror", "count": 51, "fingerprint": "f00d", "equal": true, "in_sync": true,
+                       "behind": 0, "peers": 2, "exchange": true, "review": null}],
         "peers": [
             {"id": "bb".repeat(32), "name": "cellar\u{1b}[2J", "connected": true, "path": "direct", "rtt_ms": 0.42,
-             "in_sync": true, "kept": 51, "bytes_in": 2048, "bytes_out": 10},
+             "clock_ahead_ms": 7_200_000, "in_sync": true, "kept": 50, "of": 51, "bytes_in": 2048, "bytes_out": 10},
             {"id": "cc".repeat(32), "name": null, "connected": false, "path": null, "rtt_ms": null,
-             "in_sync": false, "kept": null, "bytes_in": 0, "bytes_out": 0},
+             "clock_ahead_ms": null, "in_sync": false, "kept": 0, "of": 51, "bytes_in": 0, "bytes_out": 0},
         ],
+        "members": {"trouble": "two hosts founded the library"}, "discovery": [], "plugins": [],
+        "braked": [{"what": "peer", "id": "bb".repeat(32), "name": "cellar"}],
         "transfers": [], "held": 1, "declined": 2, "refused": 3, "later": "kept for programs",
     });
     let answer = status.clone();
@@ -58,14 +63,20 @@ fn status_is_one_screen_for_people_and_the_whole_answer_for_programs() {
         "attic  {own}\n\
          can-sync 0.1.0, up 1h 2m\n\
          store: embedded, 51 assets, 70.0 MiB\n\
+         store: NOT HEALTHY: the disk is full\n\
+         store: 1 content missing or moved aside; a peer that has it sends it again\n\
+         note: the clock was set back\n\
+         note: two hosts founded the library\n\
+         note: changes wait, since too much was trashed in too short a time; see `can-sync peers`\n\
+         note: the clock of cellar\\u{{1b}}[2J is 2h ahead of this one; check both\n\
          0 in transfer, 1 held, 2 declined, 3 refused\n\
          \n\
          LIBRARY  ASSETS  STATE    PEERS  FINGERPRINT\n\
          mirror       51  in sync      2  f00d\n\
          \n\
-         PEER             STATE    PATH       RTT  KEPT       IN   OUT  ID\n\
-         cellar\\u{{1b}}[2J  in sync  direct  0.4 ms    51  2.0 KiB  10 B  {near}\n\
-         -                away     -            -     -      0 B   0 B  {far}\n"
+         PEER             STATE    PATH       RTT   KEPT       IN   OUT  ID\n\
+         cellar\\u{{1b}}[2J  in sync  direct  0.4 ms  50/51  2.0 KiB  10 B  {near}\n\
+         -                away     -            -   0/51      0 B   0 B  {far}\n"
     );
     assert_eq!(done.stdout, expected);
     let seen = host.seen();
@@ -140,6 +151,10 @@ fn add_streams_files_behind_their_fields() {
 
     let many = host.run(&["add", "a b.txt", "empty", "--json"]);
     assert_eq!(many.stdout.lines().count(), 2);
+    // Its size is told as nothing, and then it is not.
+    let changed = host.run(&["add", "/proc/cpuinfo"]);
+    assert_eq!((changed.code, changed.stdout.as_str()), (Some(1), ""), "{changed:?}");
+    assert!(changed.stderr.contains("it changed while it was read"), "{changed:?}");
     host.seen();
     for (arguments, code, told) in [
         (&["add", "gone"][..], 1, "gone was not added"),
@@ -196,6 +211,10 @@ fn get_hands_out_only_what_matches_the_hash() {
     let done = host.run(&["get", &id, "-o", "out"]);
     assert_eq!((done.code, done.stdout.as_str(), done.stderr.as_str()), (Some(0), "", ""));
     assert_eq!(std::fs::read(host.path("out")).unwrap(), content);
+
+    let long = "n".repeat(250);
+    assert_eq!(host.run(&["get", &id, "-o", &long]).code, Some(0), "half a name has no room for more");
+    std::fs::remove_file(host.path(&long)).unwrap();
 
     let damaged = host.run(&["get", &wrong, "-o", "bad"]);
     assert_eq!(damaged.code, Some(1), "{damaged:?}");

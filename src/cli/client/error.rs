@@ -61,6 +61,12 @@ pub(in crate::cli) enum ClientError {
         /// Why.
         source: std::io::Error,
     },
+    /// The file of the token holds none.
+    #[error("{path} holds no token; remove it, and the host makes a new one when it starts again", path = path.display())]
+    DamagedToken {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The answer is none that this program knows.
     #[error("{base} answers something else than expected; is it a can-sync host of this version?")]
     Odd {

@@ -1,24 +1,22 @@
 //! An answer of JSON lines, read as it comes.
 
-use reqwest::Response;
 use serde::de::DeserializeOwned;
 
+use super::Answer;
 use super::ClientError;
 use crate::limits;
 
 /// The lines of an answer that were not read yet.
 #[derive(Debug)]
 pub(in crate::cli) struct Lines {
-    response: Response,
-    base: String,
-    start: &'static str,
+    answer: Answer,
     buffer: Vec<u8>,
     ended: bool,
 }
 
 impl Lines {
-    pub(super) const fn new(response: Response, base: String, start: &'static str) -> Self {
-        Self { response, base, start, buffer: Vec::new(), ended: false }
+    pub(super) const fn new(answer: Answer) -> Self {
+        Self { answer, buffer: Vec::new(), ended: false }
     }
 
     /// Reads the next line; `None` behind the last.
@@ -33,10 +31,9 @@ impl Lines {
                 let line = std::mem::take(&mut self.buffer);
                 return if line.trim_ascii().is_empty() { Ok(None) } else { self.read(&line).map(Some) };
             } else if self.buffer.len() > limits::CLIENT_LINE_BYTES {
-                return Err(ClientError::TooLarge { base: self.base.clone() });
+                return Err(ClientError::TooLarge { base: self.answer.base().to_owned() });
             } else {
-                let piece = self.response.chunk().await;
-                match piece.map_err(|error| ClientError::of(error, &self.base, self.start))? {
+                match self.answer.piece().await? {
                     Some(piece) => self.buffer.extend_from_slice(&piece),
                     None => self.ended = true,
                 }
@@ -45,6 +42,6 @@ impl Lines {
     }
 
     fn read<T: DeserializeOwned>(&self, line: &[u8]) -> Result<T, ClientError> {
-        serde_json::from_slice(line).map_err(|source| ClientError::Odd { base: self.base.clone(), source })
+        serde_json::from_slice(line).map_err(|source| ClientError::Odd { base: self.answer.base().to_owned(), source })
     }
 }

@@ -1,11 +1,18 @@
 //! `can-sync add`: ingests files.
 
+use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use anyhow::Context as _;
 use anyhow::bail;
+use bytes::Bytes;
+use futures_util::Stream;
 use futures_util::StreamExt;
+use futures_util::stream;
 use reqwest::Body;
 use reqwest::Method;
 use reqwest::multipart::Form;
@@ -13,6 +20,7 @@ use reqwest::multipart::Part;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::fs::File;
+use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
 
 use crate::cli::client::Asset;
@@ -21,6 +29,7 @@ use crate::cli::client::ClientError;
 use crate::cli::context::Context;
 use crate::cli::exit::Misused;
 use crate::cli::printer::Printer;
+use crate::cli::printer::Progress;
 use crate::cli::printer::Unit;
 use crate::limits;
 
@@ -126,14 +135,47 @@ pub(super) async fn upload(
     if !metadata.is_file() {
         bail!("it is not a file; of a folder, name the files in it");
     }
-    let progress = printer.progress(name, Some(metadata.len()), Unit::Bytes);
-    let pieces = ReaderStream::with_capacity(file, limits::CONTENT_CHUNK_BYTES);
-    let watched = pieces.inspect(move |piece| progress.add(piece.as_ref().map_or(0, |piece| piece.len() as u64)));
-    let part = Part::stream_with_length(Body::wrap_stream(watched), metadata.len());
+    let size = metadata.len();
+    let (sent, moved) = watch::channel(0);
+    let has_changed = Arc::new(AtomicBool::new(false));
+    let pieces = watched(file, size, printer.progress(name, Some(size), Unit::Bytes), sent, Arc::clone(&has_changed));
+    let part = Part::stream_with_length(Body::wrap_stream(pieces), size);
     // The fields go first, so that what is not allowed is told before the content travels.
     let form = fields.into_iter().fold(Form::new(), |form, (field, text)| form.text(field, text));
     // A header holds no control characters; the name itself goes as a field. This one tells the media type.
     let header_name: String = name.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
     let form = form.part("file", part.file_name(header_name));
-    Ok(api.data(api.request(Method::POST, "/ingest", &[]).multipart(form)).await?)
+    let answer = api.upload(api.request(Method::POST, "/ingest", &[]).multipart(form), moved).await;
+    if has_changed.load(Ordering::Relaxed) {
+        bail!("it changed while it was read, or has no size of its own; add it again, or a copy of it");
+    }
+    Ok(answer?)
+}
+
+/// Reads a file of this size in pieces; notes how much was read, and whether it is not that much.
+fn watched(
+    file: File,
+    size: u64,
+    progress: Progress,
+    sent: watch::Sender<u64>,
+    has_changed: Arc<AtomicBool>,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    let pieces = ReaderStream::with_capacity(file, limits::CONTENT_CHUNK_BYTES).map(Some);
+    pieces.chain(stream::iter([None])).filter_map(move |piece| {
+        let read = *sent.borrow();
+        let piece = match piece {
+            Some(Ok(piece)) if read + piece.len() as u64 <= size => {
+                progress.add(piece.len() as u64);
+                sent.send_replace(read + piece.len() as u64);
+                Some(Ok(piece))
+            }
+            None if read == size => None,
+            Some(Err(error)) => Some(Err(error)),
+            Some(Ok(_)) | None => {
+                has_changed.store(true, Ordering::Relaxed);
+                Some(Err(io::ErrorKind::InvalidData.into()))
+            }
+        };
+        std::future::ready(piece)
+    })
 }

@@ -13,21 +13,21 @@ use anyhow::anyhow;
 use anyhow::bail;
 use futures_util::StreamExt;
 use serde::Deserialize;
-use zeroize::Zeroizing;
 
 use super::add::upload;
 use crate::asset::AssetId;
-use crate::auth::ENTROPY_BYTES;
 use crate::auth::Phrase;
 use crate::cli::client::Asset;
 use crate::cli::client::CanApi;
 use crate::cli::context::Context;
 use crate::cli::format;
+use crate::cli::phrase::new_phrase;
 use crate::cli::printer::Align;
 use crate::cli::printer::Printer;
 use crate::cli::printer::Unit;
 use crate::cli::runtime;
 use crate::cli::runtime::Running;
+use crate::cli::temporary::TemporaryFolder;
 use crate::config::Relay;
 use crate::config::Settings;
 use crate::http::can::PREFIX;
@@ -69,19 +69,20 @@ impl Args {
     }
 
     async fn run(self, printer: &Printer) -> anyhow::Result<()> {
-        let folder = TemporaryFolder::make()?;
-        let mut random = Zeroizing::new([0; ENTROPY_BYTES]);
-        getrandom::fill(random.as_mut_slice())
-            .map_err(|error| anyhow!("the system has no random bytes for a secret: {error}"))?;
-        let phrase = Phrase::generate(*random);
-        printer.say(&format!("Two hosts with one secret, in {}", folder.0.display()));
+        let folder = TemporaryFolder::make("demo")?;
+        let phrase = new_phrase()?;
+        printer.say(&format!("Two hosts with one secret, in {}", folder.path().display()));
         let mut hosts = Vec::new();
         let mut interrupted = std::pin::pin!(runtime::interrupted());
         let shown = tokio::select! {
-            shown = show_both(printer, &folder.0, &phrase, &mut hosts) => shown,
-            signal = &mut interrupted => signal.and_then(|()| bail!("interrupted before both were equal")),
+            shown = show_both(printer, folder.path(), &phrase, &mut hosts) => shown.map(|()| !self.exit),
+            // A script that waits for the proof has to see that there was none.
+            signal = &mut interrupted => match signal {
+                Ok(()) if self.exit => Err(anyhow!("interrupted before both were equal")),
+                signal => signal.map(|()| false),
+            },
         };
-        if shown.is_ok() && !self.exit {
+        if let Ok(true) = shown {
             printer.say("");
             printer.say("Both stay up. Ctrl-C ends them.");
             interrupted.await?;
@@ -91,7 +92,7 @@ impl Args {
         for (running, _) in hosts.into_iter().rev() {
             running.stop().await;
         }
-        shown
+        shown.map(|_| ())
     }
 }
 
@@ -254,25 +255,5 @@ fn settings(folder: &Path, name: &str, phrase: Phrase) -> Settings {
         listen_addr: any_port,
         can_listen_addr: any_port,
         ..Settings::default()
-    }
-}
-
-/// A folder of one's own that goes when the demonstration ends.
-struct TemporaryFolder(PathBuf);
-
-impl TemporaryFolder {
-    fn make() -> anyhow::Result<Self> {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|error| anyhow!("the system has no random bytes: {error}"))?;
-        let path = std::env::temp_dir().join(format!("can-sync-demo-{}", data_encoding::HEXLOWER.encode(&random)));
-        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        // What cannot be removed lies in the system's temporary folder, where it is cleaned up.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -6,20 +6,24 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use anyhow::bail;
+use data_encoding::HEXLOWER;
 use reqwest::Method;
-use reqwest::Response;
+use rustix::fs::CWD;
+use rustix::fs::RenameFlags;
+use rustix::io::Errno;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
 use crate::asset::AssetId;
 use crate::asset::Timestamp;
 use crate::asset::Verifier;
+use crate::cli::client::Answer;
 use crate::cli::client::Asset;
-use crate::cli::client::CanApi;
 use crate::cli::context::Context;
 use crate::cli::exit::Misused;
 use crate::cli::printer::Printer;
 use crate::cli::printer::Unit;
+use crate::task;
 
 /// Read the content of an asset
 #[derive(Debug, clap::Args)]
@@ -44,9 +48,9 @@ impl Args {
             let kind = asset.mime_type.as_deref().unwrap_or("of no known type");
             return Err(Misused(format!("this is {kind}, and stdout is a terminal; name a file with -o")).into());
         }
-        let response = api.open(api.request(Method::GET, &format!("/asset/{}", self.hash), &[])).await?;
+        let answer = api.open(api.request(Method::GET, &format!("/asset/{}", self.hash), &[])).await?;
         let verifier = Verifier::new(Timestamp::new(asset.timestamp)?);
-        let mut copy = Copy { api: &api, printer, response, verifier, asset: &asset };
+        let mut copy = Copy { printer, answer, verifier, asset: &asset };
         match self.output {
             None => {
                 copy.run(&mut Sink::Stdout(printer)).await?;
@@ -66,9 +70,8 @@ enum Sink<'a> {
 
 /// A content on its way.
 struct Copy<'a> {
-    api: &'a CanApi,
     printer: &'a Printer,
-    response: Response,
+    answer: Answer,
     verifier: Verifier,
     asset: &'a Asset,
 }
@@ -76,7 +79,13 @@ struct Copy<'a> {
 impl Copy<'_> {
     async fn run(&mut self, sink: &mut Sink<'_>) -> anyhow::Result<()> {
         let progress = self.printer.progress(&self.asset.name(), Some(self.asset.size), Unit::Bytes);
-        while let Some(piece) = self.response.chunk().await.map_err(|error| self.api.broken(error))? {
+        let broke_off = || {
+            let hash = &self.asset.hash;
+            format!(
+                "the content broke off; unless the host was stopped it may be damaged: see `can-sync verify {hash}`"
+            )
+        };
+        while let Some(piece) = self.answer.piece().await.with_context(broke_off)? {
             self.verifier.update(&piece);
             match sink {
                 Sink::Stdout(printer) => printer.bytes(&piece)?,
@@ -100,11 +109,14 @@ async fn write_file(mut copy: Copy<'_>, path: &Path, hash: &AssetId, force: bool
     if !force && path.symlink_metadata().is_ok() {
         return Err(Misused(format!("{} is there already; --force replaces it", path.display())).into());
     }
-    let Some(name) = path.file_name() else { bail!("{} names no file", path.display()) };
-    let half = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+    if path.file_name().is_none() {
+        bail!("{} names no file", path.display());
+    }
+    // Short, whatever the name is, and nobody can have put a link there.
+    let half = path.with_file_name(format!(".can-sync-{}.part", HEXLOWER.encode(&task::random::<8>())));
     let cannot_write = || format!("cannot write {}", path.display());
     let written = async {
-        let mut sink = Sink::File(File::create(&half).await.with_context(cannot_write)?);
+        let mut sink = Sink::File(File::create_new(&half).await.with_context(cannot_write)?);
         copy.run(&mut sink).await?;
         if let Sink::File(mut file) = sink {
             file.flush().await.with_context(cannot_write)?;
@@ -121,9 +133,15 @@ async fn write_file(mut copy: Copy<'_>, path: &Path, hash: &AssetId, force: bool
     written
 }
 
+/// Gives a file its name. Without force, one that was made meanwhile is kept.
 fn publish(half: &Path, path: &Path, force: bool) -> io::Result<()> {
-    if !force && path.symlink_metadata().is_ok() {
-        return Err(io::ErrorKind::AlreadyExists.into());
+    if force {
+        return std::fs::rename(half, path);
     }
-    std::fs::rename(half, path)
+    match rustix::fs::renameat_with(CWD, half, CWD, path, RenameFlags::NOREPLACE) {
+        // A file system that cannot do both at once.
+        Err(Errno::INVAL | Errno::NOSYS) if path.symlink_metadata().is_err() => std::fs::rename(half, path),
+        Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::AlreadyExists.into()),
+        renamed => Ok(renamed?),
+    }
 }

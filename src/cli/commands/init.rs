@@ -3,13 +3,12 @@
 use std::path::Path;
 use std::path::PathBuf;
 
-use anyhow::anyhow;
-use zeroize::Zeroizing;
+use serde_json::json;
 
-use crate::auth::ENTROPY_BYTES;
 use crate::auth::Phrase;
 use crate::cli::context::Context;
 use crate::cli::context::DEFAULT_FILE;
+use crate::cli::phrase::new_phrase;
 use crate::config;
 use crate::library::MIRROR;
 use crate::node::DataFolder;
@@ -17,21 +16,22 @@ use crate::node::DataFolder;
 /// Write a commented configuration with a new secret of twelve words
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Where to write it; a file that is there is left as it is
-    #[arg(default_value = DEFAULT_FILE)]
-    file: PathBuf,
+    /// Where to write it; a file that is there is left as it is [default: that of `--config`, else `config.yaml`]
+    file: Option<PathBuf>,
 }
 
 impl Args {
     pub(in crate::cli) fn execute(self, context: &Context) -> anyhow::Result<()> {
-        let mut random = Zeroizing::new([0; ENTROPY_BYTES]);
-        getrandom::fill(random.as_mut_slice())
-            .map_err(|error| anyhow!("the system has no random bytes for a secret: {error}"))?;
-        let phrase = Phrase::generate(*random);
-        config::write_new(&self.file, &config::template_with(&phrase))?;
-        let founded = found(context, &self.file, &phrase);
-        let (printer, file) = (context.printer(), self.file.display());
-        printer.line(&file.to_string())?;
+        let path = self.file.or_else(|| context.named_file()).unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+        let phrase = new_phrase()?;
+        config::write_new(&path, &config::template_with(&phrase))?;
+        let founded = found(context, &path, &phrase);
+        let (printer, file) = (context.printer(), path.display());
+        if printer.is_json() {
+            printer.json(&json!({ "file": path, "admin": matches!(founded, Ok(true)) }))?;
+        } else {
+            printer.line(&file.to_string())?;
+        }
         for line in [
             format!("Wrote {file} with a new secret; only you can read it."),
             String::new(),
@@ -48,7 +48,8 @@ impl Args {
             Ok(true) => {
                 "This machine may say who belongs to the library; `can-sync peers admin` shares that.".to_owned()
             }
-            Ok(false) => "Whoever first says who belongs to the library is its admin.".to_owned(),
+            Ok(false) => "The data folder was there before and keeps what it is: whoever first says who belongs to the library is its admin."
+                .to_owned(),
             Err(error) => format!("Whoever first says who belongs to the library is its admin: {error:#}."),
         });
         Ok(())

@@ -1,12 +1,14 @@
 //! `can-sync status`: how the running host is, on one screen.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::cli::context::Context;
 use crate::cli::format;
 use crate::cli::printer::Align;
 use crate::cli::printer::Printer;
+use crate::limits;
 
 /// Show how the running host is
 #[derive(Debug, clap::Args)]
@@ -19,19 +21,23 @@ struct Status {
     name: String,
     version: String,
     uptime_secs: u64,
-    #[serde(default)]
     notes: Vec<String>,
     store: Store,
     libraries: Vec<Library>,
     peers: Vec<Peer>,
-    transfers: Amount,
-    held: Amount,
-    declined: Amount,
-    refused: Amount,
-    #[serde(default)]
+    members: Members,
+    braked: Vec<IgnoredAny>,
+    transfers: Vec<IgnoredAny>,
+    held: u64,
+    declined: u64,
+    refused: u64,
     discovery: Vec<Source>,
-    #[serde(default)]
     plugins: Vec<Plugin>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Members {
+    trouble: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,11 +63,11 @@ struct Breaker {
 #[derive(Debug, Deserialize)]
 struct Store {
     kind: String,
-    healthy: bool,
-    #[serde(default)]
+    trouble: Option<String>,
     notes: Vec<String>,
     assets: u64,
     bytes: u64,
+    missing: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,12 +75,10 @@ struct Library {
     name: String,
     count: u64,
     fingerprint: String,
-    #[serde(default)]
     equal: bool,
     in_sync: bool,
-    behind: Amount,
-    peers: Amount,
-    #[serde(default = "yes")]
+    behind: u64,
+    peers: u64,
     exchange: bool,
     review: Option<Review>,
 }
@@ -86,10 +90,6 @@ struct Review {
     of: u64,
 }
 
-const fn yes() -> bool {
-    true
-}
-
 #[derive(Debug, Deserialize)]
 struct Peer {
     id: String,
@@ -97,27 +97,12 @@ struct Peer {
     connected: bool,
     path: Option<String>,
     rtt_ms: Option<f64>,
+    clock_ahead_ms: Option<i64>,
     in_sync: bool,
-    kept: Option<u64>,
+    kept: u64,
+    of: u64,
     bytes_in: u64,
     bytes_out: u64,
-}
-
-/// How many there are: a number, or a list of them.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Amount {
-    Number(u64),
-    List(Vec<Value>),
-}
-
-impl Amount {
-    fn get(&self) -> u64 {
-        match self {
-            Self::Number(number) => *number,
-            Self::List(list) => list.len() as u64,
-        }
-    }
 }
 
 impl Args {
@@ -137,9 +122,21 @@ fn show(printer: &Printer, status: &Status) -> anyhow::Result<()> {
     printer.heading(&format!("{name}  {host_id}"))?;
     printer.line(&format!("can-sync {version}, up {up}"))?;
     let (assets, bytes) = (format::count(store.assets, "asset"), format::bytes(store.bytes));
-    let health = if store.healthy { "" } else { ", NOT HEALTHY" };
-    printer.line(&format!("store: {}, {assets}, {bytes}{health}", store.kind))?;
-    for note in status.notes.iter().chain(&store.notes) {
+    printer.line(&format!("store: {}, {assets}, {bytes}", store.kind))?;
+    if let Some(trouble) = &store.trouble {
+        printer.line(&format!("store: NOT HEALTHY: {trouble}"))?;
+    }
+    if store.missing > 0 {
+        let missing = format::count(store.missing, "content");
+        printer.line(&format!("store: {missing} missing or moved aside; a peer that has it sends it again"))?;
+    }
+    for note in status.notes.iter().chain(&store.notes).chain(&status.members.trouble) {
+        printer.line(&format!("note: {note}"))?;
+    }
+    if !status.braked.is_empty() {
+        printer.line("note: changes wait, since too much was trashed in too short a time; see `can-sync peers`")?;
+    }
+    for note in status.peers.iter().filter_map(clock) {
         printer.line(&format!("note: {note}"))?;
     }
     for Source { name, trouble } in &status.discovery {
@@ -150,8 +147,8 @@ fn show(printer: &Printer, status: &Status) -> anyhow::Result<()> {
     for trouble in status.plugins.iter().filter_map(trouble) {
         printer.line(&trouble)?;
     }
-    let [transfers, held] = [&status.transfers, &status.held].map(Amount::get);
-    let [declined, refused] = [&status.declined, &status.refused].map(Amount::get);
+    let Status { held, declined, refused, .. } = status;
+    let transfers = status.transfers.len();
     printer.line(&format!("{transfers} in transfer, {held} held, {declined} declined, {refused} refused"))?;
     printer.line("")?;
     let rows: Vec<_> = status.libraries.iter().map(library).collect();
@@ -190,18 +187,27 @@ fn trouble(plugin: &Plugin) -> Option<String> {
     Some(format!("plugin {name} ({state}): {why}"))
 }
 
+/// Says whose clock is ahead, where one of both must be wrong.
+fn clock(peer: &Peer) -> Option<String> {
+    let ahead_ms = peer.clock_ahead_ms.filter(|ms| ms.unsigned_abs() > limits::CLOCK_APART_MS)?;
+    let (by, way) = (format::duration(ahead_ms.unsigned_abs() / 1000), if ahead_ms > 0 { "ahead" } else { "behind" });
+    let name = peer.name.as_ref().unwrap_or(&peer.id);
+    Some(format!("the clock of {name} is {by} {way} of this one; check both"))
+}
+
 fn library(library: &Library) -> Vec<String> {
-    let mut state = match (library.in_sync, library.behind.get()) {
+    let mut state = match (library.in_sync, library.behind) {
         _ if !library.exchange => "exchanges nothing".to_owned(),
         (true, _) => "in sync".to_owned(),
         (false, 0) if library.equal => "equal with those connected".to_owned(),
+        (false, 0) if library.peers == 0 => "nobody connected".to_owned(),
         (false, 0) => "not in sync".to_owned(),
         (false, behind) => format!("{behind} behind"),
     };
     if let Some(Review { judged, of }) = &library.review {
         state.push_str(&format!(", {judged} of {of} judged again"));
     }
-    let peers = library.peers.get().to_string();
+    let peers = library.peers.to_string();
     vec![library.name.clone(), library.count.to_string(), state, peers, library.fingerprint.clone()]
 }
 
@@ -217,7 +223,7 @@ fn peer(peer: &Peer) -> Vec<String> {
         state.to_owned(),
         or_dash(peer.path.clone()),
         or_dash(peer.rtt_ms.map(|rtt| format!("{rtt:.1} ms"))),
-        or_dash(peer.kept.map(|kept| kept.to_string())),
+        format!("{}/{}", peer.kept, peer.of),
         format::bytes(peer.bytes_in),
         format::bytes(peer.bytes_out),
         peer.id.clone(),

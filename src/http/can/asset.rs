@@ -15,13 +15,13 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::Api;
-use super::AssetPath;
 use super::disposition;
 use super::no_such_asset;
 use super::range::Wanted;
 use super::range::wanted;
 use crate::asset::AssetId;
 use crate::http::Failure;
+use crate::http::path::AssetPath;
 use crate::store::ContentStream;
 use crate::store::ReadError;
 use crate::store::Store;

@@ -41,9 +41,10 @@ pub(super) async fn form(State(api): State<Arc<Api>>, request: Request) -> Resul
 }
 
 async fn take_form(api: &Api, request: Request, ahead: &Ahead) -> Result<Response, Failure> {
-    // The rejection text names what is wrong with the header.
-    let mut form =
-        Multipart::from_request(request, &()).await.map_err(|rejection| Failure::bad_request(rejection.body_text()))?;
+    let mut form = Multipart::from_request(request, &()).await.map_err(|rejection| {
+        let hint = "send the content as a form, as `curl -F file=@photo.jpg` does";
+        Failure::bad_request(rejection.body_text()).with_hint(hint)
+    })?;
     let mut given = Given::default();
     let mut file = None;
     let mut parts = 0;

@@ -42,7 +42,7 @@ impl From<&Record> for JsonAsset {
 
 /// Tags in a request: a text with commas, or an array.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`tags` is an array of texts, or one text with commas")]
 pub(super) enum Tags {
     Text(String),
     Array(Vec<String>),

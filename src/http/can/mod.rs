@@ -21,9 +21,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::extract::FromRequestParts;
-use axum::extract::Path;
-use axum::http::request::Parts;
 use axum::routing::any;
 use axum::routing::get;
 use axum::routing::post;
@@ -89,25 +86,6 @@ pub fn router(options: Options) -> Router {
         // Contents have any size and are streamed; JSON bodies are capped where they are read.
         .layer(DefaultBodyLimit::disable())
         .with_state(Arc::new(api))
-}
-
-/// The asset that a path names.
-struct AssetPath(AssetId);
-
-impl<S: Send + Sync> FromRequestParts<S> for AssetPath {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let Path(hash) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|rejection| Failure::bad_request(rejection.body_text()))?;
-        hash.parse().map(Self).map_err(|error| Failure::bad_request(format!("{error}, not {:?}", shortened(&hash))))
-    }
-}
-
-/// Returns the beginning of what somebody sent, to be shown in an error.
-fn shortened(text: &str) -> String {
-    text.chars().take(80).collect()
 }
 
 fn no_such_asset(id: &AssetId) -> Failure {

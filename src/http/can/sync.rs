@@ -34,6 +34,7 @@ use crate::asset::validate_document;
 use crate::http::Failure;
 use crate::http::body;
 use crate::http::body::broken;
+use crate::http::path::shortened;
 use crate::limits;
 use crate::proto::can::v1;
 use crate::store::Arrival;
@@ -277,7 +278,7 @@ fn wishes(change: v1::MetaChange) -> Result<Changes, Failure> {
             },
             None if name == convert::TRASHED => changes.trashed(metadata.trashed),
             None => {
-                let name = super::shortened(name);
+                let name = shortened(name);
                 return Err(Failure::bad_request(format!("there is no metadata field {name:?} to be set")));
             }
         };

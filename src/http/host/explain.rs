@@ -1,6 +1,5 @@
 //! `GET /explain/{hash}`.
 
-use axum::extract::Path;
 use axum::extract::State;
 use axum::response::Response;
 use data_encoding::HEXLOWER;
@@ -14,6 +13,7 @@ use crate::engine;
 use crate::engine::ExplainError;
 use crate::hook;
 use crate::http::Failure;
+use crate::http::path::AssetPath;
 use crate::http::success;
 use crate::store::Origin;
 use crate::store::Presence;
@@ -98,8 +98,8 @@ struct Peer {
     same: bool,
 }
 
-pub(super) async fn explain(State(api): State<Api>, Path(hash): Path<String>) -> Result<Response, Failure> {
-    let explained = api.node.explain(held::asset(&hash)?).await.map_err(|error| match error {
+pub(super) async fn explain(State(api): State<Api>, AssetPath(asset): AssetPath) -> Result<Response, Failure> {
+    let explained = api.node.explain(asset).await.map_err(|error| match error {
         ExplainError::Unknown(_) => Failure::not_found(error.to_string()),
         _ => Failure::internal(&error),
     })?;

@@ -1,6 +1,5 @@
 //! `GET /held`, `GET /declined`, `POST /held/{hash}/release|drop|replay`, `POST /held/replay`.
 
-use axum::extract::Path;
 use axum::extract::Query;
 use axum::extract::State;
 use axum::extract::rejection::QueryRejection;
@@ -13,7 +12,6 @@ use serde_json::json;
 
 use super::Api;
 use super::json_lines;
-use crate::asset::AssetId;
 use crate::engine;
 use crate::engine::Decided;
 use crate::engine::DecisionMark;
@@ -23,6 +21,8 @@ use crate::engine::Way;
 use crate::hook::Point;
 use crate::hook::Standing;
 use crate::http::Failure;
+use crate::http::path::AssetPath;
+use crate::http::path::shortened;
 use crate::http::success;
 use crate::limits;
 use crate::telemetry::causes;
@@ -33,7 +33,8 @@ use crate::telemetry::causes;
 pub(super) struct Paging {
     /// The `next` of the page before.
     cursor: Option<String>,
-    limit: Option<usize>,
+    /// As text, so that the error names it.
+    limit: Option<String>,
 }
 
 /// What was decided about an asset, in JSON.
@@ -73,22 +74,19 @@ pub(super) async fn declined(
     Ok(listed(api.node.declined(after, limit).await.map_err(|error| Failure::internal(&error))?, limit))
 }
 
-pub(super) async fn release(State(api): State<Api>, Path(hash): Path<String>) -> Result<Response, Failure> {
-    let asset = asset(&hash)?;
+pub(super) async fn release(State(api): State<Api>, AssetPath(asset): AssetPath) -> Result<Response, Failure> {
     api.node.release(asset).await.map_err(failure)?;
-    Ok(success(json!({ "hash": hash, "done": "released" })))
+    Ok(success(json!({ "hash": asset.to_string(), "done": "released" })))
 }
 
-pub(super) async fn drop_held(State(api): State<Api>, Path(hash): Path<String>) -> Result<Response, Failure> {
-    let asset = asset(&hash)?;
+pub(super) async fn drop_held(State(api): State<Api>, AssetPath(asset): AssetPath) -> Result<Response, Failure> {
     api.node.drop_held(asset).await.map_err(failure)?;
-    Ok(success(json!({ "hash": hash, "done": "dropped" })))
+    Ok(success(json!({ "hash": asset.to_string(), "done": "dropped" })))
 }
 
-pub(super) async fn replay(State(api): State<Api>, Path(hash): Path<String>) -> Result<Response, Failure> {
-    let asset = asset(&hash)?;
+pub(super) async fn replay(State(api): State<Api>, AssetPath(asset): AssetPath) -> Result<Response, Failure> {
     api.node.replay(asset).await.map_err(failure)?;
-    Ok(success(json!({ "hash": hash, "done": "replayed" })))
+    Ok(success(json!({ "hash": asset.to_string(), "done": "replayed" })))
 }
 
 pub(super) async fn replay_all(State(api): State<Api>) -> Result<Response, Failure> {
@@ -111,11 +109,6 @@ pub(super) async fn replay_all(State(api): State<Api>) -> Result<Response, Failu
     Ok(json_lines(lines))
 }
 
-/// Reads a hash of a path.
-pub(super) fn asset(hash: &str) -> Result<AssetId, Failure> {
-    hash.parse().map_err(|error: crate::asset::ParseAssetIdError| Failure::bad_request(error.to_string()))
-}
-
 fn failure(error: HandError) -> Failure {
     match error {
         HandError::Unknown(_) => Failure::not_found(error.to_string()),
@@ -126,10 +119,11 @@ fn failure(error: HandError) -> Failure {
 
 fn page(paging: Result<Query<Paging>, QueryRejection>) -> Result<(Option<DecisionMark>, usize), Failure> {
     let Query(paging) = paging.map_err(|error| Failure::bad_request(error.body_text()))?;
-    let limit = paging.limit.unwrap_or(limits::PAGE_ROWS_DEFAULT);
-    if !(1..=limits::PAGE_ROWS).contains(&limit) {
-        return Err(Failure::bad_request(format!("`limit` is from 1 to {}", limits::PAGE_ROWS)));
-    }
+    let (text, most) = (paging.limit.as_deref(), limits::PAGE_ROWS);
+    let limit = text.map_or(Some(limits::PAGE_ROWS_DEFAULT), |text| text.parse().ok());
+    let limit = limit.filter(|limit| (1..=most).contains(limit)).ok_or_else(|| {
+        Failure::bad_request(format!("limit is {:?}; it must be 1 to {most}", shortened(text.unwrap_or_default())))
+    })?;
     let after = paging
         .cursor
         .map(|text| read_mark(&text).ok_or_else(|| Failure::bad_request("`cursor` is the `next` of a page before")));

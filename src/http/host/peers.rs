@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::Path;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
@@ -30,6 +29,7 @@ use crate::engine::Stopped;
 use crate::engine::Trust;
 use crate::http::Failure;
 use crate::http::body::whole;
+use crate::http::path::NamePath;
 use crate::http::success;
 use crate::limits;
 
@@ -168,7 +168,7 @@ pub(super) async fn peers(State(api): State<Api>) -> Result<Response, Failure> {
     })))
 }
 
-pub(super) async fn peer(State(api): State<Api>, Path(peer): Path<String>) -> Result<Response, Failure> {
+pub(super) async fn peer(State(api): State<Api>, NamePath(peer): NamePath) -> Result<Response, Failure> {
     let id = named(&api, &peer)?;
     let status = api.node.status().await.map_err(|error| Failure::internal(&error))?;
     let found = status.replication.peers.into_iter().find(|peer| peer.id == id);
@@ -176,44 +176,44 @@ pub(super) async fn peer(State(api): State<Api>, Path(peer): Path<String>) -> Re
     Ok(success(Peer::from(found)))
 }
 
-pub(super) async fn rename(State(api): State<Api>, Path(peer): Path<String>, body: Body) -> Result<Response, Failure> {
+pub(super) async fn rename(State(api): State<Api>, NamePath(peer): NamePath, body: Body) -> Result<Response, Failure> {
     let (id, Rename { name }) = (named(&api, &peer)?, read(body).await?);
     api.node.rename_peer(id, name).await.map_err(device_failure)?;
     Ok(done(id, "renamed"))
 }
 
-pub(super) async fn pause(State(api): State<Api>, Path(peer): Path<String>, body: Body) -> Result<Response, Failure> {
+pub(super) async fn pause(State(api): State<Api>, NamePath(peer): NamePath, body: Body) -> Result<Response, Failure> {
     let (id, Pause { secs }) = (named(&api, &peer)?, read(body).await?);
     api.node.pause_peer(id, secs.map(Duration::from_secs)).await.map_err(device_failure)?;
     Ok(done(id, "paused"))
 }
 
-pub(super) async fn resume(State(api): State<Api>, Path(peer): Path<String>) -> Result<Response, Failure> {
+pub(super) async fn resume(State(api): State<Api>, NamePath(peer): NamePath) -> Result<Response, Failure> {
     let id = named(&api, &peer)?;
     api.node.resume_peer(id).await.map_err(device_failure)?;
     Ok(done(id, "resumed"))
 }
 
-pub(super) async fn limit(State(api): State<Api>, Path(peer): Path<String>, body: Body) -> Result<Response, Failure> {
+pub(super) async fn limit(State(api): State<Api>, NamePath(peer): NamePath, body: Body) -> Result<Response, Failure> {
     let (id, Limit { sent, taken }) = (named(&api, &peer)?, read(body).await?);
     api.node.limit_peer(id, sent, taken).await.map_err(device_failure)?;
     Ok(done(id, "limited"))
 }
 
-pub(super) async fn role(State(api): State<Api>, Path(peer): Path<String>, body: Body) -> Result<Response, Failure> {
+pub(super) async fn role(State(api): State<Api>, NamePath(peer): NamePath, body: Body) -> Result<Response, Failure> {
     let (id, SetRole { role }) = (named(&api, &peer)?, read(body).await?);
     let role: Role = role.parse().map_err(|error: ParseRoleError| Failure::bad_request(error.to_string()))?;
     api.node.set_peer_role(id, role).await.map_err(device_failure)?;
     Ok(done(id, "role set"))
 }
 
-pub(super) async fn accept(State(api): State<Api>, Path(peer): Path<String>, body: Body) -> Result<Response, Failure> {
+pub(super) async fn accept(State(api): State<Api>, NamePath(peer): NamePath, body: Body) -> Result<Response, Failure> {
     let (id, Accept { admin }) = (named(&api, &peer)?, read(body).await?);
     api.node.accept_peer(id, admin).await.map_err(members_failure)?;
     Ok(done(id, if admin { "made an admin" } else { "accepted" }))
 }
 
-pub(super) async fn remove(State(api): State<Api>, Path(peer): Path<String>, body: Body) -> Result<Response, Failure> {
+pub(super) async fn remove(State(api): State<Api>, NamePath(peer): NamePath, body: Body) -> Result<Response, Failure> {
     let (id, Parting { leaving, staying }) = (named(&api, &peer)?, read(body).await?);
     api.node.remove_peer(id, ids(leaving)?, ids(staying)?).await.map_err(members_failure)?;
     Ok(done(id, "removed"))

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::extract::Path;
 use axum::extract::State;
 use axum::response::Response;
 use data_encoding::HEXLOWER;
@@ -13,6 +12,7 @@ use serde_json::json;
 use super::Api;
 use super::held;
 use crate::http::Failure;
+use crate::http::path::NamePath;
 use crate::http::success;
 use crate::plugin::BreakerState;
 use crate::plugin::OnFailure;
@@ -107,17 +107,17 @@ pub(super) fn all(api: &Api, held_by: &BTreeMap<String, u64>) -> Vec<Plugin> {
     api.node.plugins().into_iter().map(one).collect()
 }
 
-pub(super) async fn enable(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Failure> {
+pub(super) async fn enable(State(api): State<Api>, NamePath(name): NamePath) -> Result<Response, Failure> {
     api.node.enable_plugin(&name).await.map_err(failure)?;
     one(&api, &name).await
 }
 
-pub(super) async fn disable(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Failure> {
+pub(super) async fn disable(State(api): State<Api>, NamePath(name): NamePath) -> Result<Response, Failure> {
     api.node.disable_plugin(&name).await.map_err(failure)?;
     one(&api, &name).await
 }
 
-pub(super) async fn reload(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Failure> {
+pub(super) async fn reload(State(api): State<Api>, NamePath(name): NamePath) -> Result<Response, Failure> {
     api.node.reload_plugin(&name).await.map_err(failure)?;
     one(&api, &name).await
 }

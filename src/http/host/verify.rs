@@ -20,10 +20,14 @@ use crate::http::body::whole;
 use crate::limits;
 use crate::node::VerifyStep;
 use crate::node::Which;
+use crate::store::ReadError;
 use crate::store::Verification;
 
 /// How often progress is told at most.
 const TOLD_EVERY: Duration = Duration::from_millis(200);
+
+/// How often it is told at least, so that whoever waits sees that a large asset is still being hashed.
+const SILENT_FOR: Duration = Duration::from_secs(10);
 
 /// `{"all": true}`, or `{"hashes": ["…", …]}`.
 #[derive(Debug, Deserialize)]
@@ -60,20 +64,38 @@ pub(super) async fn verify(State(api): State<Api>, body: Body) -> Result<Respons
         }
         _ => return Err(Failure::bad_request("give either `all` or some `hashes`")),
     };
-    let steps = api.node.verify(which).await.map_err(|error| Failure::internal(&error))?;
-    let lines = steps.map(Some).chain(stream::iter([None])).scan(Sum::default(), |sum, step| {
-        let lines = match step {
-            Some(Ok(step)) => sum.take(step),
+    let steps = Box::pin(api.node.verify(which).await.map_err(|error| Failure::internal(&error))?);
+    let beats = stream::unfold(Some(steps), |steps| async move {
+        let mut steps = steps?;
+        match tokio::time::timeout(SILENT_FOR, steps.next()).await {
+            Ok(Some(step)) => Some((Beat::Step(step), Some(steps))),
+            Ok(None) => Some((Beat::End, None)),
+            // It goes on with the same asset.
+            Err(_) => Some((Beat::Silence, Some(steps))),
+        }
+    });
+    let lines = beats.scan(Sum::default(), |sum, beat| {
+        let lines = match beat {
+            Beat::Step(Ok(step)) => sum.take(step),
             // A walk that broke has no last line.
-            Some(Err(error)) => {
+            Beat::Step(Err(error)) => {
                 tracing::error!(error = %crate::telemetry::causes(&error), "verification broke off");
                 return std::future::ready(None);
             }
-            None => vec![sum.end()],
+            Beat::Silence => vec![sum.progress()],
+            Beat::End => vec![sum.end()],
         };
         std::future::ready(Some(stream::iter(lines)))
     });
     Ok(json_lines(lines.flatten()))
+}
+
+/// What there is to tell of.
+enum Beat {
+    Step(Result<VerifyStep, ReadError>),
+    /// One asset takes long.
+    Silence,
+    End,
 }
 
 impl Sum {
@@ -103,10 +125,14 @@ impl Sum {
         }
         if self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
             self.told = Some(Instant::now());
-            let done = self.sound + self.damaged + self.missing + self.unreadable;
-            lines.push(json!({ "kind": "progress", "done": done, "total": self.total.max(done) }));
+            lines.push(self.progress());
         }
         lines
+    }
+
+    fn progress(&self) -> Value {
+        let done = self.sound + self.damaged + self.missing + self.unreadable;
+        json!({ "kind": "progress", "done": done, "total": self.total.max(done) })
     }
 
     fn end(&self) -> Value {

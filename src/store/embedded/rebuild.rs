@@ -99,6 +99,12 @@ pub enum RebuildError {
         /// Why.
         source: rusqlite::Error,
     },
+    /// There is nothing to rebuild it from.
+    #[error("there is no store in {path}: neither an index nor contents; `storage_root` names the folder", path = path.display())]
+    NoStore {
+        /// Which folder.
+        path: PathBuf,
+    },
     /// A file could not be used.
     #[error("cannot use {path}; look at its rights and at the disk, and run it again")]
     File {
@@ -116,6 +122,9 @@ pub enum RebuildError {
 /// [`RebuildError`] when the folder is in use or cannot be written; the old index stays in place then.
 pub fn rebuild(storage_root: &Path, disk: &Disk, mut progress: impl FnMut(u64)) -> Result<Rebuilt, RebuildError> {
     let layout = Layout::new(storage_root);
+    if !is_store(&layout) {
+        return Err(RebuildError::NoStore { path: storage_root.to_owned() });
+    }
     let lock = open::lock(&layout, disk)?;
     let new = storage_root.join(".can.db.new");
     let at_new = |source| RebuildError::Index { path: new.clone(), source };
@@ -167,6 +176,16 @@ pub fn rebuild(storage_root: &Path, disk: &Disk, mut progress: impl FnMut(u64)) 
     rebuilt.old_index = swap(&layout, disk, &new)?;
     drop(lock);
     Ok(rebuilt)
+}
+
+/// Tells whether somebody has kept a store in a folder, or contents lie in it. A new and empty store in the wrong folder
+/// would look as if all had gone well.
+fn is_store(layout: &Layout) -> bool {
+    let is_content = |entry: io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(|name| layout::parse_name(name).is_some()))
+    };
+    let has_content = || std::fs::read_dir(&layout.root).is_ok_and(|mut entries| entries.any(is_content));
+    layout.index.exists() || layout.spool.exists() || has_content()
 }
 
 /// Gives large contents that wait in the spool folder their final names. Where no index knows them, one of them may be

@@ -50,6 +50,11 @@ impl Stored {
         LocalDocument::decode(&self.document).map_err(|source| ReadError::Document { id: self.key.id, source })
     }
 
+    /// Returns how many bytes the document takes as it is stored.
+    pub(super) const fn document_bytes(&self) -> usize {
+        self.document.len()
+    }
+
     /// Returns the record, unless it is damaged: one such asset stops nothing that goes through many.
     pub(super) fn readable(&self) -> Option<Record> {
         let record = self.record();

@@ -73,17 +73,20 @@ pub(super) fn page_within(
         return Ok(empty);
     }
     let limit = query.limit.min(limits::PAGE_ROWS);
-    let mut numbers = numbers(connection, &search, limit + 1).map_err(index)?;
-    let more = numbers.len() > limit;
-    numbers.truncate(limit);
-    let (mut records, mut last) = (Vec::with_capacity(numbers.len()), None);
-    for number in numbers {
-        let stored = row::by_number(connection, number).map_err(index)?;
+    let numbers = numbers(connection, &search, limit + 1).map_err(index)?;
+    let (mut records, mut last, mut bytes, mut read) = (Vec::with_capacity(numbers.len()), None, 0, 0);
+    for number in numbers.iter().take(limit) {
+        let stored = row::by_number(connection, *number).map_err(index)?;
         let stored = stored.ok_or_else(|| index(rusqlite::Error::QueryReturnedNoRows))?;
         last = Some(Cursor { timestamp: stored.key.timestamp, id: stored.key.id });
+        bytes += stored.document_bytes();
         records.extend(stored.readable());
+        read += 1;
+        if bytes >= limits::PAGE_BYTES {
+            break;
+        }
     }
-    Ok(Page { records, total, next: last.filter(|_| more) })
+    Ok(Page { records, total, next: last.filter(|_| read < numbers.len()) })
 }
 
 /// A query whose labels and text were looked up.

@@ -57,6 +57,9 @@ use crate::store::WriteError;
 use crate::store::parts;
 use crate::task::Group;
 
+/// Nothing can be written any more, and nothing else would tell.
+const WRITER_ENDED: &str = "the thread that writes the index has ended; start the host again";
+
 /// About what a row and its labels put into the index beside the content, in bytes.
 const ROW_BYTES: usize = 1024;
 
@@ -202,7 +205,8 @@ impl Store for EmbeddedStore {
 
     async fn health(&self) -> Result<Health, ReadError> {
         let sums = self.read(|connection| Sums::load(connection).map_err(index)).await?;
-        let trouble = self.inner.write_back.trouble();
+        let ended = || self.inner.writer.has_ended().then(|| WRITER_ENDED.to_owned());
+        let trouble = self.inner.write_back.trouble().or_else(ended);
         Ok(Health { trouble, notes: Vec::new(), assets: sums.assets, bytes: sums.bytes, missing: sums.missing })
     }
 

@@ -2,6 +2,7 @@
 
 mod durability;
 mod full_disk;
+mod listing;
 mod opening;
 mod rebuilding;
 mod text;

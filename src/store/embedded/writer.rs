@@ -134,6 +134,11 @@ impl Writer {
         self.commits.load(Ordering::Relaxed)
     }
 
+    /// Tells whether the thread has ended, which it does when it is stopped, and by a panic.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Tells whether no write waits, so that one that is not urgent holds up nobody.
     pub(super) fn is_idle(&self) -> bool {
         self.sender().is_ok_and(|sender| sender.capacity() == sender.max_capacity())

@@ -17,6 +17,7 @@ use clap::Subcommand;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::cli::runtime;
+use crate::cli::temporary::TemporaryFolder;
 use crate::config;
 use crate::plugin::Cache;
 use crate::plugin::Settings;
@@ -88,21 +89,15 @@ impl Args {
 
 /// Compiled code for as long as a command runs, so that a component is compiled once, however it is set up.
 struct TemporaryCache {
-    folder: PathBuf,
     cache: Cache,
+    _folder: TemporaryFolder,
 }
 
 impl TemporaryCache {
     fn make() -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("can-sync-plugin-{}", std::process::id()));
-        let cache = Cache::open(&folder).with_context(|| format!("cannot use {}", folder.display()))?;
-        Ok(Self { folder, cache })
-    }
-}
-
-impl Drop for TemporaryCache {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let folder = TemporaryFolder::make("plugin")?;
+        let cache = Cache::open(folder.path()).with_context(|| format!("cannot use {}", folder.path().display()))?;
+        Ok(Self { cache, _folder: folder })
     }
 }
 

@@ -19,6 +19,7 @@ use super::sample;
 use super::sample::Line;
 use super::sample::Said;
 use crate::cli::context::Context;
+use crate::cli::printer::Printer;
 use crate::hook::Point;
 use crate::limits;
 use crate::plugin::Cache;
@@ -62,13 +63,15 @@ impl Args {
             let plugin = match (tried.plugin(line).await.with_context(place)?, &line.error) {
                 (Ok(plugin), None) => plugin,
                 (Err(error), Some(wanted)) if error.contains(wanted.as_str()) => {
-                    printer.line(&format!("{}: refused, as wanted: {error}", place()))?;
+                    let told = format!("{}: refused, as wanted: {error}", place());
+                    refused(printer, number + 1, &error, true, &told)?;
                     continue;
                 }
                 (Err(error), None) => bail!("{}: this host would not load it: {error}", place()),
                 (outcome, Some(wanted)) => {
                     let error = outcome.err().unwrap_or_else(|| "it is taken".to_owned());
-                    printer.line(&format!("{}: should be refused with {wanted:?}, but: {error}", place()))?;
+                    let told = format!("{}: should be refused with {wanted:?}, but: {error}", place());
+                    refused(printer, number + 1, &error, false, &told)?;
                     counted.wrong += 1;
                     continue;
                 }
@@ -145,6 +148,14 @@ impl Args {
         }
         Ok(lines)
     }
+}
+
+/// Shows how a line ended that has the plugin refused.
+fn refused(printer: &Printer, line: usize, error: &str, right: bool, told: &str) -> anyhow::Result<()> {
+    if printer.is_json() {
+        return Ok(printer.json(&json!({ "line": line, "refused": error, "right": right }))?);
+    }
+    Ok(printer.line(told)?)
 }
 
 fn points(line: &Line, plugin: &Plugin) -> anyhow::Result<Vec<Point>> {

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use super::Face;
 use crate::http::Listener;
+use crate::limits;
 use crate::task::Group;
 
 const PATHS: [(&str, &str); 15] = [
@@ -93,6 +94,18 @@ async fn no_path_answers_a_foreign_host_or_page() {
             assert!(answer.contains("{\"status\":\"") || !refused, "{answer}");
         }
     }
+    group.shut_down().await;
+}
+
+/// A page that may not speak here could take all places else, by asking again and again.
+#[tokio::test]
+async fn who_is_refused_keeps_no_place() {
+    let (face, group) = (Face::new(), group());
+    let port = serve(&face, &group).await;
+    let began = std::time::Instant::now();
+    let refused = answer(port, "GET /api/v1/can/0/list HTTP/1.1\r\nHost: evil.example\r\n\r\n").await;
+    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("connection: close"), "{refused}");
+    assert!(began.elapsed() < limits::HTTP_HEAD_TIME, "it was closed for being idle");
     group.shut_down().await;
 }
 

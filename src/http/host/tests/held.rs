@@ -90,10 +90,10 @@ async fn what_cannot_be_done_is_refused_in_words() {
     let (bad, none, method) = (StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED);
     let too_many = format!("/held?limit={}", limits::PAGE_ROWS + 1);
     for (verb, path, status, told) in [
-        ("GET", "/held?limit=0".to_owned(), bad, "`limit` is from 1 to 1000"),
-        ("GET", too_many, bad, "`limit` is from 1 to 1000"),
-        ("GET", "/declined?limit=-1".to_owned(), bad, "limit"),
-        ("GET", "/declined?limit=many".to_owned(), bad, "limit"),
+        ("GET", "/held?limit=0".to_owned(), bad, "limit is \"0\"; it must be 1 to 1000"),
+        ("GET", too_many, bad, "limit is \"1001\"; it must be 1 to 1000"),
+        ("GET", "/declined?limit=-1".to_owned(), bad, "limit is \"-1\""),
+        ("GET", "/declined?limit=many".to_owned(), bad, "limit is \"many\""),
         ("GET", "/held?page=2".to_owned(), bad, "unknown field `page`"),
         ("GET", "/held?cursor=".to_owned(), bad, "`cursor` is the `next` of a page before"),
         ("GET", format!("/held?cursor=1-{unknown}-sideways"), bad, "`cursor`"),
@@ -103,6 +103,10 @@ async fn what_cannot_be_done_is_refused_in_words() {
         ("GET", format!("/held/{open}/release"), method, "method"),
         ("DELETE", format!("/explain/{open}"), method, "method"),
         ("POST", "/held/zz/release".to_owned(), bad, "64"),
+        ("POST", "/held/%ff/release".to_owned(), bad, "UTF-8"),
+        ("GET", "/explain/%ff".to_owned(), bad, "UTF-8"),
+        ("GET", "/peers/%ff".to_owned(), bad, "UTF-8"),
+        ("POST", "/plugins/%ff/enable".to_owned(), bad, "UTF-8"),
         ("POST", "/held/zz/drop".to_owned(), bad, "64"),
         ("POST", "/held/zz/replay".to_owned(), bad, "64"),
         ("GET", format!("/explain/{}", "AB".repeat(31)), bad, "64"),
