@@ -1,4 +1,4 @@
-//! Everything a host announces about itself while it runs; a closed list that faces show and logs repeat.
+//! Everything a host announces about itself while it runs: a closed list, which `GET /events` of the host API tells.
 
 use crate::asset::AssetId;
 use crate::asset::HostId;
@@ -7,11 +7,11 @@ use crate::asset::HostId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// An asset came into the store, or its metadata changed.
+    /// An asset came from a peer, or its metadata changed by one.
     AssetStored {
         /// Which asset.
         id: AssetId,
-        /// From which peer; `None` when it was made or changed here.
+        /// From which peer; `None` where a person has undone what one did.
         from: Option<HostId>,
     },
     /// An asset waits for a decision.

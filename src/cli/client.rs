@@ -125,6 +125,11 @@ impl HostApi {
         self.0.data(self.0.request(Method::DELETE, path, &[])).await
     }
 
+    /// Returns the JSON lines of an answer as they come.
+    pub(super) async fn get_for_lines(&self, path: &str) -> Result<Lines, ClientError> {
+        Ok(Lines::new(self.0.open(self.0.request(Method::GET, path, &[])).await?))
+    }
+
     /// Sends a JSON body, and returns the JSON lines of the answer as they come.
     pub(super) async fn post_for_lines(&self, path: &str, body: &impl Serialize) -> Result<Lines, ClientError> {
         let request = with_json(self.0.request(Method::POST, path, &[]), body);

@@ -42,7 +42,7 @@ pub const MULTIPART_AHEAD_BYTES: u64 = 1024 * 1024;
 /// Parts of a multipart body. More are refused with 400.
 pub const MULTIPART_PARTS: usize = 64;
 
-/// Event streams open at one listener, so that they leave connections for everything else. A further one gets 500.
+/// Event streams open at one listener, of assets or of what happens, so that they leave connections for everything else. A further one gets 500.
 pub const EVENT_STREAMS: usize = 32;
 
 /// Time after which an idle event stream carries a comment, so that both ends notice a dead connection.

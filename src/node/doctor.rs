@@ -97,7 +97,9 @@ fn disk(place: &Path, free: Result<u64, String>) -> Finding {
     match free {
         Err(error) => Finding::new(of, Verdict::Ill, error).advising("see that the folder is there and can be read"),
         Ok(free) if free < limits::DISK_LOW_BYTES => {
-            Finding::new(of, Verdict::Ill, mib(free)).advising("make room: nothing is taken in below 64 MiB")
+            let reserve = limits::DISK_RESERVE_BYTES / (1024 * 1024);
+            let advice = format!("make room: below {reserve} MiB nothing is taken in");
+            Finding::new(of, Verdict::Ill, mib(free)).advising(advice)
         }
         Ok(free) if free < limits::DISK_SHORT_BYTES => {
             Finding::new(of, Verdict::Odd, mib(free)).advising("make room soon")

@@ -15,6 +15,9 @@ use crate::hook::Verdict;
 /// The first byte of the encoding.
 const VERSION: u8 = 1;
 
+/// Most steps, and most changes of one verdict, that can be counted; what is behind them is not kept.
+const MOST: usize = u16::MAX as usize;
+
 /// What was answered about an asset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
@@ -43,7 +46,7 @@ impl Answered {
         let mut out = vec![VERSION];
         put_verdict(&mut out, &self.verdict);
         put_count(&mut out, self.steps.len());
-        for (index, step) in self.steps.iter().enumerate().take(usize::from(u16::MAX)) {
+        for (index, step) in self.steps.iter().enumerate().take(MOST) {
             put_text(&mut out, &step.plugin);
             match &step.failure {
                 None => out.push(0),
@@ -58,7 +61,7 @@ impl Answered {
             if let Verdict::Edit(changes) = &step.verdict {
                 let before = self.before.get(index).map_or(&[][..], Vec::as_slice);
                 let before = before.iter().chain(std::iter::repeat(&Value::Absent));
-                changes.iter().zip(before).for_each(|(_, value)| put_value(&mut out, value));
+                changes.iter().take(MOST).zip(before).for_each(|(_, value)| put_value(&mut out, value));
             }
         }
         out
@@ -121,7 +124,7 @@ fn put_verdict(out: &mut Vec<u8>, verdict: &Verdict) {
         Verdict::Edit(changes) => {
             out.push(3);
             put_count(out, changes.iter().count());
-            for (name, value) in changes.iter() {
+            for (name, value) in changes.iter().take(MOST) {
                 put_text(out, name);
                 put_value(out, value);
             }

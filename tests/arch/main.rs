@@ -8,6 +8,8 @@ mod modules;
 mod rules;
 mod source;
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -17,6 +19,7 @@ use modules::SIDEWAYS;
 use rules::FILE_LINES;
 use rules::INDEX_LINES;
 use rules::check;
+use rules::targets;
 use source::Source;
 
 /// Goes through a folder and everything below it, in a fixed order.
@@ -39,16 +42,46 @@ fn root() -> &'static Path {
 
 #[test]
 fn the_sources_keep_the_rules() {
-    let (mut found, mut files) = (Vec::new(), 0);
+    let sources = sources();
+    assert!(sources.len() > 20, "the sources were not found");
+    let found: Vec<String> = sources.iter().flat_map(check).collect();
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+/// Returns every source file.
+fn sources() -> Vec<Source> {
+    let mut all = Vec::new();
     walk(&root().join("src"), &mut |path| {
         if path.extension().is_some_and(|extension| extension == "rs") {
             let name = path.strip_prefix(root().join("src")).unwrap().to_string_lossy().replace('\\', "/");
-            found.extend(check(&Source::new(&name, &fs::read_to_string(path).unwrap())));
-            files += 1;
+            all.push(Source::new(&name, &fs::read_to_string(path).unwrap()));
         }
     });
-    assert!(files > 20, "the sources were not found");
-    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+    all
+}
+
+#[test]
+fn every_allowed_arrow_is_there_and_documented() {
+    let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources() {
+        let to = targets(&source).into_iter().map(|(_, target)| target.to_owned());
+        arrows.entry(source.module().to_owned()).or_default().extend(to);
+    }
+    let architecture = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
+    let rows = architecture.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        Some((words(cells.get(1)?), cells.get(2)?.parse::<u8>().ok()?, words(cells.get(3)?)))
+    });
+    let documented: Vec<_> =
+        rows.flat_map(|(names, layer, to)| names.into_iter().map(move |name| (name, layer, to.clone()))).collect();
+    for (module, layer, allowed) in MODULES {
+        let allowed: BTreeSet<String> = allowed.iter().map(|target| (*target).to_owned()).collect();
+        assert_eq!(arrows.get(*module), Some(&allowed), "the arrows of {module}, and those that are allowed");
+        let row = (module.to_string(), *layer, allowed);
+        assert!(documented.contains(&row), "docs/architecture.md does not say {row:?}");
+    }
+    assert_eq!(documented.len(), MODULES.len(), "docs/architecture.md has other modules");
 }
 
 #[test]
@@ -124,7 +157,7 @@ fn a_broken_rule_is_found() {
 fn what_keeps_the_rules_is_left_alone() {
     let tests = "fn f() { println!(\"{}\", '{') }\n".repeat(FILE_LINES);
     for (path, text) in [
-        ("sync/peer.rs", "use crate::library::Library;\nuse super::set::Item;"),
+        ("sync/peer.rs", "use crate::asset::AssetId;\nuse super::set::Item;"),
         ("sync/peer.rs", "// tokio, unsafe, println!\n/* crate::node /* nested */ anyhow */\nlet t = \"crate::node\";"),
         ("library/ticket.rs", "use std::net::IpAddr;\nuse std::net::SocketAddr;\nlet iroha = 1;"),
         ("cli/exit.rs", "use anyhow::Context;\nuse crate::config::Settings;\npub(in crate::cli) fn f() {}"),

@@ -56,6 +56,14 @@ pub(crate) fn check(source: &Source) -> Vec<String> {
     found
 }
 
+/// The other modules that a file names, each with the place where it does.
+pub(crate) fn targets(source: &Source) -> Vec<(usize, &str)> {
+    let module = source.module();
+    let root = if module == "main" { "can_sync::" } else { "crate::" };
+    let named = source.find(root).map(|at| (at, identifier(&source.code[at + root.len()..])));
+    named.filter(|(_, target)| *target != module && MODULES.iter().any(|(name, ..)| name == target)).collect()
+}
+
 fn arrows(source: &Source, found: &mut Vec<String>) {
     let module = source.module();
     if module == "lib" {
@@ -65,13 +73,11 @@ fn arrows(source: &Source, found: &mut Vec<String>) {
         found.push(source.told(0, &format!("the module `{module}` is in no layer")));
         return;
     };
-    let root = if module == "main" { "can_sync::" } else { "crate::" };
-    for at in source.find(root) {
-        let rest = &source.code[at + root.len()..];
-        let target = identifier(rest);
-        if rest.starts_with('{') || rest.starts_with('*') {
-            found.push(source.told(at, "one `use` per module path"));
-        } else if target != module && MODULES.iter().any(|(name, ..)| *name == target) && !allowed.contains(&target) {
+    for what in ["crate::{", "crate::*", "can_sync::{", "can_sync::*"] {
+        found.extend(source.find(what).map(|at| source.told(at, "one `use` per module path")));
+    }
+    for (at, target) in targets(source) {
+        if !allowed.contains(&target) {
             found.push(source.told(at, &format!("no arrow from `{module}` to `{target}`")));
         }
     }

@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod demo;
 mod doctor;
+mod events;
 mod explain;
 mod get;
 mod held;
@@ -44,6 +45,7 @@ pub(super) enum Command {
     Purge(purge::Args),
     Status(status::Args),
     Doctor(doctor::Args),
+    Events(events::Args),
     Peers(peers::Args),
     Pair(pair::Args),
     Verify(verify::Args),
@@ -71,6 +73,7 @@ impl Command {
             Self::Purge(args) => block_on(args.execute(context)),
             Self::Status(args) => block_on(args.execute(context)),
             Self::Doctor(args) => block_on(args.execute(context)),
+            Self::Events(args) => block_on(args.execute(context)),
             Self::Peers(args) => block_on(args.execute(context)),
             Self::Pair(args) => args.execute(context),
             Self::Verify(args) => block_on(args.execute(context)),

@@ -1,8 +1,10 @@
 //! The host API: how this host is, and work it can be asked for.
 //!
-//! Every path but `/health` wants the bearer token from the data folder. It calls `node` and nothing below it.
+//! Every path but `/health` wants the bearer token from the data folder. It calls `node` alone; of what lies below it has the
+//! types in which `node` answers.
 
 mod doctor;
+mod events;
 mod explain;
 mod exposition;
 mod held;
@@ -35,10 +37,12 @@ use futures_util::Stream;
 use futures_util::StreamExt;
 use serde_json::Value;
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::Failure;
 use super::Secret;
 use super::success;
+use crate::limits;
 use crate::node::Node;
 
 /// What all handlers share.
@@ -46,14 +50,16 @@ use crate::node::Node;
 struct Api {
     node: Arc<Node>,
     token: Secret,
+    event_streams: Arc<Semaphore>,
 }
 
 /// Builds the API of a host; `token` is what requests must show.
 pub fn router(node: Arc<Node>, token: Secret) -> Router {
-    let api = Api { node, token };
+    let api = Api { node, token, event_streams: Arc::new(Semaphore::new(limits::EVENT_STREAMS)) };
     Router::new()
         .route("/status", get(status::status))
         .route("/doctor", get(doctor::doctor))
+        .route("/events", get(events::events))
         .route("/metrics", get(metrics::metrics))
         .route("/verify", post(verify::verify))
         .route("/held", get(held::held))

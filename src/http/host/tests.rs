@@ -1,5 +1,6 @@
 //! The host API of a host that runs: every path, every status code.
 
+mod events;
 mod held;
 mod metrics;
 mod plugins;

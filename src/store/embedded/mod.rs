@@ -37,4 +37,3 @@ mod tests;
 pub use open::{Notice, OpenError, Options};
 pub use rebuild::{RebuildError, Rebuilt, Unrecovered, rebuild};
 pub use store::EmbeddedStore;
-pub use verify::{Part, Progress};

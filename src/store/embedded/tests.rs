@@ -25,10 +25,12 @@ use crate::asset::AssetId;
 use crate::asset::Changes;
 use crate::asset::LocalDocument;
 use crate::asset::Timestamp;
+use crate::store::Arrival;
 use crate::store::Edit;
 use crate::store::Origin;
 use crate::store::Record;
 use crate::store::Store;
+use crate::store::Verification;
 use crate::store::conformance;
 
 fn timestamp(n: u64) -> Timestamp {
@@ -80,6 +82,15 @@ async fn get(store: &EmbeddedStore, id: &AssetId) -> Option<Vec<u8>> {
         all.extend_from_slice(&piece.unwrap());
     }
     Some(all)
+}
+
+/// Verifies all assets, in the order of their arrival.
+async fn verify_all(store: &EmbeddedStore) -> Vec<(AssetId, Verification)> {
+    let mut found = Vec::new();
+    for row in store.inventory(Arrival(0), usize::MAX).await.unwrap() {
+        found.push((row.key.id, store.verify(&row.key.id).await.unwrap().unwrap()));
+    }
+    found
 }
 
 /// The files in the storage root and the spool folder, the index apart.

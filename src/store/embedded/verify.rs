@@ -17,7 +17,6 @@ use super::row;
 use super::row::Stored;
 use super::row::signed;
 use super::schema::Place;
-use super::store::EmbeddedStore;
 use super::store::Inner;
 use crate::asset::AssetId;
 use crate::asset::Verifier;
@@ -30,75 +29,6 @@ use crate::store::Verification;
 use crate::store::WriteError;
 use crate::task;
 use crate::telemetry::causes;
-
-/// Which part of all assets to verify: the `n`-th of `of` (from 1); together the parts are the whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
-    /// Which part, from 1.
-    pub n: u32,
-    /// How many parts there are.
-    pub of: u32,
-}
-
-impl Part {
-    /// Everything.
-    pub const ALL: Self = Self { n: 1, of: 1 };
-
-    fn has(self, number: i64) -> bool {
-        let of = u64::from(self.of.max(1));
-        number.cast_unsigned() % of == u64::from(self.n.saturating_sub(1)) % of
-    }
-}
-
-/// How far a verification of many assets is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Assets looked at.
-    pub assets: u64,
-    /// Bytes hashed.
-    pub bytes: u64,
-    /// Assets without content.
-    pub missing: Vec<AssetId>,
-    /// Assets whose content was moved aside, and what was found.
-    pub quarantined: Vec<(AssetId, String)>,
-    /// Assets whose content could not be hashed, and why.
-    pub unreadable: Vec<(AssetId, String)>,
-}
-
-impl EmbeddedStore {
-    /// Verifies all assets or a part, oldest row first; `progress` is called after each asset, and ends the walk by
-    /// returning false.
-    ///
-    /// # Errors
-    /// [`ReadError`] when the store cannot be read.
-    pub async fn verify_all(
-        &self,
-        part: Part,
-        mut progress: impl FnMut(&Progress) -> bool + Send,
-    ) -> Result<Progress, ReadError> {
-        let mut sum = Progress::default();
-        let mut after = 0;
-        loop {
-            let rows =
-                self.inner.read(move |c| row::numbered(c, after, limits::VERIFY_ROWS).map_err(index_error)).await?;
-            let Some((last, _)) = rows.last() else { return Ok(sum) };
-            after = *last;
-            for (_, id) in rows.into_iter().filter(|(number, _)| part.has(*number)) {
-                match one(&self.inner, id).await? {
-                    None => continue,
-                    Some(Verification::Sound { bytes }) => sum.bytes += bytes,
-                    Some(Verification::Missing) => sum.missing.push(id),
-                    Some(Verification::Quarantined { reason }) => sum.quarantined.push((id, reason)),
-                    Some(Verification::Unreadable { reason }) => sum.unreadable.push((id, reason)),
-                }
-                sum.assets += 1;
-                if !progress(&sum) {
-                    return Ok(sum);
-                }
-            }
-        }
-    }
-}
 
 /// Verifies one asset. What is wrong with it alone is an answer, so that it keeps no other from being verified.
 pub(super) async fn one(inner: &Arc<Inner>, id: AssetId) -> Result<Option<Verification>, ReadError> {

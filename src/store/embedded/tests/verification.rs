@@ -1,5 +1,6 @@
 //! Contents that are damaged or gone.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -10,6 +11,7 @@ use super::damage;
 use super::get;
 use super::open;
 use super::put;
+use super::verify_all;
 use crate::asset::AssetId;
 use crate::asset::Changes;
 use crate::event::Event;
@@ -24,7 +26,6 @@ use crate::store::Verification;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::embedded::Notice;
 use crate::store::embedded::Options;
-use crate::store::embedded::Part;
 use crate::store::embedded::layout;
 use crate::store::embedded::schema;
 use crate::store::embedded::verify;
@@ -45,13 +46,10 @@ async fn verification_of_everything_finds_what_is_wrong_and_tells() {
     damage(dir.path(), &records[3]);
     std::fs::remove_file(dir.path().join(layout::flat_name(&records[5].key, ""))).unwrap();
     let store = EmbeddedStore::open(options).await.unwrap();
-    let mut sum = 0;
-    for n in 1..=3 {
-        sum += store.verify_all(Part { n, of: 3 }, |_| true).await.unwrap().assets;
-    }
-    assert_eq!(sum, 10, "the parts are the whole");
-    let again = store.verify_all(Part::ALL, |_| true).await.unwrap();
-    assert_eq!(again.missing, [records[3].key.id, records[5].key.id]);
+    assert_eq!(verify_all(&store).await.len(), 10);
+    let again = verify_all(&store).await.into_iter().filter(|(_, found)| *found == Verification::Missing);
+    let missing: BTreeSet<AssetId> = again.map(|(id, _)| id).collect();
+    assert_eq!(missing, BTreeSet::from([records[3].key.id, records[5].key.id]));
     let record = store.record(&records[5].key.id).await.unwrap().unwrap();
     assert_eq!(record.presence, Presence::Missing);
     assert!(
@@ -196,12 +194,14 @@ async fn what_cannot_be_read_is_told_and_keeps_no_other_from_being_verified() {
     let dir = tempfile::tempdir().unwrap();
     let records = with_unreadable_ones(dir.path()).await;
     let store = open(dir.path()).await;
-    let found = store.verify_all(Part::ALL, |_| true).await.unwrap();
-    assert_eq!((found.assets, found.bytes), (5, 200_000));
-    let unreadable: Vec<AssetId> = found.unreadable.iter().map(|(id, _)| *id).collect();
-    assert_eq!(unreadable, [records[1].key.id, records[2].key.id]);
-    assert!(found.unreadable[0].1.contains("cannot read"), "{:?}", found.unreadable);
-    assert_eq!(found.quarantined.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [records[3].key.id]);
+    let found = verify_all(&store).await;
+    let ids: Vec<AssetId> = found.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, records.iter().map(|record| record.key.id).collect::<Vec<_>>());
+    let [first, second, third, fourth, fifth] = [0, 1, 2, 3, 4].map(|n| &found[n].1);
+    assert_eq!([first, fifth], [&Verification::Sound { bytes: 100_000 }; 2]);
+    assert!(matches!(second, Verification::Unreadable { reason } if reason.contains("cannot read")), "{second:?}");
+    assert!(matches!(third, Verification::Unreadable { .. }), "{third:?}");
+    assert!(matches!(fourth, Verification::Quarantined { .. }), "{fourth:?}");
     let one = store.verify(&records[1].key.id).await.unwrap();
     assert!(matches!(one, Some(Verification::Unreadable { .. })), "{one:?}");
     assert!(dir.path().join(layout::flat_name(&records[1].key, "")).exists(), "it is left where it is");
