@@ -141,7 +141,7 @@ impl Source for Gossip {
             allowance: Allowance::new(limits::GOSSIP_AUTHOR_BURST, limits::GOSSIP_AUTHOR_EVERY, now),
             compared: None,
         };
-        finder.is(Condition::Well);
+        finder.is(Condition::Ok);
         let mut look = tokio::time::interval(limits::GOSSIP_LOOKED_AT_EVERY);
         let mut ask = tokio::time::interval(limits::GOSSIP_SPACING);
         linked.mark_changed();
@@ -272,7 +272,7 @@ impl Voice<'_> {
             }
             Err(error) => {
                 tracing::error!(error, "nothing can be announced");
-                self.finder.is(Condition::Ailing(error));
+                self.finder.is(Condition::Degraded(error));
             }
         }
     }

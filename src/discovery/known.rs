@@ -50,7 +50,7 @@ impl Source for Known {
     }
 
     async fn run(&self, _: Surroundings, finder: &Finder) -> Result<(), SourceError> {
-        finder.is(Condition::Well);
+        finder.is(Condition::Ok);
         for (ticket, at_ms) in &self.hosts {
             finder.found(ticket.clone(), at_ms.unwrap_or_else(now_ms), None).await;
         }
@@ -84,7 +84,7 @@ mod tests {
             let find = tokio::time::timeout(Duration::from_secs(30), finds.recv()).await.unwrap().unwrap();
             assert_eq!((find.ticket, find.at_ms, find.sure), (expected.0, expected.1, true));
         }
-        assert_eq!(search.health(), [("known addresses", Condition::Well.into())]);
+        assert_eq!(search.health(), [("known addresses", Condition::Ok.into())]);
         group.shut_down().await;
     }
 }

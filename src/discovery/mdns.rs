@@ -119,8 +119,8 @@ async fn condition() -> Condition {
         socket.connect(GROUP).await
     };
     match routed.await {
-        Ok(()) => Condition::Well,
-        Err(error) => Condition::Ailing(format!(
+        Ok(()) => Condition::Ok,
+        Err(error) => Condition::Degraded(format!(
             "this machine has no network to ask (no way to {}: {error}); it is tried again",
             GROUP.0
         )),
@@ -218,13 +218,13 @@ mod tests {
     }
 
     async fn find_each_other() {
-        assert_eq!(condition().await, Condition::Well);
+        assert_eq!(condition().await, Condition::Ok);
         let (mut a, mut b) = (start(&["192.0.2.1:4433"]), start(&["192.0.2.2:4433", "198.51.100.2:4433"]));
         let found = a.finds(b.ticket.host).await;
         assert_eq!(found.relay, None, "only addresses are announced");
         assert!(found.addresses.iter().all(|address| b.ticket.addresses.contains(address)), "{found:?}");
         assert_eq!(b.finds(a.ticket.host).await.addresses, a.ticket.addresses);
-        assert_eq!(a.search.health(), [("local network", Condition::Well.into())]);
+        assert_eq!(a.search.health(), [("local network", Condition::Ok.into())]);
         let moved = Ticket { addresses: vec!["203.0.113.2:4433".parse().unwrap()], ..b.ticket.clone() };
         b.own.send(moved.clone()).unwrap();
         let mut found = a.finds(b.ticket.host).await;

@@ -160,13 +160,13 @@ impl Rendezvous {
     pub const NAME: &str = "rendezvous";
 
     /// The name of one that only reads the slots of an earlier secret.
-    pub const NAME_OF_OLDER: &str = "rendezvous of before";
+    pub const NAME_OF_OLDER: &str = "rendezvous (earlier secret)";
 
     /// Its name with the DHT.
     pub const DHT_NAME: &str = "rendezvous (dht)";
 
     /// The name of one that only reads the slots of an earlier secret in the DHT.
-    pub const DHT_NAME_OF_OLDER: &str = "rendezvous of before (dht)";
+    pub const DHT_NAME_OF_OLDER: &str = "rendezvous (dht, earlier secret)";
 
     /// Prepares it; nothing is sent before it runs.
     ///
@@ -271,17 +271,17 @@ impl Rendezvous {
         let parts: Vec<(String, Condition)> =
             self.servers.iter().map(|server| (server.name().to_owned(), server.condition())).collect();
         let spoiled = slots.spoiled(now_ms());
-        let condition = if parts.iter().all(|(_, condition)| matches!(condition, Condition::Ailing(_))) {
-            Condition::Ailing(
+        let condition = if parts.iter().all(|(_, condition)| matches!(condition, Condition::Degraded(_))) {
+            Condition::Degraded(
                 "no server of pkarr can be used; hosts that are known are dialled all the same".to_owned(),
             )
         } else if spoiled > 0 {
-            Condition::Ailing(format!(
+            Condition::Degraded(format!(
                 "{spoiled} of {SLOTS} meeting places hold junk or a time in the future, and are left alone; see that \
                  the clocks of all members are right"
             ))
         } else {
-            Condition::Well
+            Condition::Ok
         };
         Health { condition, parts }
     }

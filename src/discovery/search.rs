@@ -83,7 +83,7 @@ async fn keep_running(
     let mut fall = Fall { health, stands: false };
     let mut backoff = Backoff::new(limits::SOURCE_PAUSE, limits::SOURCE_PAUSE_MOST);
     while let Err(error) = source.run(surroundings.clone(), &finder).await {
-        finder.is(Condition::Ailing(error.to_string()));
+        finder.is(Condition::Degraded(error.to_string()));
         tokio::time::sleep(backoff.pause()).await;
     }
     fall.stands = true;
@@ -99,7 +99,7 @@ impl Drop for Fall {
     fn drop(&mut self) {
         if !self.stands && std::thread::panicking() {
             let broken = "a fault of the program has ended it; start the host again, and report what the log says";
-            self.health.send_replace(Condition::Broken(broken.to_owned()).into());
+            self.health.send_replace(Condition::Failed(broken.to_owned()).into());
         }
     }
 }
@@ -183,7 +183,7 @@ mod tests {
 
         async fn run(&self, _: Surroundings, finder: &Finder) -> Result<(), SourceError> {
             let run = self.3.fetch_add(1, Ordering::Relaxed);
-            finder.is(Condition::Well);
+            finder.is(Condition::Ok);
             finder.found(ticket(self.1 + u8::try_from(run).unwrap()), now_ms(), None).await;
             self.2(run)
         }
@@ -242,8 +242,8 @@ mod tests {
         assert_eq!(*stage.panics.lock().unwrap(), ["panics"]);
         let conditions: Vec<Condition> =
             stage.search.health().into_iter().map(|(_, health)| health.condition).collect();
-        assert!(matches!(&conditions[0], Condition::Broken(why) if why.contains("fault")), "{conditions:?}");
-        assert_eq!(conditions[1..], [Condition::Well, Condition::Well, Condition::Off]);
+        assert!(matches!(&conditions[0], Condition::Failed(why) if why.contains("fault")), "{conditions:?}");
+        assert_eq!(conditions[1..], [Condition::Ok, Condition::Ok, Condition::Off]);
         stage.group.shut_down().await;
     }
 
@@ -259,7 +259,7 @@ mod tests {
         stage.found().await;
         let reason = "cannot bind: no such device".to_owned();
         let asked = async {
-            while stage.condition("fails") != Condition::Ailing(reason.clone()) {
+            while stage.condition("fails") != Condition::Degraded(reason.clone()) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -38,11 +38,11 @@ pub enum Condition {
     /// Nothing has been tried yet.
     Starting,
     /// It works.
-    Well,
+    Ok,
     /// It does not work, or not all of it; it is tried again. With the reason.
-    Ailing(String),
+    Degraded(String),
     /// It has ended by a fault of the program and does not come back before the next start. With what is known of it.
-    Broken(String),
+    Failed(String),
 }
 
 /// How a source is doing.

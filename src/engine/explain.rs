@@ -64,7 +64,7 @@ pub struct Verdicted {
     /// When, in Unix milliseconds.
     pub at_ms: u64,
     /// Whether today's plugins were asked; else it is asked again when there is a reason to.
-    pub of_today: bool,
+    pub current: bool,
     /// How long it stands.
     pub standing: Standing,
     /// What came of it.
@@ -205,7 +205,7 @@ impl Engine {
             point: kept.point,
             peer: kept.peer.map(|peer| (peer, name(peer))),
             at_ms: kept.at_ms,
-            of_today: shared.hooks.chain(kept.point, &shared.library.name) == Some(kept.chain),
+            current: shared.hooks.chain(kept.point, &shared.library.name) == Some(kept.chain),
             standing: kept.standing,
             verdict: kept.answered.verdict,
             steps: steps.collect(),

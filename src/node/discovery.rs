@@ -377,7 +377,7 @@ mod tests {
 
     async fn is_well(node: &Node, source: &str) {
         let well = within(async {
-            while condition(node, source) != Condition::Well {
+            while condition(node, source) != Condition::Ok {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
@@ -399,7 +399,7 @@ mod tests {
         let stranger = host(dirs[2].path(), "another phrase of a test", at(&relay)).await;
         meets(&a).await;
         meets(&b).await;
-        assert_eq!(condition(&a, Rendezvous::NAME), Condition::Well);
+        assert_eq!(condition(&a, Rendezvous::NAME), Condition::Ok);
         assert_eq!(condition(&a, Mdns::NAME), Condition::Off, "it is bound to loopback");
         is_well(&a, Gossip::NAME).await;
         is_well(&stranger, Gossip::NAME).await;

@@ -20,29 +20,29 @@ pub struct Finding {
     /// Of what: `store`, `peer laptop`.
     pub of: String,
     /// How it is.
-    pub verdict: Verdict,
+    pub severity: Severity,
     /// What was seen.
     pub seen: String,
     /// What to do about it, if something is to be done.
     pub advice: Option<String>,
 }
 
-/// How something is.
+/// How much something is to be minded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
+pub enum Severity {
     /// It works.
-    Well,
+    Ok,
     /// It is switched off, or of no use here.
     Off,
     /// It works less well than it could.
-    Odd,
+    Warning,
     /// It does not work.
-    Ill,
+    Error,
 }
 
 impl Finding {
-    fn new(of: impl Into<String>, verdict: Verdict, seen: impl Into<String>) -> Self {
-        Self { of: of.into(), verdict, seen: seen.into(), advice: None }
+    fn new(of: impl Into<String>, severity: Severity, seen: impl Into<String>) -> Self {
+        Self { of: of.into(), severity, seen: seen.into(), advice: None }
     }
 
     fn advising(mut self, advice: impl Into<String>) -> Self {
@@ -69,7 +69,7 @@ impl Node {
         findings.extend(status.discovery.iter().flat_map(source));
         let peers = status.replication.peers.iter();
         findings.extend(peers.filter_map(|peer| device(peer, &reach)));
-        findings.extend(status.notes.iter().map(|note| Finding::new("note", Verdict::Odd, note)));
+        findings.extend(status.notes.iter().map(|note| Finding::new("note", Severity::Warning, note)));
         Ok(findings)
     }
 }
@@ -83,10 +83,10 @@ fn store(status: &NodeStatus) -> Finding {
     let store = &status.store;
     let seen = format!("{}, {} assets, {} bytes", store.kind, store.assets, store.bytes);
     match (&store.trouble, store.missing) {
-        (Some(trouble), _) => Finding::new("store", Verdict::Ill, format!("{}: {trouble}", store.kind))
+        (Some(trouble), _) => Finding::new("store", Severity::Error, format!("{}: {trouble}", store.kind))
             .advising("see that it runs and can be written; nothing is lost meanwhile"),
-        (None, 0) => Finding::new("store", Verdict::Well, seen),
-        (None, missing) => Finding::new("store", Verdict::Odd, format!("{seen}; {missing} contents are missing"))
+        (None, 0) => Finding::new("store", Severity::Ok, seen),
+        (None, missing) => Finding::new("store", Severity::Warning, format!("{seen}; {missing} contents are missing"))
             .advising("they come again from a member that has them; `can-sync verify --all` looks at every content"),
     }
 }
@@ -95,16 +95,16 @@ fn disk(place: &Path, free: Result<u64, String>) -> Finding {
     let of = format!("disk {}", place.display());
     let mib = |bytes: u64| format!("{} MiB free", bytes / (1024 * 1024));
     match free {
-        Err(error) => Finding::new(of, Verdict::Ill, error).advising("see that the folder is there and can be read"),
+        Err(error) => Finding::new(of, Severity::Error, error).advising("see that the folder is there and can be read"),
         Ok(free) if free < limits::DISK_LOW_BYTES => {
             let reserve = limits::DISK_RESERVE_BYTES / (1024 * 1024);
             let advice = format!("make room: below {reserve} MiB nothing is taken in");
-            Finding::new(of, Verdict::Ill, mib(free)).advising(advice)
+            Finding::new(of, Severity::Error, mib(free)).advising(advice)
         }
         Ok(free) if free < limits::DISK_SHORT_BYTES => {
-            Finding::new(of, Verdict::Odd, mib(free)).advising("make room soon")
+            Finding::new(of, Severity::Warning, mib(free)).advising("make room soon")
         }
-        Ok(free) => Finding::new(of, Verdict::Well, mib(free)),
+        Ok(free) => Finding::new(of, Severity::Ok, mib(free)),
     }
 }
 
@@ -114,19 +114,19 @@ fn clock(peers: &[PeerStatus]) -> Finding {
     let apart = |ms: i64| ms.unsigned_abs() > limits::CLOCK_APART_MS;
     let off: Vec<i64> = ahead.iter().copied().filter(|ms| apart(*ms)).collect();
     if ahead.is_empty() {
-        return Finding::new("clock", Verdict::Off, "no device is connected to compare it with");
+        return Finding::new("clock", Severity::Off, "no device is connected to compare it with");
     }
     if off.is_empty() {
-        return Finding::new("clock", Verdict::Well, format!("within a minute of {} devices", ahead.len()));
+        return Finding::new("clock", Severity::Ok, format!("within a minute of {} devices", ahead.len()));
     }
     let by = humantime::format_duration(Duration::from_secs(off[0].unsigned_abs() / 1000));
     let alike = off.iter().all(|ms| ms.signum() == off[0].signum());
     if alike && off.len() * 2 > ahead.len() && ahead.len() > 1 {
         let way = if off[0] > 0 { "behind" } else { "ahead of" };
-        Finding::new("clock", Verdict::Ill, format!("{by} {way} most devices"))
+        Finding::new("clock", Severity::Error, format!("{by} {way} most devices"))
             .advising("set the clock of this machine")
     } else {
-        Finding::new("clock", Verdict::Odd, format!("{by} apart from {} of {} devices", off.len(), ahead.len()))
+        Finding::new("clock", Severity::Warning, format!("{by} apart from {} of {} devices", off.len(), ahead.len()))
             .advising("set the clocks of both right; changes stamped ahead have to wait")
     }
 }
@@ -137,27 +137,27 @@ fn udp(reach: &Reachability, peers: &[PeerStatus]) -> Finding {
     let direct = peers.iter().filter(|peer| peer.direct == Some(true)).count();
     let seen = format!("bound to {}; reached at {}", join(&reach.sockets), join(&reach.addresses));
     if direct > 0 {
-        return Finding::new("udp", Verdict::Well, format!("{seen}; {direct} devices are reached directly"));
+        return Finding::new("udp", Severity::Ok, format!("{seen}; {direct} devices are reached directly"));
     }
     let relayed = peers.iter().any(|peer| peer.direct == Some(false));
     if reach.addresses.is_empty() {
-        return Finding::new("udp", Verdict::Ill, format!("bound to {}; no address is known", join(&reach.sockets)))
+        return Finding::new("udp", Severity::Error, format!("bound to {}; no address is known", join(&reach.sockets)))
             .advising("see that this machine has a network, or set `bind_addr`");
     }
     if relayed {
-        return Finding::new("udp", Verdict::Odd, format!("{seen}; every device is reached over a relay only"))
+        return Finding::new("udp", Severity::Warning, format!("{seen}; every device is reached over a relay only"))
             .advising(format!("let UDP port {} through the firewall or router of this machine", reach.port()));
     }
-    Finding::new("udp", Verdict::Well, seen)
+    Finding::new("udp", Severity::Ok, seen)
 }
 
 fn relays(reach: &Reachability) -> Vec<Finding> {
     if reach.relays.is_empty() {
-        return vec![Finding::new("relay", Verdict::Off, "none is used, or none was chosen yet")];
+        return vec![Finding::new("relay", Severity::Off, "none is used, or none was chosen yet")];
     }
     let relay = |(url, state): &(String, Result<(), String>)| match state {
-        Ok(()) => Finding::new(format!("relay {url}"), Verdict::Well, "connected"),
-        Err(error) => Finding::new(format!("relay {url}"), Verdict::Odd, error.clone())
+        Ok(()) => Finding::new(format!("relay {url}"), Severity::Ok, "connected"),
+        Err(error) => Finding::new(format!("relay {url}"), Severity::Warning, error.clone())
             .advising("devices that cannot be reached directly stay away meanwhile; see `relay_url`"),
     };
     reach.relays.iter().map(relay).collect()
@@ -165,14 +165,14 @@ fn relays(reach: &Reachability) -> Vec<Finding> {
 
 fn source(source: &SourceStatus) -> Vec<Finding> {
     let finding = |status: &SourceStatus, of: String| {
-        let verdict = match status.condition {
-            "well" => Verdict::Well,
-            "broken" => Verdict::Ill,
-            "ailing" => Verdict::Odd,
-            _ => Verdict::Off,
+        let severity = match status.condition {
+            "ok" => Severity::Ok,
+            "failed" => Severity::Error,
+            "degraded" => Severity::Warning,
+            _ => Severity::Off,
         };
         let seen = status.trouble.clone().unwrap_or_else(|| status.condition.to_owned());
-        Finding::new(of, verdict, seen)
+        Finding::new(of, severity, seen)
     };
     let whole = finding(source, format!("finding by {}", source.name));
     let parts = source.parts.iter().map(|part| finding(part, format!("{} at {}", source.name, part.name)));
@@ -186,14 +186,15 @@ fn device(peer: &PeerStatus, reach: &Reachability) -> Option<Finding> {
     let rtt = peer.rtt.map(|rtt| format!(", {:.1} ms", rtt.as_secs_f64() * 1000.0)).unwrap_or_default();
     Some(match &peer.condition {
         Condition::Blocked => return None,
-        Condition::Paused { .. } => Finding::new(of, Verdict::Off, "paused here").advising("`can-sync peers resume`"),
-        Condition::Pending => Finding::new(of, Verdict::Odd, "waits to be accepted")
+        Condition::Paused { .. } => Finding::new(of, Severity::Off, "paused here").advising("`can-sync peers resume`"),
+        Condition::Pending => Finding::new(of, Severity::Warning, "waits to be accepted")
             .advising(format!("if it is yours: `can-sync peers accept {id}`")),
         Condition::Pairing | Condition::Paired => {
-            Finding::new(of, Verdict::Odd, "was let in and has not connected yet").advising("start it: `can-sync run`")
+            Finding::new(of, Severity::Warning, "was let in and has not connected yet")
+                .advising("start it: `can-sync run`")
         }
         Condition::Connected if peer.direct == Some(false) => {
-            Finding::new(of, Verdict::Odd, format!("connected over a relay{rtt}: {}", why_not_direct(peer, reach)))
+            Finding::new(of, Severity::Warning, format!("connected over a relay{rtt}: {}", why_not_direct(peer, reach)))
                 .advising(format!(
                     "forward UDP port {} to this machine, or the port of the other one to that, at one of the routers",
                     reach.port()
@@ -203,15 +204,21 @@ fn device(peer: &PeerStatus, reach: &Reachability) -> Option<Finding> {
             let one_sided = peer.dialled == Some(false) && peer.unreached.is_some();
             let seen = format!("connected directly{rtt}");
             if one_sided {
-                Finding::new(of, Verdict::Odd, format!("{seen}; it reaches this host, and this host does not reach it"))
-                    .advising("let UDP in at the firewall of that device; as long as it dials, nothing is amiss")
+                Finding::new(
+                    of,
+                    Severity::Warning,
+                    format!("{seen}; it reaches this host, and this host does not reach it"),
+                )
+                .advising("let UDP in at the firewall of that device; as long as it dials, nothing is amiss")
             } else {
-                Finding::new(of, Verdict::Well, seen)
+                Finding::new(of, Severity::Ok, seen)
             }
         }
         Condition::Discovered | Condition::Disconnected { .. } => match &peer.unreached {
-            Some(error) => Finding::new(of, Verdict::Odd, format!("not reached: {error}")).advising(away(peer, error)),
-            None => Finding::new(of, Verdict::Odd, "away, and nothing tells where it is")
+            Some(error) => {
+                Finding::new(of, Severity::Warning, format!("not reached: {error}")).advising(away(peer, error))
+            }
+            None => Finding::new(of, Severity::Warning, "away, and nothing tells where it is")
                 .advising("start it there; see that both use the same way to find each other"),
         },
     })
@@ -284,29 +291,34 @@ mod tests {
     fn every_state_of_a_device_has_a_word_and_most_have_advice() {
         let away = || Condition::Disconnected { why: None };
         let secret = "the other side does not prove the same secret".to_owned();
-        for (peer, verdict, seen, advice) in [
-            (peer(Condition::Connected), Verdict::Well, "directly, 1.5 ms", ""),
+        for (peer, severity, seen, advice) in [
+            (peer(Condition::Connected), Severity::Ok, "directly, 1.5 ms", ""),
             (
                 PeerStatus { direct: Some(false), ..peer(Condition::Connected) },
-                Verdict::Odd,
+                Severity::Warning,
                 "over a relay",
                 "port 4433",
             ),
             (
                 PeerStatus { dialled: Some(false), unreached: Some("no answer".into()), ..peer(Condition::Connected) },
-                Verdict::Odd,
+                Severity::Warning,
                 "does not reach it",
                 "firewall of that device",
             ),
-            (peer(Condition::Paused { until_ms: None }), Verdict::Off, "paused", "resume"),
-            (peer(Condition::Pending), Verdict::Odd, "waits", "peers accept 0707"),
-            (peer(Condition::Paired), Verdict::Odd, "let in", "can-sync run"),
-            (peer(away()), Verdict::Odd, "nothing tells where", "start it"),
-            (PeerStatus { unreached: Some(secret), ..peer(away()) }, Verdict::Odd, "not reached", "pair again"),
-            (PeerStatus { unreached: Some("no answer".into()), ..peer(away()) }, Verdict::Odd, "not reached", "UDP"),
+            (peer(Condition::Paused { until_ms: None }), Severity::Off, "paused", "resume"),
+            (peer(Condition::Pending), Severity::Warning, "waits", "peers accept 0707"),
+            (peer(Condition::Paired), Severity::Warning, "let in", "can-sync run"),
+            (peer(away()), Severity::Warning, "nothing tells where", "start it"),
+            (PeerStatus { unreached: Some(secret), ..peer(away()) }, Severity::Warning, "not reached", "pair again"),
+            (
+                PeerStatus { unreached: Some("no answer".into()), ..peer(away()) },
+                Severity::Warning,
+                "not reached",
+                "UDP",
+            ),
         ] {
             let finding = device(&peer, &reach()).unwrap();
-            assert_eq!(finding.verdict, verdict, "{finding:?}");
+            assert_eq!(finding.severity, severity, "{finding:?}");
             assert!(finding.seen.contains(seen), "{finding:?}");
             assert!(finding.advice.unwrap_or_default().contains(advice), "{seen}");
         }
@@ -318,38 +330,42 @@ mod tests {
         let ahead = |ms: &[i64]| -> Vec<PeerStatus> {
             ms.iter().map(|ms| PeerStatus { clock_ahead_ms: Some(*ms), ..peer(Condition::Connected) }).collect()
         };
-        for (clocks, verdict, seen) in [
-            (ahead(&[]), Verdict::Off, "compare"),
-            (ahead(&[5, -5]), Verdict::Well, "2 devices"),
-            (ahead(&[3_600_000, 3_600_000, 0]), Verdict::Ill, "1h behind most"),
-            (ahead(&[-3_600_000, -3_600_000]), Verdict::Ill, "1h ahead of most"),
-            (ahead(&[3_600_000, 0, 0]), Verdict::Odd, "1 of 3"),
-            (ahead(&[3_600_000]), Verdict::Odd, "1 of 1"),
+        for (clocks, severity, seen) in [
+            (ahead(&[]), Severity::Off, "compare"),
+            (ahead(&[5, -5]), Severity::Ok, "2 devices"),
+            (ahead(&[3_600_000, 3_600_000, 0]), Severity::Error, "1h behind most"),
+            (ahead(&[-3_600_000, -3_600_000]), Severity::Error, "1h ahead of most"),
+            (ahead(&[3_600_000, 0, 0]), Severity::Warning, "1 of 3"),
+            (ahead(&[3_600_000]), Severity::Warning, "1 of 1"),
         ] {
             let finding = clock(&clocks);
-            assert!(finding.verdict == verdict && finding.seen.contains(seen), "{finding:?}");
+            assert!(finding.severity == severity && finding.seen.contains(seen), "{finding:?}");
         }
     }
 
     #[test]
     fn disk_relay_and_network_say_what_to_do() {
         let place = Path::new("/data");
-        for (free, verdict) in [
-            (Ok(1 << 40), Verdict::Well),
-            (Ok(limits::DISK_SHORT_BYTES - 1), Verdict::Odd),
-            (Ok(limits::DISK_LOW_BYTES - 1), Verdict::Ill),
-            (Err("no such folder".to_owned()), Verdict::Ill),
+        for (free, severity) in [
+            (Ok(1 << 40), Severity::Ok),
+            (Ok(limits::DISK_SHORT_BYTES - 1), Severity::Warning),
+            (Ok(limits::DISK_LOW_BYTES - 1), Severity::Error),
+            (Err("no such folder".to_owned()), Severity::Error),
         ] {
             let finding = disk(place, free);
-            assert_eq!((finding.verdict, finding.advice.is_none()), (verdict, verdict == Verdict::Well), "{finding:?}");
+            assert_eq!(
+                (finding.severity, finding.advice.is_none()),
+                (severity, severity == Severity::Ok),
+                "{finding:?}"
+            );
         }
         let nowhere = Reachability { addresses: Vec::new(), ..reach() };
-        assert_eq!(udp(&nowhere, &[]).verdict, Verdict::Ill);
-        assert_eq!(udp(&reach(), &[]).verdict, Verdict::Well);
+        assert_eq!(udp(&nowhere, &[]).severity, Severity::Error);
+        assert_eq!(udp(&reach(), &[]).severity, Severity::Ok);
         let relayed = PeerStatus { direct: Some(false), ..peer(Condition::Connected) };
         assert!(udp(&reach(), &[relayed]).advice.unwrap().contains("4433"));
         let relayed = vec![("https://relay.example".to_owned(), Err("refused".to_owned()))];
-        assert_eq!(relays(&Reachability { relays: relayed, ..reach() })[0].verdict, Verdict::Odd);
-        assert_eq!(relays(&reach())[0].verdict, Verdict::Off);
+        assert_eq!(relays(&Reachability { relays: relayed, ..reach() })[0].severity, Severity::Warning);
+        assert_eq!(relays(&reach())[0].severity, Severity::Off);
     }
 }

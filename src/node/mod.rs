@@ -20,7 +20,7 @@ pub use crate::sync::BrakeLimits;
 pub use data_folder::{DataFolder, DataFolderError};
 pub use discovery::DiscoveryOptions;
 pub use discovery::Pkarr;
-pub use doctor::{Finding, Verdict};
+pub use doctor::{Finding, Severity};
 pub use join::{JoinError, JoinOptions, Joined, join};
 pub use members::Invitation;
 pub use plugins::PluginOptions;

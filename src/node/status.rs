@@ -59,7 +59,7 @@ pub struct StoreStatus {
 pub struct SourceStatus {
     /// Its name.
     pub name: String,
-    /// How it is, in one word: `off`, `starting`, `well`, `ailing` or `broken`.
+    /// How it is, in one word: `off`, `starting`, `ok`, `degraded` or `failed`.
     pub condition: &'static str,
     /// What is wrong with it, if something is.
     pub trouble: Option<String>,
@@ -72,9 +72,9 @@ impl SourceStatus {
         let (condition, trouble) = match health.condition {
             discovery::Condition::Off => ("off", None),
             discovery::Condition::Starting => ("starting", None),
-            discovery::Condition::Well => ("well", None),
-            discovery::Condition::Ailing(why) => ("ailing", Some(why)),
-            discovery::Condition::Broken(why) => ("broken", Some(why)),
+            discovery::Condition::Ok => ("ok", None),
+            discovery::Condition::Degraded(why) => ("degraded", Some(why)),
+            discovery::Condition::Failed(why) => ("failed", Some(why)),
         };
         let parts = health.parts.into_iter().map(|(name, condition)| Self::new(&name, condition.into()));
         Self { name: name.to_owned(), condition, trouble, parts: parts.collect() }

@@ -110,19 +110,18 @@ impl State {
                            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
                 let room_for_all = room >= kept.len() as u64;
                 let (mut new, mut left_out) = (0, 0);
+                let (mut exists, mut insert) = (connection.prepare_cached(exists)?, connection.prepare_cached(sql)?);
                 for kept in kept {
                     let peer = kept.peer.as_ref().map_or(&[][..], |peer| peer.as_bytes());
                     let place = (&library, kept.asset.as_bytes(), number(kept.point), peer);
-                    if room_for_all
-                        || connection.prepare_cached(exists)?.query_row(place, |_| Ok(())).optional()?.is_none()
-                    {
+                    if room_for_all || exists.query_row(place, |_| Ok(())).optional()?.is_none() {
                         if new >= room {
                             left_out += 1;
                             continue;
                         }
                         new += 1;
                     }
-                    connection.prepare_cached(sql)?.execute((
+                    insert.execute((
                         &library,
                         kept.asset.as_bytes(),
                         number(kept.point),

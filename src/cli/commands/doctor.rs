@@ -17,8 +17,8 @@ pub(in crate::cli) struct Args {}
 #[derive(Debug, Deserialize, Serialize)]
 struct Finding {
     of: String,
-    /// `well`, `off`, `odd` or `ill`.
-    verdict: String,
+    /// `ok`, `off`, `warning` or `error`.
+    severity: String,
     seen: String,
     advice: Option<String>,
 }
@@ -31,12 +31,12 @@ struct Findings {
 /// Something does not work.
 #[derive(Debug, thiserror::Error)]
 #[error("{} does not work; see above", .0.join(", "))]
-struct Ill(Vec<String>);
+struct Failed(Vec<String>);
 
 impl Finding {
-    fn new(of: &str, verdict: &str, seen: &str, advice: Option<&str>) -> Self {
-        let (of, verdict, seen) = (of.to_owned(), verdict.to_owned(), seen.to_owned());
-        Self { of, verdict, seen, advice: advice.map(str::to_owned) }
+    fn new(of: &str, severity: &str, seen: &str, advice: Option<&str>) -> Self {
+        let (of, severity, seen) = (of.to_owned(), severity.to_owned(), seen.to_owned());
+        Self { of, severity, seen, advice: advice.map(str::to_owned) }
     }
 }
 
@@ -46,15 +46,15 @@ impl Args {
         let resolved = context.resolve(None)?;
         resolved.settings.secret(DataFolder::has_members(&resolved.settings.data_dir))?;
         resolved.settings.can_service()?;
-        let mut findings = vec![Finding::new("configuration", "well", "it is right", None)];
-        findings.extend(resolved.notes.iter().map(|note| Finding::new("configuration", "odd", note, None)));
+        let mut findings = vec![Finding::new("configuration", "ok", "it is right", None)];
+        findings.extend(resolved.notes.iter().map(|note| Finding::new("configuration", "warning", note, None)));
         match host(context).await {
             Ok(found) => {
-                findings.push(Finding::new("host", "well", "it runs and answers", None));
+                findings.push(Finding::new("host", "ok", "it runs and answers", None));
                 findings.extend(found);
             }
             Err(error) => {
-                findings.push(Finding::new("host", "ill", &format!("{error:#}"), Some("start it: `can-sync run`")));
+                findings.push(Finding::new("host", "error", &format!("{error:#}"), Some("start it: `can-sync run`")));
             }
         }
         let printer = context.printer();
@@ -64,9 +64,9 @@ impl Args {
             show(printer, &findings)?;
         }
         printer.flush()?;
-        let ill: Vec<String> =
-            findings.into_iter().filter(|finding| finding.verdict == "ill").map(|finding| finding.of).collect();
-        if ill.is_empty() { Ok(()) } else { Err(Ill(ill).into()) }
+        let failed: Vec<String> =
+            findings.into_iter().filter(|finding| finding.severity == "error").map(|finding| finding.of).collect();
+        if failed.is_empty() { Ok(()) } else { Err(Failed(failed).into()) }
     }
 }
 
@@ -77,11 +77,11 @@ async fn host(context: &Context) -> anyhow::Result<Vec<Finding>> {
 
 fn show(printer: &Printer, findings: &[Finding]) -> anyhow::Result<()> {
     let width = findings.iter().map(|finding| finding.of.chars().count()).max().unwrap_or_default().min(40);
-    for Finding { of, verdict, seen, advice } in findings {
-        let mark = match verdict.as_str() {
-            "well" => "ok",
+    for Finding { of, severity, seen, advice } in findings {
+        let mark = match severity.as_str() {
+            "ok" => "ok",
             "off" => "-",
-            "odd" => "!",
+            "warning" => "!",
             _ => "FAIL",
         };
         printer.line(&format!("{mark:<4}  {of:<width$}  {seen}"))?;

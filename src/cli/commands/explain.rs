@@ -44,7 +44,7 @@ struct Verdicted {
     peer: Option<String>,
     peer_name: Option<String>,
     at_ms: u64,
-    of_today: bool,
+    current: bool,
     standing: String,
     verdict: String,
     reason: Option<String>,
@@ -136,7 +136,7 @@ fn lines(explained: &Explanation) -> Vec<String> {
             "failed" => ", because a plugin failed",
             _ => ", because a plugin could not be asked",
         };
-        let age = if verdicted.of_today { "" } else { ", by earlier plugins" };
+        let age = if verdicted.current { "" } else { ", by earlier plugins" };
         let at = format::time(verdicted.at_ms);
         lines.push(format!("{}{of} at {at}: {said}{stands}{age}", verdicted.point));
         for step in &verdicted.steps {
@@ -220,7 +220,7 @@ mod tests {
             "passes": false,
             "verdicts": [{
                 "point": "after-receive", "peer": "id", "peer_name": "laptop", "at_ms": 1_700_000_000_000_u64,
-                "of_today": false, "standing": "firm", "verdict": "edit", "reason": null, "steps": [step],
+                "current": false, "standing": "firm", "verdict": "edit", "reason": null, "steps": [step],
             }],
             "decisions": [{
                 "point": "before-push", "decision": "hold", "reason": "wait", "by": "keeper", "standing": "absent",

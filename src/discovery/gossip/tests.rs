@@ -143,7 +143,7 @@ async fn hosts_in_a_row_hear_of_each_other_and_of_changes() {
         found = host.finds(7).await;
     }
     assert_eq!(found[&hosts[0].id], *hosts[0].own.borrow());
-    assert_eq!(hosts[0].search.health(), [("gossip", Health::from(Condition::Well))]);
+    assert_eq!(hosts[0].search.health(), [("gossip", Health::from(Condition::Ok))]);
     // The first one moves: the last one hears of it over six others.
     let moved = Ticket { addresses: vec!["203.0.113.9:1".parse().unwrap()], ..hosts[0].own.borrow().clone() };
     hosts[0].own.send(moved.clone()).unwrap();

@@ -95,9 +95,9 @@ impl MeetingSlot {
     fn health(&self) -> Health {
         let parts: Vec<(String, Condition)> =
             self.servers.iter().map(|server| (server.name().to_owned(), server.condition())).collect();
-        let ails = parts.iter().all(|(_, condition)| matches!(condition, Condition::Ailing(_)));
-        let none = || Condition::Ailing("no server of pkarr can be used".to_owned());
-        Health { condition: if ails { none() } else { Condition::Well }, parts }
+        let all_fail = parts.iter().all(|(_, condition)| matches!(condition, Condition::Degraded(_)));
+        let none = || Condition::Degraded("no server of pkarr can be used".to_owned());
+        Health { condition: if all_fail { none() } else { Condition::Ok }, parts }
     }
 }
 

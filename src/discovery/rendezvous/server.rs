@@ -118,8 +118,8 @@ impl Server {
     pub(super) fn condition(&self) -> Condition {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let trouble = state.trouble.iter().flatten().next();
-        let well = if state.asked { Condition::Well } else { Condition::Starting };
-        trouble.map_or(well, |trouble| Condition::Ailing(trouble.clone()))
+        let well = if state.asked { Condition::Ok } else { Condition::Starting };
+        trouble.map_or(well, |trouble| Condition::Degraded(trouble.clone()))
     }
 
     /// Tells whether the server may be called now: its last failure is long enough ago.

@@ -91,8 +91,8 @@ async fn until(holds: impl Fn() -> bool) {
     tokio::time::timeout(LONG, waiting).await.expect("it never came to hold");
 }
 
-fn ailing(condition: &Condition, why: &str) -> bool {
-    matches!(condition, Condition::Ailing(reason) if reason.contains(why))
+fn degraded(condition: &Condition, why: &str) -> bool {
+    matches!(condition, Condition::Degraded(reason) if reason.contains(why))
 }
 
 /// The first relay; before anything was said there is none.
@@ -113,7 +113,7 @@ async fn two_hosts_find_each_other_and_whom_the_other_is_connected_to() {
     let (mut a, mut b) = (start(1, options(&[&relay])), start(2, options(&[&relay])));
     assert_eq!(a.finds().await, ticket(2));
     assert_eq!(b.finds().await, ticket(1));
-    a.is(|health| health.condition == Condition::Well && health.parts == [(relay.url(), Condition::Well)]).await;
+    a.is(|health| health.condition == Condition::Ok && health.parts == [(relay.url(), Condition::Ok)]).await;
     b.connected.send(vec![ticket(1), ticket(3)]).unwrap();
     assert_eq!(a.finds().await, ticket(3));
     b.own.send(Ticket { relay: Some("https://relay.example.org./".to_owned()), ..ticket(2) }).unwrap();
@@ -171,11 +171,11 @@ async fn one_relay_that_works_is_enough_and_the_health_names_those_that_do_not()
         let (mut a, mut b) = (start(1, options()), start(2, options()));
         assert_eq!(a.finds().await, ticket(2), "{manner:?}");
         assert_eq!(b.finds().await, ticket(1), "{manner:?}");
-        a.is(|health| health.parts.last().is_some_and(|(_, condition)| ailing(condition, why))).await;
-        a.is(|health| *first(health) == Condition::Well).await;
-        a.is(|health| health.condition == Condition::Well).await;
+        a.is(|health| health.parts.last().is_some_and(|(_, condition)| degraded(condition, why))).await;
+        a.is(|health| *first(health) == Condition::Ok).await;
+        a.is(|health| health.condition == Condition::Ok).await;
         bad.behave(Manner::Well);
-        a.is(|health| health.parts.last().is_some_and(|(_, condition)| *condition == Condition::Well)).await;
+        a.is(|health| health.parts.last().is_some_and(|(_, condition)| *condition == Condition::Ok)).await;
         a.group.shut_down().await;
         b.group.shut_down().await;
     }
@@ -186,12 +186,12 @@ async fn a_relay_that_is_away_is_used_when_it_comes_back() {
     let relay = LoopbackRelay::start().await.unwrap();
     relay.behave(Manner::Refuses(503, 0));
     let (mut a, mut b) = (start(1, options(&[&relay])), start(2, options(&[&relay])));
-    a.is(|health| ailing(&health.condition, "no server of pkarr can be used")).await;
+    a.is(|health| degraded(&health.condition, "no server of pkarr can be used")).await;
     relay.behave(Manner::Well);
     assert_eq!(a.finds().await, ticket(2));
     assert_eq!(b.finds().await, ticket(1));
     relay.stop().await;
-    a.is(|health| ailing(first(health), "cannot be reached")).await;
+    a.is(|health| degraded(first(health), "cannot be reached")).await;
     a.group.shut_down().await;
     b.group.shut_down().await;
 }
@@ -201,7 +201,7 @@ async fn a_relay_that_is_asked_too_often_is_left_alone_as_long_as_it_says() {
     let relay = LoopbackRelay::start().await.unwrap();
     relay.behave(Manner::Refuses(429, 3600));
     let host = start(1, Options { pauses: (SOON, LONG), ..options(&[&relay]) });
-    host.is(|health| ailing(first(health), "429")).await;
+    host.is(|health| degraded(first(health), "429")).await;
     let asked = relay.asked();
     tokio::time::sleep(10 * SOON).await;
     assert_eq!((relay.asked(), asked), ((1, 0), (1, 0)));
@@ -252,7 +252,7 @@ async fn spoiled_slots_are_given_up_and_the_others_serve() {
         found = a.finds() => assert_eq!(found, ticket(2)),
         found = b.finds() => assert_eq!(found, ticket(1)),
     }
-    a.is(|health| ailing(&health.condition, "7 of 8 meeting places")).await;
+    a.is(|health| degraded(&health.condition, "7 of 8 meeting places")).await;
     assert!(spoiled.iter().all(|(key, packet)| relay.packets()[key] == *packet));
     a.group.shut_down().await;
     b.group.shut_down().await;
@@ -265,12 +265,12 @@ async fn with_every_slot_spoiled_nothing_is_written_until_one_serves_again() {
         leave(&relay, slot, b"junk", u64::MAX);
     }
     let mut host = start(1, options(&[&relay]));
-    host.is(|health| ailing(&health.condition, "8 of 8 meeting places")).await;
+    host.is(|health| degraded(&health.condition, "8 of 8 meeting places")).await;
     until(|| relay.asked().0 > 40).await;
     assert_eq!(relay.asked().1, 0);
     relay.forget();
     until(|| !relay.packets().is_empty()).await;
-    host.is(|health| health.condition == Condition::Well).await;
+    host.is(|health| health.condition == Condition::Ok).await;
     assert!(host.finds.try_recv().is_err());
     host.group.shut_down().await;
 }

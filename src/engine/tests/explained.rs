@@ -35,7 +35,7 @@ async fn an_asset_is_explained_with_every_step_and_what_it_changed() {
     assert_eq!(points, [Point::BeforePull, Point::AfterReceive, Point::BeforePush]);
     let received = &explained.verdicts[1];
     assert_eq!(received.peer, Some((a.net.id(), "host 181".to_owned())));
-    assert!(received.of_today && received.at_ms > 0);
+    assert!(received.current && received.at_ms > 0);
     let difference = |field: &str, before: Option<&str>, after: Option<&str>| Difference {
         field: field.to_owned(),
         before: before.map(str::to_owned),

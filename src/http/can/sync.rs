@@ -87,13 +87,13 @@ pub(super) async fn hashes(State(api): State<Arc<Api>>, _: Member, uri: Uri) -> 
     let latest = api.store.latest().borrow().0;
     let rows = api.store.inventory(Arrival(query.since), limit).await?;
     let cursor = rows.last().map_or(query.since, |row| row.arrival.0);
-    let assets = rows.iter().map(held).collect();
+    let assets = rows.iter().map(listed).collect();
     let more = rows.len() == limit;
     Ok(protobuf(&v1::Hashes { assets, cursor, more, latest: latest.max(rows.last().map_or(0, |row| row.arrival.0)) }))
 }
 
-fn held(row: &Inventory) -> v1::Held {
-    v1::Held {
+fn listed(row: &Inventory) -> v1::Listed {
+    v1::Listed {
         hash: bytes_of(&row.key.id),
         timestamp: row.key.timestamp.as_millis(),
         size: row.key.size,

@@ -9,14 +9,14 @@ use super::Api;
 use crate::http::Failure;
 use crate::http::success;
 use crate::node;
-use crate::node::Verdict;
+use crate::node::Severity;
 
 /// What was found out about one thing, in JSON.
 #[derive(Debug, Serialize)]
 struct Finding {
     of: String,
-    /// `well`, `off`, `odd` or `ill`.
-    verdict: &'static str,
+    /// `ok`, `off`, `warning` or `error`.
+    severity: &'static str,
     seen: String,
     advice: Option<String>,
 }
@@ -29,12 +29,12 @@ pub(super) async fn doctor(State(api): State<Api>) -> Result<Response, Failure> 
 
 impl From<node::Finding> for Finding {
     fn from(finding: node::Finding) -> Self {
-        let verdict = match finding.verdict {
-            Verdict::Well => "well",
-            Verdict::Off => "off",
-            Verdict::Odd => "odd",
-            Verdict::Ill => "ill",
+        let severity = match finding.severity {
+            Severity::Ok => "ok",
+            Severity::Off => "off",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
         };
-        Self { of: finding.of, verdict, seen: finding.seen, advice: finding.advice }
+        Self { of: finding.of, severity, seen: finding.seen, advice: finding.advice }
     }
 }

@@ -62,7 +62,7 @@ struct Verdicted {
     peer_name: Option<String>,
     at_ms: u64,
     /// Whether the plugins of today were asked.
-    of_today: bool,
+    current: bool,
     standing: &'static str,
     verdict: &'static str,
     reason: Option<String>,
@@ -165,7 +165,7 @@ impl From<engine::Verdicted> for Verdicted {
             peer,
             peer_name,
             at_ms: verdicted.at_ms,
-            of_today: verdicted.of_today,
+            current: verdicted.current,
             standing: held::standing(verdicted.standing),
             verdict,
             reason,

@@ -84,7 +84,7 @@ struct Review {
 #[derive(Debug, Serialize)]
 struct Source {
     name: String,
-    /// `off`, `starting`, `well`, `ailing` or `broken`.
+    /// `off`, `starting`, `ok`, `degraded` or `failed`.
     condition: &'static str,
     trouble: Option<String>,
     /// What it depends on, each relay for example.

@@ -100,7 +100,7 @@ impl Shared {
 
     /// Compares listed assets with what is known, takes in what differs, and adds those to be read, and those that could
     /// not be looked at.
-    async fn compare(&self, listed: &[v1::Held], swept: &mut Swept) -> Result<(), FollowError> {
+    async fn compare(&self, listed: &[v1::Listed], swept: &mut Swept) -> Result<(), FollowError> {
         let mut ids = Vec::with_capacity(listed.len());
         for held in listed {
             match convert::key(&held.hash, held.timestamp, held.size) {

@@ -167,6 +167,9 @@ impl Inner {
     }
 
     fn check_space(&self) -> Result<(), WriteError> {
+        if !self.writer.is_low() {
+            return Ok(());
+        }
         let path = &self.layout.root;
         let full = match layout::free_bytes(path) {
             Ok(free) if free >= limits::DISK_RESERVE_BYTES => return Ok(()),

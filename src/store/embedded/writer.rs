@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -100,6 +101,7 @@ pub(super) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
     latest: watch::Sender<Arrival>,
     commits: Arc<AtomicU64>,
+    is_low: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -111,6 +113,8 @@ impl Writer {
         let latest = watch::Sender::new(Arrival(sums.arrival));
         let (sender, jobs) = mpsc::channel(limits::WRITES_QUEUED);
         let commits = Arc::new(AtomicU64::new(0));
+        // As long as nobody has looked.
+        let is_low = Arc::new(AtomicBool::new(true));
         let desk = Desk {
             path,
             connection: Some(connection),
@@ -119,10 +123,11 @@ impl Writer {
             latest: latest.clone(),
             commits: Arc::clone(&commits),
             log,
-            is_low: false,
+            is_low: Arc::clone(&is_low),
+            is_short: false,
         };
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || desk.run(jobs))?;
-        Ok(Self { sender: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), latest, commits })
+        Ok(Self { sender: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), latest, commits, is_low })
     }
 
     pub(super) fn latest(&self) -> watch::Receiver<Arrival> {
@@ -132,6 +137,11 @@ impl Writer {
     /// Counts the commits so far, by which the write-back sees that the store is busy.
     pub(super) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether the disk was nearly full when a commit looked at it last. No other needs to look when it was not.
+    pub(super) fn is_low(&self) -> bool {
+        self.is_low.load(Ordering::Relaxed)
     }
 
     /// Tells whether the thread has ended, which it does when it is stopped, and by a panic.
@@ -197,7 +207,9 @@ struct Desk {
     commits: Arc<AtomicU64>,
     log: Log,
     /// The disk is nearly full.
-    is_low: bool,
+    is_low: Arc<AtomicBool>,
+    /// The log is kept short, since it is.
+    is_short: bool,
 }
 
 impl Desk {
@@ -226,8 +238,9 @@ impl Desk {
         }
         let connection = self.connection.as_ref().expect("it was opened above");
         let is_low = layout::free_bytes(&self.path).is_ok_and(|free| free < limits::DISK_LOW_BYTES);
-        if is_low != self.is_low {
-            self.is_low = is_low;
+        self.is_low.store(is_low, Ordering::Relaxed);
+        if is_low != self.is_short {
+            self.is_short = is_low;
             self.log.keep_short(is_low);
         }
         let mut index = Index::new(connection, self.sums, &mut self.labels);

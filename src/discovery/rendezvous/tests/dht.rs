@@ -64,10 +64,10 @@ async fn hosts_meet_at_the_real_relay_and_in_the_dht_behind_it() {
     found.sort_by_key(|ticket| ticket.host);
     assert_eq!(found, [ticket(1), ticket(2)], "what a relay is given, the DHT has");
     assert_eq!(a.finds().await, ticket(3), "and what is in the DHT, a relay finds");
-    a.is(|health| health.condition == Condition::Well).await;
-    direct.is(|health| health.parts == [("mainline".to_owned(), Condition::Well)]).await;
+    a.is(|health| health.condition == Condition::Ok).await;
+    direct.is(|health| health.parts == [("mainline".to_owned(), Condition::Ok)]).await;
     network.relay.shutdown();
-    a.is(|health| ailing(&health.condition, "no server of pkarr can be used")).await;
+    a.is(|health| degraded(&health.condition, "no server of pkarr can be used")).await;
     for host in [a, b, direct] {
         host.group.shut_down().await;
     }
@@ -84,7 +84,7 @@ async fn what_is_no_packet_spoils_its_slot_at_the_real_relay_and_in_the_dht() {
     assert_eq!(a.finds().await, ticket(2));
     assert_eq!(b.finds().await, ticket(1));
     for host in [&a, &b] {
-        host.is(|health| ailing(&health.condition, "3 of 8 meeting places")).await;
+        host.is(|health| degraded(&health.condition, "3 of 8 meeting places")).await;
     }
     a.group.shut_down().await;
     b.group.shut_down().await;
@@ -94,10 +94,10 @@ async fn what_is_no_packet_spoils_its_slot_at_the_real_relay_and_in_the_dht() {
 async fn a_dht_nobody_is_in_ails_and_an_empty_slot_in_one_is_no_failure() {
     let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9);
     let host = start(1, often(Servers::Dht(Dht::new(Ipv4Addr::LOCALHOST, Some(vec![nobody])))));
-    host.is(|health| ailing(first(health), "DHT")).await;
+    host.is(|health| degraded(first(health), "DHT")).await;
     host.group.shut_down().await;
     let network = Network::start().await;
     let alone = start(1, often(network.dht()));
-    alone.is(|health| health.condition == Condition::Well && *first(health) == Condition::Well).await;
+    alone.is(|health| health.condition == Condition::Ok && *first(health) == Condition::Ok).await;
     alone.group.shut_down().await;
 }

@@ -307,7 +307,7 @@ async fn hashes(
     let mut assets: Vec<&Asset> = inner.assets.values().filter(|asset| asset.arrival > since).collect();
     assets.sort_by_key(|asset| asset.arrival);
     let empty = (since + 1..=inner.empty).map(|arrival| (arrival, empty(arrival)));
-    let mut listed: Vec<(u64, v1::Held)> =
+    let mut listed: Vec<(u64, v1::Listed)> =
         empty.chain(assets.into_iter().map(|asset| (asset.arrival, listed(asset)))).collect();
     let limits = [inner.page, query.get("limit").map_or(0, |limit| usize::try_from(*limit).unwrap())];
     let page = limits.into_iter().filter(|limit| *limit > 0).min().unwrap_or(usize::MAX);
@@ -319,8 +319,8 @@ async fn hashes(
     Ok(answer(list.encode_to_vec(), fault))
 }
 
-fn listed(asset: &Asset) -> v1::Held {
-    v1::Held {
+fn listed(asset: &Asset) -> v1::Listed {
+    v1::Listed {
         hash: Bytes::copy_from_slice(asset.key.id.as_bytes()),
         timestamp: asset.key.timestamp.as_millis(),
         size: asset.key.size,
@@ -329,8 +329,8 @@ fn listed(asset: &Asset) -> v1::Held {
     }
 }
 
-fn empty(arrival: u64) -> v1::Held {
-    v1::Held {
+fn empty(arrival: u64) -> v1::Listed {
+    v1::Listed {
         hash: Bytes::from([&arrival.to_be_bytes()[..], &[0; 24]].concat()),
         timestamp: 1_700_000_000_000,
         size: 1,
