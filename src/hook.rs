@@ -16,6 +16,7 @@ use crate::asset::AssetKey;
 use crate::asset::Changes;
 use crate::asset::HostId;
 use crate::asset::Metadata;
+use crate::asset::bytes32;
 
 mod course;
 #[cfg(any(test, feature = "testing"))]
@@ -155,29 +156,11 @@ impl Judgement {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Chain([u8; 32]);
 
-impl Chain {
-    /// Takes the 32 bytes as they are.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// Returns the 32 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
+bytes32!(Chain);
 
 impl fmt::Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         HEXLOWER.encode_write(&self.0, f)
-    }
-}
-
-impl fmt::Debug for Chain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chain({})", HEXLOWER.encode(&self.0[..5]))
     }
 }
 

@@ -1,11 +1,11 @@
 //! The document: the mergeable form of one asset's metadata.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::LazyLock;
 
 use super::Metadata;
 use super::Stamp;
+use super::bytes32;
 use super::encoding;
 use crate::limits;
 
@@ -91,25 +91,7 @@ impl Field {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-impl Digest {
-    /// Takes the 32 bytes of a digest as they are.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// Returns the 32 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Digest({})", data_encoding::HEXLOWER.encode(&self.0[..5]))
-    }
-}
+bytes32!(Digest);
 
 /// The mergeable metadata of one asset: a map from field name to value and stamp.
 ///

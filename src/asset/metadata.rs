@@ -44,7 +44,8 @@ impl Metadata {
         metadata
     }
 
-    fn put(&mut self, name: &str, value: &Value) {
+    /// Sets one field by the name that it has in a document, if it is a known one.
+    pub fn put(&mut self, name: &str, value: &Value) {
         let text = value.text().map(str::to_owned);
         match name {
             names::MIME_TYPE => self.mime_type = text,

@@ -3,6 +3,7 @@
 //! Pure: no files, no clock, no randomness. Everything above speaks in these words; nothing here knows a store, a wire
 //! format or a peer.
 
+mod bytes32;
 mod changes;
 mod document;
 mod encoding;
@@ -13,6 +14,7 @@ mod stamp;
 mod validate;
 mod verifier;
 
+pub(crate) use bytes32::bytes32;
 pub use changes::Changes;
 pub use document::{Digest, Document, Field, Value, names};
 pub use encoding::DecodeError;

@@ -1,11 +1,8 @@
 //! Times: the timestamp of an asset, and the stamp of a change.
 
 use std::fmt;
-use std::str::FromStr;
 
-use data_encoding::HEXLOWER;
-use data_encoding::HEXLOWER_PERMISSIVE;
-
+use super::bytes32::hex32;
 use crate::limits;
 
 /// When an asset was made, in Unix milliseconds; always exactly 13 decimal digits.
@@ -46,51 +43,12 @@ impl fmt::Display for Timestamp {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostId([u8; 32]);
 
+hex32!(HostId, ParseHostIdError);
+
 /// A text that is no host id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a host id is 64 hex characters")]
 pub struct ParseHostIdError;
-
-impl HostId {
-    /// Takes the 32 bytes of a key as they are.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// Returns the 32 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// Returns the first ten hex characters, for logs and narrow columns.
-    #[must_use]
-    pub fn fmt_short(&self) -> String {
-        HEXLOWER.encode(&self.0[..5])
-    }
-}
-
-impl fmt::Display for HostId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        HEXLOWER.encode_write(&self.0, f)
-    }
-}
-
-impl fmt::Debug for HostId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HostId({})", self.fmt_short())
-    }
-}
-
-impl FromStr for HostId {
-    type Err = ParseHostIdError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| ParseHostIdError)?;
-        Ok(Self(bytes.try_into().map_err(|_| ParseHostIdError)?))
-    }
-}
 
 /// Bits of [`Stamp::time`] that count changes within one millisecond.
 const COUNTER_BITS: u32 = 16;

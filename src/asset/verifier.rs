@@ -7,34 +7,19 @@ use ring::digest;
 use super::AssetId;
 use super::AssetKey;
 use super::Timestamp;
+use super::bytes32;
 
 /// BLAKE3 of a content, kept from the first hashing on; thirteen times cheaper to check than the id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentDigest([u8; 32]);
 
-impl ContentDigest {
-    /// Takes the 32 bytes of a digest as they are.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
+bytes32!(ContentDigest);
 
+impl ContentDigest {
     /// Computes the digest of a content that is in memory.
     #[must_use]
     pub fn of(content: &[u8]) -> Self {
         Self(blake3::hash(content).into())
-    }
-
-    /// Returns the 32 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for ContentDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ContentDigest({})", data_encoding::HEXLOWER.encode(&self.0[..5]))
     }
 }
 

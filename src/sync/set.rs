@@ -18,6 +18,7 @@ use negentropy::NegentropyStorageBase;
 use crate::asset::AssetId;
 use crate::asset::Digest;
 use crate::asset::Timestamp;
+use crate::asset::bytes32;
 
 /// Items in a chunk after a split; one of twice as many is split.
 const CHUNK_ITEMS: usize = 256;
@@ -25,6 +26,8 @@ const CHUNK_ITEMS: usize = 256;
 /// BLAKE3 of an asset id and the digest of a document: the version of an asset, in a set.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemHash([u8; 32]);
+
+bytes32!(ItemHash);
 
 impl ItemHash {
     /// Makes the hash of one version of an asset.
@@ -37,24 +40,6 @@ impl ItemHash {
         hasher.update(asset.as_bytes());
         hasher.update(document.as_bytes());
         Self(hasher.finalize().into())
-    }
-
-    /// Takes the 32 bytes of a hash as they are.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// Returns the 32 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for ItemHash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ItemHash({})", data_encoding::HEXLOWER.encode(&self.0[..5]))
     }
 }
 

@@ -112,6 +112,9 @@ fn show(printer: &Printer, invitation: &Invitation, link: &Link) -> anyhow::Resu
         printer.say("");
     }
     printer.say(&format!("On the new device: can-sync pair {}", invitation.code));
+    if let Some(ticket) = &link.ticket {
+        printer.say(&format!("If it does not find this one by itself, add: --ticket {ticket}"));
+    }
     printer.say(&format!(
         "The code is good once, for {} minutes. Waiting; Ctrl-C takes it back.",
         invitation.expires_in_secs / 60

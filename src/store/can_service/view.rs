@@ -57,26 +57,6 @@ fn differing(before: &Metadata, now: &Metadata) -> BTreeMap<String, Value> {
     differ.map(|name| (name.clone(), now.get(name).cloned().unwrap_or(Value::Absent))).collect()
 }
 
-/// Sets one field of flat metadata by the name it has in a document.
-fn put(metadata: &mut Metadata, name: &str, value: &Value) {
-    let text = value.text().map(str::to_owned);
-    match name {
-        names::MIME_TYPE => metadata.mime_type = text,
-        names::FILE_NAME => metadata.file_name = text,
-        names::PATH => metadata.path = text,
-        names::APPLICATION => metadata.application = text,
-        names::USER => metadata.user = text,
-        names::DESCRIPTION => metadata.description = text,
-        names::TRASHED => metadata.trashed = value.is_yes(),
-        _ => {
-            if let Some(tag) = name.strip_prefix(names::TAG_PREFIX) {
-                let _: bool =
-                    if text.is_some() { metadata.tags.insert(tag.to_owned()) } else { metadata.tags.remove(tag) };
-            }
-        }
-    }
-}
-
 fn same_tag(a: &str, b: &str) -> bool {
     a.to_lowercase() == b.to_lowercase()
 }
@@ -137,7 +117,7 @@ impl Mirror {
         // What came by itself, or is too large to be taken, counts as told, so that it is left alone.
         let mut left_out = Vec::new();
         for name in differing(&self.shown, &now).keys() {
-            put(&mut self.told, name, &value(&view, name));
+            self.told.put(name, &value(&view, name));
             let was_left_out = self.left_out.remove(&shortened(name));
             if beyond.contains(name) {
                 self.left_out.insert(shortened(name));
@@ -147,12 +127,12 @@ impl Mirror {
             }
         }
         for (name, _) in fits.iter() {
-            put(&mut self.told, name, &value(&present, name));
+            self.told.put(name, &value(&present, name));
         }
         for (name, wanted) in written.unwrap_or_default() {
             let moved = value(&present, &name) != value(&shown, &name);
             let told = if finished || moved { wanted } else { value(&shown, &name) };
-            put(&mut self.told, &name, &told);
+            self.told.put(&name, &told);
         }
         self.shown = now;
         (fits, left_out)
