@@ -241,8 +241,13 @@ pub const PROOF_TIME: Duration = Duration::from_secs(5);
 /// How long a host that waits to be accepted leaves its greeting to be read before it hangs up.
 pub const PENDING_GRACE: Duration = Duration::from_secs(1);
 
-/// Connections that may be without proof at one moment. A further one is refused.
-pub const STRANGERS: usize = 32;
+/// Connections that may be without proof at one moment. A further one is refused. From half of them on, one whose
+/// address may be made up has to show first that packets reach it there.
+pub const STRANGERS: usize = 64;
+
+/// Of those, connections from one network (a /24 of IPv4, a /56 of IPv6, a relay): as many as the hosts of a full mesh
+/// that start together. A further one is refused, so that no single network takes all places.
+pub const STRANGERS_PER_SOURCE: usize = 16;
 
 /// Assets offered to a peer that it has not answered yet. Further ones wait.
 pub const OFFERS_OPEN: usize = 4096;

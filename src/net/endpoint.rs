@@ -20,7 +20,6 @@ use iroh::endpoint::QuicTransportConfig;
 use iroh::endpoint::RelayStatus;
 use iroh::endpoint::VarInt;
 use iroh::endpoint::presets;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -31,6 +30,8 @@ use super::pairing::PairingStream;
 use super::proof;
 use super::proof::Link;
 use super::proof::ProofError;
+use super::strangers::Entry;
+use super::strangers::Strangers;
 use super::succession::Moved;
 use crate::asset::HostId;
 use crate::auth::members::Circle;
@@ -356,12 +357,20 @@ impl Net {
         accepted: mpsc::Sender<Accepted>,
         refused: impl Fn(HostId) + Send + Sync + 'static,
     ) {
-        let strangers = Arc::new(Semaphore::new(limits::STRANGERS));
+        let strangers = Arc::new(Strangers::default());
         let refused = Arc::new(refused);
         while let Some(incoming) = self.endpoint.accept().await {
-            let Ok(place) = Arc::clone(&strangers).try_acquire_owned() else {
-                incoming.refuse();
-                continue;
+            let place = match strangers.enter(&incoming.remote_addr(), incoming.remote_addr_validated()) {
+                Entry::Place(place) => place,
+                Entry::Show => {
+                    // It fails for one that has shown it, and this one has not.
+                    drop(incoming.retry());
+                    continue;
+                }
+                Entry::Full => {
+                    incoming.refuse();
+                    continue;
+                }
             };
             let (net, accepted, refused) = (self.clone(), accepted.clone(), Arc::clone(&refused));
             group.spawn_until_cancelled("accept", async move {

@@ -13,6 +13,7 @@ mod endpoint;
 mod frame;
 mod pairing;
 mod proof;
+mod strangers;
 mod succession;
 
 #[cfg(test)]

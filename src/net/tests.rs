@@ -1,11 +1,13 @@
 //! Strangers, and members that break the form.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use iroh::endpoint::RecvStream;
 use iroh::endpoint::SendStream;
 use iroh::endpoint::VarInt;
+use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 
@@ -19,6 +21,7 @@ use crate::auth::Proof;
 use crate::auth::Role;
 use crate::auth::members::Circle;
 use crate::auth::members::Succession;
+use crate::library::Ticket;
 use crate::limits;
 use crate::proto::peer::v1 as wire;
 use crate::task::Group;
@@ -339,4 +342,48 @@ async fn whoever_is_not_accepted_waits_and_only_greets() {
     let error = other.dial(&host.net.ticket(), Purpose::Bulk).await.unwrap_err();
     assert!(matches!(error, DialError::Proof(ProofError::Pending)), "{error}");
     assert_eq!(host.refused.recv().await.unwrap(), other.id());
+}
+
+/// Returns the first packets of so many connections that a client begins and never goes on with, as one who listens on
+/// the way could repeat them.
+async fn first_packets(count: usize) -> Vec<Vec<u8>> {
+    let (client, sink) = (bind(250, 2).await, UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let group = Group::new("client", Arc::new(|_, _, message| panic!("{message}")));
+    for seed in 0..count {
+        let host = host_key(u8::try_from(seed).unwrap()).id();
+        let ticket = Ticket { host, addresses: vec![sink.local_addr().unwrap()], relay: None };
+        let client = client.clone();
+        group.spawn_until_cancelled("dial", async move { drop(client.dial(&ticket, Purpose::Control).await) });
+    }
+    // By the id that a client gives its connection; it sends several packets with each.
+    let (mut packets, mut packet) = (BTreeMap::new(), vec![0; 2048]);
+    let gathering = async {
+        while packets.len() < count {
+            let length = sink.recv(&mut packet).await.unwrap();
+            let (is_first, id) = (packet[0] & 0xf0 == 0xc0, &packet[6..6 + usize::from(packet[5])]);
+            if is_first {
+                packets.entry(id.to_vec()).or_insert_with(|| packet[..length].to_vec());
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gathering).await.unwrap();
+    group.shut_down().await;
+    client.close().await;
+    packets.into_values().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_repeats_packets_of_others_takes_no_place_of_a_member() {
+    let mut host = accepting(1).await;
+    let packets = first_packets(2 * limits::STRANGERS).await;
+    let (ticket, attacker) = (host.net.ticket(), UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    for packet in &packets {
+        attacker.send_to(packet, ticket.addresses[0]).await.unwrap();
+    }
+    let member = bind(2, 1).await;
+    let link = member.dial(&ticket, Purpose::Control).await.unwrap();
+    assert_eq!(link.peer, host.net.id());
+    assert_eq!(accepted(&mut host).await.1.peer, member.id());
+    member.close().await;
+    host.group.shut_down().await;
 }
