@@ -90,7 +90,8 @@ impl Finds {
             return None;
         }
         let hosts = self.said.entry(source).or_default();
-        if hosts.get(&host).is_some_and(|said| said.at_ms > at_ms) {
+        // What was said while this host's own clock was ahead does not count against what is said now.
+        if hosts.get(&host).is_some_and(|said| said.at_ms.min(now_ms) > at_ms) {
             return None;
         }
         hosts.insert(host, Said { ticket, at_ms, until_ms, sure });
@@ -107,7 +108,9 @@ impl Finds {
     /// since may be there now.
     pub(super) fn again(&mut self, connected: &BTreeSet<HostId>, now_ms: u64) -> Vec<Find> {
         self.forget_expired(now_ms);
-        let due = |told: &Places| now_ms.saturating_sub(told.told_ms) >= limits::FINDS_AGAIN_MS;
+        // By a clock that has gone back it was told in a time to come.
+        let due =
+            |told: &Places| told.told_ms > now_ms || now_ms.saturating_sub(told.told_ms) >= limits::FINDS_AGAIN_MS;
         let due = self.told.iter_mut().filter(|(host, told)| due(told) && !connected.contains(host));
         let due: Vec<HostId> = due
             .map(|(host, told)| {
@@ -230,6 +233,22 @@ mod tests {
         let mut finds = Finds::new(host(0));
         finds.take(found("a", ticket(1, &[1]), NOW + 500), NOW).unwrap();
         assert!(finds.take(found("a", ticket(1, &[2]), NOW + 1), NOW + 1).is_some());
+    }
+
+    #[test]
+    fn what_was_said_by_a_clock_that_has_gone_back_since_does_not_stand_against_a_later_word() {
+        let mut finds = Finds::new(host(0));
+        let say = |ports: &[u16], at_ms| {
+            let find = Find { ticket: ticket(1, ports), source: "local network", at_ms, sure: false };
+            News::Found { find, until_ms: None }
+        };
+        let hour = 60 * 60 * 1000;
+        finds.take(say(&[1], NOW + hour), NOW + hour).unwrap();
+        let again = finds.again(&BTreeSet::new(), NOW);
+        assert_eq!(again.iter().map(|find| find.ticket.host).collect::<Vec<_>>(), [host(1)]);
+        assert_eq!(finds.again(&BTreeSet::new(), NOW), [], "told by the clock of now");
+        let moved = finds.take(say(&[2], NOW + 1), NOW + 1).unwrap();
+        assert_eq!(moved.ticket.addresses[0].port(), 2);
     }
 
     #[test]
