@@ -182,6 +182,7 @@ fn a_wrong_file_is_refused_with_line_and_reason() {
         ("can_service_url: http://u:p@x\n", "does not belong into a URL"),
         ("allow_weak_passphrase: maybe\n", "is `true` or `false`, not `maybe`"),
         ("device_name: \"\"\n", "a name of 1 to 64 bytes, and this has 0"),
+        ("device_name: \"two\\nlines\"\n", "is a line"),
         ("sync_api_key: \"a b\"\n", "ASCII without blanks"),
         ("just words\n", "c.yaml is no configuration: it has no keys"),
         ("- a\n- b\n", "c.yaml is no configuration: it has no keys"),

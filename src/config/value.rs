@@ -163,6 +163,9 @@ fn device_name(text: &str) -> Result<String, String> {
     if name.is_empty() || name.len() > limit {
         return Err(format!("is a name of 1 to {limit} bytes, and this has {}", name.len()));
     }
+    if name.contains(char::is_control) {
+        return Err("is a line, and this has a line break or another control character in it".to_owned());
+    }
     Ok(name.to_owned())
 }
 

@@ -24,11 +24,17 @@ use crate::telemetry::causes;
 /// Why a connection ends that has no direct path where nothing may travel over a relay.
 pub(super) const RELAYED: &str = "there is no direct path, and nothing may travel over a relay";
 
-/// Returns where a peer says that it can be reached.
+/// Returns where a peer says that it can be reached, as far as that makes sense and fits a ticket.
 pub(super) fn ticket(peer: HostId, greeting: &Greeting) -> Ticket {
     let mut addresses: Vec<SocketAddr> = greeting.addresses.iter().filter_map(|text| text.parse().ok()).collect();
     addresses.truncate(limits::TICKET_ADDRESSES);
-    Ticket { host: peer, addresses, relay: greeting.relay.clone() }
+    let fits = |relay: &String| relay.len() <= limits::TICKET_RELAY_BYTES && !relay.contains(char::is_control);
+    Ticket { host: peer, addresses, relay: greeting.relay.clone().filter(fits) }
+}
+
+/// Returns a text of a peer as it may be shown and logged: short, and without what would begin another line.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(limits::DEVICE_NAME_BYTES).collect()
 }
 
 /// Exchanges greetings, hands the connection to the actor, and waits until it has it in the table, or has refused it:
@@ -111,10 +117,10 @@ pub(super) async fn stays_relayed(line: &Line) {
 async fn pending(shared: &Shared, control: &Control) {
     let (peer, greeting) = (control.peer, &control.greeting);
     if shared.members.standing(peer) == Standing::Pending {
-        tracing::info!(peer = %peer.fmt_short(), name = %greeting.name, "waits to be accepted as a member");
+        tracing::info!(peer = %peer.fmt_short(), name = shown(&greeting.name), "waits to be accepted as a member");
         note(shared, peer, greeting).await;
     } else {
-        tracing::info!(peer = %peer.fmt_short(), name = %greeting.name, "does not take this host for a member yet");
+        tracing::info!(peer = %peer.fmt_short(), name = shown(&greeting.name), "does not take this host for a member yet");
     }
     // The side that dialled has the last word, after a moment: what the other has not read when it comes is gone.
     if control.dialled {
@@ -127,18 +133,48 @@ async fn pending(shared: &Shared, control: &Control) {
 
 /// Remembers who a peer is.
 pub(super) async fn note(shared: &Shared, peer: HostId, greeting: &Greeting) {
-    let shown = |text: &str| text.chars().filter(|c| !c.is_control()).take(limits::DEVICE_NAME_BYTES).collect();
+    let Ticket { addresses, relay, .. } = ticket(peer, greeting);
     let noted = shared.registry.change(peer, |known| {
         known.name = shown(&greeting.name);
         known.kind = shown(&greeting.kind);
         known.version = shown(&greeting.version);
         known.last_seen_ms = now_ms();
-        if !greeting.addresses.is_empty() || greeting.relay.is_some() {
-            known.addresses.clone_from(&greeting.addresses);
-            known.relay.clone_from(&greeting.relay);
+        if !addresses.is_empty() || relay.is_some() {
+            known.addresses = addresses.iter().map(ToString::to_string).collect();
+            known.relay = relay;
         }
     });
     if let Err(error) = noted.await {
         tracing::warn!(error = %causes(&error), "a peer could not be remembered");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_where_a_peer_says_it_is_only_what_fits_a_ticket_is_taken() {
+        let peer = HostId::from_bytes([1; 32]);
+        let made_up = (0..1000).map(|port| format!("192.0.2.1:{port}"));
+        let nonsense = ["192.0.2.1:5\n192.0.2.2:6".to_owned(), "x".repeat(5000)];
+        let greeting = Greeting {
+            addresses: nonsense.into_iter().chain(made_up).collect(),
+            relay: Some("https://relay.example.org./".to_owned()),
+            ..Greeting::default()
+        };
+        let known = ticket(peer, &greeting);
+        assert_eq!(known.addresses.len(), limits::TICKET_ADDRESSES);
+        assert_eq!((known.addresses[0].port(), known.relay), (0, greeting.relay));
+        for relay in ["x".repeat(limits::TICKET_RELAY_BYTES + 1), "https://a\nb".to_owned()] {
+            let greeting = Greeting { relay: Some(relay), ..Greeting::default() };
+            assert_eq!(ticket(peer, &greeting).relay, None);
+        }
+    }
+
+    #[test]
+    fn a_name_begins_no_line_of_its_own() {
+        assert_eq!(shown("laptop\n2026-01-01 ERROR \u{1b}[31mforged"), "laptop2026-01-01 ERROR [31mforged");
+        assert_eq!(shown(&"x".repeat(10_000)).len(), limits::DEVICE_NAME_BYTES);
     }
 }

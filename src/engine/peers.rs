@@ -349,7 +349,7 @@ impl Peers {
                 }
             });
         }
-        tracing::info!(peer = %peer.fmt_short(), name = %greeting.name, dialled, "connected");
+        tracing::info!(peer = %peer.fmt_short(), name = greet::shown(&greeting.name), dialled, "connected");
         self.shared.announce(Event::PeerConnected { peer });
     }
 

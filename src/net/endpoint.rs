@@ -416,7 +416,7 @@ impl Net {
             }
             Err(ProofError::Moved(moved)) => Ok(Accepted::Moved(*moved)),
             Err(error) => {
-                tracing::debug!(peer = %stranger.fmt_short(), %error, "connection without proof refused");
+                tracing::debug!(peer = %stranger.fmt_short(), error = error.to_string(), "connection without proof refused");
                 Err(Some(stranger))
             }
         }

@@ -25,7 +25,8 @@ pub fn causes(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
-    text
+    // Some of it is said by other hosts, who could begin a line of their own.
+    if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
 }
 
 /// Says something aloud in a test: what is printed there is shown only when the test fails.
@@ -40,4 +41,23 @@ pub(crate) fn aloud(line: &str) {
 pub(crate) fn skip(reason: &str) {
     assert!(std::env::var_os("CAN_SYNC_REQUIRE_ALL").is_none(), "must not be skipped here: {reason}");
     aloud(&format!("SKIPPED: {reason}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the connection broke")]
+    struct Broke(#[source] Said);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("closed by peer: {0}")]
+    struct Said(&'static str);
+
+    #[test]
+    fn an_error_is_one_line_whatever_another_host_says() {
+        let error = Broke(Said("bye\n2026-01-01 ERROR \u{1b}[31mforged\r"));
+        assert_eq!(causes(&error), "the connection broke: closed by peer: bye 2026-01-01 ERROR  [31mforged ");
+    }
 }
