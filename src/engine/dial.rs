@@ -22,6 +22,7 @@ use crate::net::ProofError;
 use crate::net::Purpose;
 use crate::task::Backoff;
 use crate::task::now_ms;
+use crate::telemetry::Sparing;
 use crate::telemetry::causes;
 
 /// Time the actor has to take a connection out of the table, and how often a dial looks whether one was put into it.
@@ -109,12 +110,14 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
                 return;
             }
             Err(error) if dialled.is_left_alone_after(&error) => {
-                tracing::info!(peer = %dialled.ticket.host.fmt_short(), error = causes(&error), "a host that was found is left alone");
+                if let Some(times) = shared.seen.found_in_vain.count(Instant::now()) {
+                    tracing::info!(peer = %host.fmt_short(), error = causes(&error), times, "a host that was found is left alone");
+                }
                 return;
             }
             Err(error) => {
                 shared.unreached.insert(host, causes(&error));
-                dialled.tell(&error);
+                dialled.tell(&error, &shared.seen.found_in_vain);
             }
         }
         tokio::select! {
@@ -235,12 +238,16 @@ impl Dialled {
         self.on_trial_since.is_some_and(|since| stranger || since.elapsed() > limits::FOUND_TRIED_FOR)
     }
 
-    /// Says once that it cannot be reached.
-    fn tell(&mut self, error: &DialError) {
+    /// Says once that it cannot be reached; of hosts that were found, which anyone can make up, now and then.
+    fn tell(&mut self, error: &DialError, found: &Sparing) {
         let (peer, error) = (self.ticket.host.fmt_short(), causes(error));
         match (self.told, self.on_trial_since) {
             (true, _) => tracing::debug!(%peer, error, "still cannot be reached"),
-            (false, Some(_)) => tracing::info!(%peer, error, "a host that was found cannot be reached; trying again"),
+            (false, Some(_)) => {
+                if let Some(times) = found.count(Instant::now()) {
+                    tracing::info!(%peer, error, times, "a host that was found cannot be reached; trying again");
+                }
+            }
             (false, None) => tracing::warn!(%peer, error, "cannot be reached; trying again"),
         }
         self.told = true;

@@ -172,7 +172,9 @@ pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
     let (accepted, mut links) = mpsc::channel(limits::STRANGERS);
     let announcing = Arc::clone(shared);
     let accepting = shared.net.accept(group, accepted, move |stranger| {
-        tracing::warn!(stranger = %stranger.fmt_short(), "refused a connection without proof of the secret");
+        if let Some(times) = announcing.seen.refused.count(Instant::now()) {
+            tracing::warn!(stranger = %stranger.fmt_short(), times, "refused a connection without proof of the secret");
+        }
         announcing.announce(Event::Refused { peer: stranger });
     });
     let handing_on = async {

@@ -65,6 +65,7 @@ use crate::store::Store;
 use crate::sync::BrakeLimits;
 use crate::sync::Replica;
 use crate::task::Group;
+use crate::telemetry::Sparing;
 
 /// What an engine is made of.
 pub struct Options {
@@ -137,6 +138,17 @@ pub(super) struct Traffic {
     pub(super) sending: Pace,
 }
 
+/// What others can cause as often as they like, and is logged now and then.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Connections without proof.
+    pub(super) refused: Sparing,
+    /// What members tell of members and is not taken.
+    pub(super) not_taken: Sparing,
+    /// Hosts that were found and cannot be reached, or are no members.
+    pub(super) found_in_vain: Sparing,
+}
+
 /// A running engine. Cloning shares it.
 #[derive(Clone)]
 pub struct Engine {
@@ -199,6 +211,8 @@ pub(super) struct Shared {
     pub(super) absent: AtomicUsize,
     /// What connected members say that is gossip.
     pub(super) gossip: Hearing,
+    /// How often there was something to log that others cause.
+    pub(super) seen: Seen,
     /// Who waits to decide again about what a peer has.
     pub(super) turns: DashMap<HostId, Arc<Turn>>,
     began: Instant,
@@ -272,6 +286,7 @@ impl Engine {
             reachable: watch::Sender::default(),
             absent: AtomicUsize::new(0),
             gossip: Hearing::new(),
+            seen: Seen::default(),
             began: Instant::now(),
         });
         let judged = Arrival(position.arrival);

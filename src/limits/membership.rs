@@ -29,9 +29,20 @@ pub const SECRETS_HANDED: usize = 8;
 /// the connection.
 pub const SUCCESSION_BYTES: usize = 1024 * 1024;
 
-/// Devices of which something is remembered. Of further ones nothing is: whoever knows the secret can make up as many ids
-/// as it likes.
+/// Words about the members that a peer may send at once; then one every [`SUCCESSION_EVERY`]. What comes sooner waits,
+/// and all that the peer sends behind it: each may take as many checks of signatures as there are [`STATEMENTS`].
+pub const SUCCESSIONS_AT_ONCE: u32 = 16;
+
+/// How often a peer is heard about the members.
+pub const SUCCESSION_EVERY: Duration = Duration::from_secs(1);
+
+/// Devices of which something is remembered: whoever knows the secret can make up as many ids as it likes. A further one
+/// takes the place of one that nobody would miss, or is not remembered.
 pub const DEVICES_KNOWN: usize = 10_000;
+
+/// Of those, devices that wait to be accepted; more are on no person's screen. Of more, the one that was seen longest ago
+/// is forgotten: one that is there comes again.
+pub const DEVICES_WAITING: usize = 64;
 
 // ── pairing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tokio::sync::watch;
 
@@ -36,6 +37,7 @@ use crate::limits;
 use crate::net::Net;
 use crate::state::Peer;
 use crate::task::Group;
+use crate::telemetry::Sparing;
 use crate::telemetry::causes;
 
 /// How other hosts are found.
@@ -90,6 +92,8 @@ pub(super) struct Discovery {
     begun: AtomicBool,
     own: watch::Sender<Ticket>,
     speaker: Speaker,
+    /// Hosts that were found; on a local network anybody can make them up.
+    found: Sparing,
 }
 
 impl Discovery {
@@ -110,7 +114,8 @@ impl Discovery {
         let own = watch::Sender::new(net.ticket());
         let loopback_only = net.is_loopback_only();
         let pkarr = options.pkarr.clone().servers(loopback_only);
-        let discovery = Self { options, pkarr, known, loopback_only, search, begun, own, speaker };
+        let found = Sparing::default();
+        let discovery = Self { options, pkarr, known, loopback_only, search, begun, own, speaker, found };
         discovery.plan(circle)?;
         Ok(discovery)
     }
@@ -206,7 +211,7 @@ impl Discovery {
             loop {
                 tokio::select! {
                     find = finds.recv() => match find {
-                        Some(find) => dial(engine, find).await,
+                        Some(find) => self.dial(engine, find).await,
                         None => return,
                     },
                     changed = circles.changed() => {
@@ -221,6 +226,14 @@ impl Discovery {
             }
             round.shut_down().await;
         }
+    }
+
+    async fn dial(&self, engine: &Engine, find: Find) {
+        if let Some(times) = self.found.count(Instant::now()) {
+            let peer = find.ticket.host.fmt_short();
+            tracing::info!(%peer, source = find.source, times, "a host was found");
+        }
+        if find.sure { engine.known(find.ticket).await } else { engine.found(find.ticket).await }
     }
 
     /// Announces this host at the meeting place of a pairing code as long as one is open.
@@ -251,12 +264,6 @@ impl Discovery {
         let search = self.search.lock().unwrap_or_else(PoisonError::into_inner);
         search.as_ref().map(Search::health).unwrap_or_default()
     }
-}
-
-async fn dial(engine: &Engine, find: Find) {
-    let peer = find.ticket.host.fmt_short();
-    tracing::info!(%peer, source = find.source, "a host was found");
-    if find.sure { engine.known(find.ticket).await } else { engine.found(find.ticket).await }
 }
 
 /// Plans how two devices meet at the place of a pairing code; the one that shows it `writes`.

@@ -6,10 +6,12 @@
 #[cfg(test)]
 mod captured;
 mod logging;
+mod sparing;
 
 #[cfg(test)]
 pub(crate) use captured::Captured;
 pub use logging::{LoggingError, Options, set_up};
+pub use sparing::Sparing;
 
 /// Writes an error and all that caused it on one line, for a log field or a message.
 #[must_use]

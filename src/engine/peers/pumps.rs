@@ -19,6 +19,8 @@ use crate::telemetry::causes;
 pub(super) async fn read(shared: &Shared, peer: HostId, number: u64, mut reader: ControlReader) -> String {
     let (most, every) = (limits::GOSSIP_NEIGHBOUR_BURST, limits::GOSSIP_NEIGHBOUR_EVERY);
     let mut allowance = Allowance::new(most, every, tokio::time::Instant::now());
+    let (most, every) = (limits::membership::SUCCESSIONS_AT_ONCE, limits::membership::SUCCESSION_EVERY);
+    let mut successions = Allowance::new(most, every, tokio::time::Instant::now());
     loop {
         match reader.receive().await {
             Ok(Word::Message(message)) => shared.tell(Told::Received(peer, number, message)).await,
@@ -28,6 +30,10 @@ pub(super) async fn read(shared: &Shared, peer: HostId, number: u64, mut reader:
                 }
             }
             Ok(Word::Succession(told)) => {
+                // It is not left out: it may say who is removed, and the peer does not say that again.
+                while !successions.take(tokio::time::Instant::now()) {
+                    tokio::time::sleep(every).await;
+                }
                 members::hear(shared, peer, told).await;
             }
             Err(error) => return causes(&error),
