@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::sync::watch;
@@ -28,6 +30,11 @@ use crate::event::Event;
 use crate::net::Moved;
 use crate::task::random;
 
+/// What people are told as long as there is no room for the statement that a removal calls for.
+const NOT_RENEWED: &str = "a device was removed, and the library has no room for the statement of a new secret, so what \
+                           that device knows stays the secret; make a new library (`can-sync init`) and pair the devices \
+                           that stay";
+
 /// Keeps what is known of the members, durably. It may block; the error is for people.
 pub type Keep = Arc<dyn Fn(&Circle) -> Result<(), String> + Send + Sync>;
 
@@ -39,8 +46,8 @@ pub(super) struct Members {
     /// Has everybody told who is connected, and lets go who no longer belongs.
     peers: mpsc::Sender<PeerOrder>,
     changing: Mutex<()>,
-    /// What people should know, if something is wrong.
-    trouble: Mutex<Option<String>>,
+    /// What people should know, if something is wrong; and by what a peer has told.
+    trouble: Mutex<Option<(HostId, String)>>,
 }
 
 /// Who belongs to the library could not be changed.
@@ -98,8 +105,19 @@ impl Members {
         self.circle.borrow().standing(host)
     }
 
-    fn say(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    fn trouble(&self) -> MutexGuard<'_, Option<(HostId, String)>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has people know what is wrong with what a peer has told.
+    fn say(&self, from: HostId, trouble: String) {
+        *self.trouble() = Some((from, trouble));
+    }
+
+    /// Takes that back where what a peer told was taken: it is another one's trouble that stays, unless this was news.
+    fn is_well(&self, from: HostId, is_news: bool) {
+        let mut trouble = self.trouble();
+        trouble.take_if(|(of, _)| is_news || *of == from);
     }
 
     /// Changes what is known: all of it, durably, or nothing; and has everybody told. Returns what the change says, and
@@ -122,10 +140,14 @@ impl Members {
         let before = self.circle();
         let mut circle = Circle::clone(&before);
         let said = change(&mut circle, &self.key).map_err(Into::into)?;
-        // Someone was removed whom its maker may have handed the current secret to.
-        circle.renew_if_due(&self.key, fresh_secret())?;
+        // Someone was removed whom its maker may have handed the current secret to. Whoever was removed is so without a
+        // new one, too; as long as none can be made, people are told (`MembersStatus::trouble`).
+        let renewed = circle.renew_if_due(&self.key, fresh_secret());
         if circle.is_same(&before) {
             return Ok((said, false));
+        }
+        if let Err(error) = renewed {
+            tracing::warn!(%error, "the library gets no new secret");
         }
         (self.keep)(&circle).map_err(MembersError::Keep)?;
         self.circle.send_replace(Arc::new(circle));
@@ -146,13 +168,20 @@ pub(super) async fn hear(shared: &Shared, from: HostId, succession: Succession) 
         Ok((taken, changed)) => {
             if changed {
                 tracing::info!(peer = %from.fmt_short(), secret = taken.secret, "heard news of the members");
-                shared.members.say(None);
             }
+            shared.members.is_well(from, changed);
             taken.secret
         }
+        // It is not accepted, or was removed, and does not know yet: nothing is wrong here.
+        Err(error @ MembersError::Take(TakeError::Stranger(_))) => {
+            tracing::debug!(peer = %from.fmt_short(), %error, "what a host tells of the members is not taken");
+            false
+        }
         Err(error) => {
-            tracing::warn!(peer = %from.fmt_short(), %error, "what a peer tells of the members is not taken");
-            shared.members.say(Some(error.to_string()));
+            if let Some(times) = shared.seen.not_taken.count(Instant::now()) {
+                tracing::warn!(peer = %from.fmt_short(), %error, times, "what a peer tells of the members is not taken");
+            }
+            shared.members.say(from, error.to_string());
             false
         }
     }
@@ -160,11 +189,16 @@ pub(super) async fn hear(shared: &Shared, from: HostId, succession: Succession) 
 
 /// Takes in what a peer tells that uses another secret. Tells whether another one is used here since.
 pub(super) async fn moved_on(shared: &Shared, Moved { peer, is_behind, succession }: Moved) -> bool {
-    if is_behind && succession.statements.is_empty() {
-        let text = "this library has moved on and its phrase is dead; pair this device again: `can-sync pair` on a \
-                    device that stayed, then `can-sync pair WORDS` here";
-        tracing::warn!(peer = %peer.fmt_short(), "the library has moved on without this host; pair it again");
-        shared.members.say(Some(text.to_owned()));
+    if succession.statements.is_empty() {
+        // Whoever holds an older secret and was never told of members has nothing to tell.
+        if is_behind {
+            let text = "this library has moved on and its phrase is dead; pair this device again: `can-sync pair` on a \
+                        device that stayed, then `can-sync pair WORDS` here";
+            if let Some(times) = shared.seen.not_taken.count(Instant::now()) {
+                tracing::warn!(peer = %peer.fmt_short(), times, "the library has moved on without this host; pair it again");
+            }
+            shared.members.say(peer, text.to_owned());
+        }
         return false;
     }
     hear(shared, peer, succession).await
@@ -188,12 +222,15 @@ impl Engine {
     pub fn members_status(&self) -> MembersStatus {
         let members = &self.shared.members;
         let circle = members.circle();
+        let told = members.trouble().as_ref().map(|(_, trouble)| trouble.clone());
+        // An admin that could make a new secret has done so.
+        let not_renewed = (circle.is_renewal_due() && circle.may_sign()).then(|| NOT_RENEWED.to_owned());
         MembersStatus {
             membership: circle.membership(),
             epoch: circle.epoch(),
             admins: circle.roster().into_iter().flat_map(|roster| roster.admins()).collect(),
             may_sign: circle.may_sign(),
-            trouble: members.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            trouble: told.or(not_renewed),
         }
     }
 

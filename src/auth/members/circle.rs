@@ -318,7 +318,7 @@ impl Circle {
         self.signed(key, nonce, |roster| roster.list(key, staying).map(drop))
     }
 
-    /// Signs that a host is removed and that the library has a new secret. Of those that leave with it the accepted ones
+    /// Signs that a host is removed and, as long as there is room for it, that the library has a new secret. Of those that leave with it the accepted ones
     /// are removed as well; where only the secret counted so far, the hosts that stay are accepted first.
     ///
     /// # Errors
@@ -340,7 +340,17 @@ impl Circle {
         let hosts: Vec<HostId> =
             std::iter::once(host).chain(leaving.into_iter().filter(|leaves| *leaves != host)).collect();
         self.signed(key, nonce, |roster| roster.remove(key, &hosts, staying).map(drop))?;
-        self.renew(key, secret).map_err(ChangeError::from)
+        match self.renew(key, secret) {
+            // It is locked out all the same; the new secret stays due.
+            Ok(()) | Err(SignError::Full) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Tells whether an admin must make a new secret: someone was removed who may know the current one.
+    #[must_use]
+    pub fn is_renewal_due(&self) -> bool {
+        self.roster.as_ref().is_some_and(Roster::is_rekey_due)
     }
 
     /// Makes a new secret if one is due and this host may: someone was removed who may know the current one. Tells
@@ -349,7 +359,7 @@ impl Circle {
     /// # Errors
     /// [`SignError`] when there is no room for the statement.
     pub fn renew_if_due(&mut self, key: &HostKey, secret: LibrarySecret) -> Result<bool, SignError> {
-        let due = self.roster.as_ref().is_some_and(Roster::is_rekey_due) && self.may_sign();
+        let due = self.is_renewal_due() && self.may_sign();
         if due {
             self.renew(key, secret)?;
         }

@@ -247,3 +247,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_removal_counts_although_there_is_no_room_for_a_new_secret() {
+    let mut a = circle(1);
+    a.list(&key(1), &[id(2), id(3)], [1; 16]).unwrap();
+    let mut whole = a.roster().unwrap().clone();
+    let known = whole.statements().len();
+    // All the room that removals have but for one statement.
+    let hosts = (known..limits::STATEMENTS - 1).map(|n| HostId::from_bytes(*blake3::hash(&n.to_le_bytes()).as_bytes()));
+    let hosts: Vec<HostId> = hosts.collect();
+    assert!(hosts.iter().all(|host| whole.remove(&key(1), &[*host], &[]).is_ok()));
+    let told = Succession { statements: whole.statements().cloned().collect(), secrets: Vec::new() };
+    a.take(id(2), told, &key(1)).unwrap();
+    let (epoch, mut b) = (a.epoch(), circle(2));
+    a.remove(&key(1), id(3), &[], &[], [1; 16], secret(1)).unwrap();
+    assert_eq!((a.standing(id(3)), a.epoch(), a.is_renewal_due()), (Standing::Removed, epoch, true));
+    assert_eq!(a.renew_if_due(&key(1), secret(1)), Err(SignError::Full));
+    hear((&mut b, 2), (&a, 1)).unwrap();
+    assert_eq!(b.standing(id(3)), Standing::Removed);
+}

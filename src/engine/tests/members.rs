@@ -10,20 +10,25 @@ use crate::asset::HostId;
 use crate::auth::HostKey;
 use crate::auth::members::Membership;
 use crate::auth::members::Standing;
+use crate::auth::members::Succession;
 use crate::auth::pairing::Joiner;
 use crate::auth::pairing::PairingCode;
 use crate::engine::Condition;
 use crate::engine::NamedError;
 use crate::engine::PairingStatus;
 use crate::engine::Trust;
+use crate::engine::members::hear;
+use crate::engine::members::moved_on;
 use crate::library::Ticket;
 use crate::limits;
 use crate::net::DialError;
 use crate::net::Head;
+use crate::net::Moved;
 use crate::net::Net;
 use crate::net::Piece;
 use crate::net::ProofError;
 use crate::net::Purpose;
+use crate::telemetry::Captured;
 
 impl Host {
     fn id(&self) -> HostId {
@@ -157,6 +162,39 @@ async fn a_host_with_the_old_phrase_that_nobody_accepted_is_told_to_pair() {
     assert!(trouble.contains("moved on") && trouble.contains("can-sync pair"), "{trouble}");
     assert!(!a.is_connected_to(newcomer.id()));
     for host in [a, lost, newcomer] {
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_with_the_old_phrase_is_no_trouble_of_those_that_stayed() {
+    let (a, lost) = (Host::start(1).await, Host::start(4).await);
+    a.engine.remove_member(lost.id(), vec![], vec![]).await.unwrap();
+    let (log, newcomer) = (Captured::new("can_sync=warn"), bind(5, [1; 32]).await);
+    // It has nothing to tell, and tells it each time it dials.
+    let moved = || Moved { peer: newcomer.id(), is_behind: false, succession: Succession::default() };
+    for _ in 0..3 {
+        let error = newcomer.dial(&a.ticket(), Purpose::Control).await.unwrap_err();
+        assert!(matches!(error, DialError::Proof(ProofError::Moved(_))), "{error}");
+        assert!(!moved_on(&a.engine.shared, moved()).await);
+    }
+    assert_eq!((a.engine.members_status().trouble, log.lines()), (None, Vec::<String>::new()));
+    // Neither is it when it tells of members, as one that was not accepted may.
+    let other = Host::start_with_secret(6, [1; 32]).await;
+    other.engine.list_members(vec![]).await.unwrap();
+    let told = other.engine.shared.members.circle().succession_for(other.id(), || [3; 32]);
+    assert!(!told.statements.is_empty());
+    hear(&a.engine.shared, newcomer.id(), told.clone()).await;
+    assert_eq!(a.engine.members_status().trouble, None);
+    // What a member tells and is not taken is, until it tells what is.
+    let member = HostKey::from_seed(&[7; 32]).id();
+    a.engine.accept_member(member, false).await.unwrap();
+    hear(&a.engine.shared, member, told).await;
+    assert!(a.engine.members_status().trouble.is_some());
+    let own = a.engine.shared.members.circle().succession_for(a.id(), || [3; 32]);
+    hear(&a.engine.shared, member, own).await;
+    assert_eq!(a.engine.members_status().trouble, None);
+    for host in [a, lost, other] {
         host.stop().await;
     }
 }
