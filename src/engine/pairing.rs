@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio::time::error::Elapsed;
 
+use super::greet;
 use super::members::MembersError;
 use super::shared::Engine;
 use super::shared::Shared;
@@ -54,7 +55,8 @@ struct Open {
     opened_ms: u64,
     /// Who is at it now.
     with: Option<HostId>,
-    paired: Option<(HostId, String)>,
+    /// Whom the library was handed to, with its name; or that it did not keep it.
+    handed: Option<Result<(HostId, String), PairingFailure>>,
 }
 
 /// What became of a pairing code; for people.
@@ -159,14 +161,15 @@ async fn finish(shared: &Shared, stream: PairingStream, exchanged: Result<Result
     match exchanged {
         Ok(Ok(Let { number, welcome, name })) => {
             let sent = stream.send_welcome(&welcome).await;
+            let handed = if sent.is_ok() { Ok((joiner, name.clone())) } else { Err(PairingFailure::NotKept) };
+            let shown = shared.pairing.with_code(number, |open| {
+                open.handed = Some(handed);
+                Ok(())
+            });
             if let Err(error) = sent {
                 tracing::warn!(peer = %joiner.fmt_short(), error = %causes(&error), "the library could not be handed over");
                 return;
             }
-            let shown = shared.pairing.with_code(number, |open| {
-                open.paired = Some((joiner, name.clone()));
-                Ok(())
-            });
             tracing::info!(peer = %joiner.fmt_short(), name, shown = shown.is_ok(), "paired");
             shared.announce(Event::DevicePaired { peer: joiner });
         }
@@ -205,7 +208,7 @@ async fn exchange(shared: &Shared, stream: &mut PairingStream) -> Result<Let, Ex
     let confirmed = shared
         .pairing
         .with_code(number, |open| Ok(open.window.decide(shared.moment(), || inviter.check(&confirm))?))?;
-    let (joiner, name) = (confirmed.joiner(), confirmed.device().to_owned());
+    let (joiner, name) = (confirmed.joiner(), greet::shown(confirmed.device()));
     shared.accept_paired(joiner).await?;
     let device = name.clone();
     if let Err(error) = shared.registry.change(joiner, |peer| peer.name = device).await {
@@ -238,7 +241,7 @@ impl Engine {
         let window = Window::open(code.clone(), now);
         let mut open = self.shared.pairing.open();
         let number = self.shared.pairing.codes.fetch_add(1, Ordering::Relaxed);
-        *open = Some(Open { number, window, opened_ms: now, with: None, paired: None });
+        *open = Some(Open { number, window, opened_ms: now, with: None, handed: None });
         self.shared.pairing.meeting.send_replace(Some(code.meeting()));
         drop(open);
         // Nobody may ask what became of it.
@@ -264,8 +267,9 @@ impl Engine {
         self.shared.pairing.tidy(now);
         let mut open = self.shared.pairing.open();
         let Some(open) = open.as_mut() else { return PairingStatus::None };
-        match (&open.paired, open.window.code(now).map(drop)) {
-            (Some((peer, name)), _) => PairingStatus::Paired { peer: *peer, name: name.clone() },
+        match (&open.handed, open.window.code(now).map(drop)) {
+            (Some(Ok((peer, name))), _) => PairingStatus::Paired { peer: *peer, name: name.clone() },
+            (Some(Err(why)), _) => PairingStatus::Closed { why: *why },
             // It is being handed the library.
             (None, Err(PairingFailure::Used)) if open.with.is_some() => {
                 PairingStatus::Open { left: Duration::ZERO, with: open.with }

@@ -3,6 +3,7 @@
 //! What the messages say and whether they are right is `auth::pairing`'s; here they only become bytes and back.
 
 use iroh::endpoint::Connection;
+use iroh::endpoint::ConnectionError;
 use iroh::endpoint::RecvStream;
 use iroh::endpoint::SendStream;
 use iroh::endpoint::VarInt;
@@ -31,6 +32,7 @@ const REFUSED: (u32, &[u8]) = (3, b"pairing refused");
 
 /// Code and text with which a pairing ends that is done.
 const DONE: (u32, &[u8]) = (0, b"paired");
+
 /// A connection on which two devices pair.
 #[derive(Debug)]
 pub struct PairingStream {
@@ -134,17 +136,28 @@ impl PairingStream {
         Ok(Confirm { tag: fixed(&confirm.tag, "pairing tag")?, sealed: confirm.sealed.into() })
     }
 
-    /// Sends the last message, and waits until the joiner has it.
+    /// Sends the last message, and waits until the joiner has kept what it says.
     ///
     /// # Errors
-    /// [`FrameError`] when the connection breaks.
+    /// [`FrameError`] when the connection breaks, or the joiner does not say that it has.
     pub async fn send_welcome(mut self, welcome: &Welcome) -> Result<(), FrameError> {
         let welcome = wire::Welcome { tag: welcome.tag.to_vec().into(), sealed: welcome.sealed.clone().into() };
         frame::write(&mut self.send, &welcome, limits::WELCOME_BYTES + 128).await?;
         let _ = self.send.finish();
-        // The joiner closes once it has read and kept it.
-        let _ = tokio::time::timeout(limits::PAIRING_TIME, self.connection.closed()).await;
-        Ok(())
+        // The joiner closes once it has read and kept it, or could not.
+        match tokio::time::timeout(limits::PAIRING_TIME, self.connection.closed()).await {
+            // A process that goes closes with the same number, and without the word.
+            Ok(ConnectionError::ApplicationClosed(close))
+                if (close.error_code, &*close.reason) == (VarInt::from_u32(DONE.0), DONE.1) =>
+            {
+                Ok(())
+            }
+            Ok(ended) => Err(FrameError::Lost(Box::new(ended))),
+            Err(_) => {
+                self.connection.close(VarInt::from_u32(REFUSED.0), REFUSED.1);
+                Err(FrameError::Ended)
+            }
+        }
     }
 
     /// Receives the last message.

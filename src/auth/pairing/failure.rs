@@ -19,6 +19,12 @@ pub enum PairingFailure {
     /// The code has done its work.
     #[error("the pairing code was used; make a new one with `can-sync pair`")]
     Used,
+    /// The code has done its work, and it came to nothing on the other side.
+    #[error(
+        "the other device did not keep the library, see what it says; then make new words with `can-sync pair`, and pair it \
+         again"
+    )]
+    NotKept,
     /// Wrong tries used the code up.
     #[error("the pairing code is burnt, somebody tried wrong words; make a new one with `can-sync pair`")]
     Burnt,

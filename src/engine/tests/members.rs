@@ -11,8 +11,10 @@ use crate::auth::HostKey;
 use crate::auth::members::Membership;
 use crate::auth::members::Standing;
 use crate::auth::members::Succession;
+use crate::auth::pairing::Handover;
 use crate::auth::pairing::Joiner;
 use crate::auth::pairing::PairingCode;
+use crate::auth::pairing::PairingFailure;
 use crate::engine::Condition;
 use crate::engine::NamedError;
 use crate::engine::PairingStatus;
@@ -25,6 +27,7 @@ use crate::net::DialError;
 use crate::net::Head;
 use crate::net::Moved;
 use crate::net::Net;
+use crate::net::PairingStream;
 use crate::net::Piece;
 use crate::net::ProofError;
 use crate::net::Purpose;
@@ -258,8 +261,36 @@ async fn two_removals_at_once_both_hold() {
     }
 }
 
-/// Runs the joiner's side of pairing; the name of the device that let it in, or nothing.
-async fn join(net: &Net, host: &Host, code: &str) -> Option<crate::auth::pairing::Handover> {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_that_is_heard_counts_although_there_is_no_room_for_a_new_secret() {
+    let a = Host::start(1).await;
+    let (key, member) = (HostKey::from_seed(&[1; 32]), HostKey::from_seed(&[7; 32]).id());
+    a.engine.list_members(vec![member]).await.unwrap();
+    let mut whole = a.engine.shared.members.circle().roster().unwrap().clone();
+    let known = whole.statements().len();
+    let removed: Vec<HostId> = (known..limits::membership::STATEMENTS)
+        .map(|number| made_up(u16::try_from(number).unwrap()).host)
+        .inspect(|host| drop(whole.remove(&key, &[*host], &[]).unwrap()))
+        .collect();
+    let told = Succession { statements: whole.statements().cloned().collect(), secrets: Vec::new() };
+    assert_eq!(told.statements.len(), limits::membership::STATEMENTS);
+    hear(&a.engine.shared, member, told).await;
+    let circle = a.engine.shared.members.circle();
+    assert!(removed.iter().all(|host| circle.standing(*host) == Standing::Removed));
+    let trouble = a.engine.members_status().trouble.unwrap();
+    assert!(trouble.contains("no room") && trouble.contains("can-sync init"), "{trouble}");
+    a.stop().await;
+}
+
+/// Runs the joiner's side of pairing; what it was handed, or nothing.
+async fn join(net: &Net, host: &Host, code: &str) -> Option<Handover> {
+    let (stream, handover) = hand_over(net, host, code).await?;
+    stream.finish();
+    Some(handover)
+}
+
+/// Runs it to where the joiner has read what it is handed, and has not said what became of it.
+async fn hand_over(net: &Net, host: &Host, code: &str) -> Option<(PairingStream, Handover)> {
     let code: PairingCode = code.parse().unwrap();
     let mut stream = net.dial_to_pair(&host.ticket()).await.unwrap();
     let (joiner, hello) = Joiner::new(&code, stream.binding().unwrap(), "laptop", [7; 32]).unwrap();
@@ -269,8 +300,25 @@ async fn join(net: &Net, host: &Host, code: &str) -> Option<crate::auth::pairing
     stream.send_confirm(&confirm).await.ok()?;
     let welcome = stream.welcome().await.ok()?;
     let handover = confirming.finish(&welcome).ok()?;
-    stream.finish();
-    Some(handover)
+    Some((stream, handover))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_did_not_keep_the_library_is_not_shown_as_paired() {
+    let a = Host::start(1).await;
+    // Its disk is full, or it goes away without a word.
+    for (seed, says) in [(5, true), (6, false)] {
+        let joiner = bind(seed, [9; 32]).await;
+        let code = a.engine.open_pairing().unwrap().to_string();
+        let (stream, _) = hand_over(&joiner, &a, &code).await.unwrap();
+        if says {
+            stream.refuse();
+        } else {
+            joiner.close().await;
+        }
+        a.until(|a| a.engine.pairing() == PairingStatus::Closed { why: PairingFailure::NotKept }).await;
+    }
+    a.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
