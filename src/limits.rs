@@ -411,6 +411,17 @@ pub const REDIAL_PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause after a dial failed.
 pub const REDIAL_PAUSE_MOST: Duration = Duration::from_secs(60);
 
+/// Time a connection has to stand so that its host is dialled at once when it ends. After a shorter one the pauses grow
+/// as after dials that failed: who hangs up again and again is not dialled in a loop.
+pub const LINE_STOOD: Duration = Duration::from_secs(10);
+
+/// Times that connections of one peer push each other out, each within [`DISPLACED_COUNTED_FOR`] of the one before,
+/// until people are told that two machines may use its key. A machine that was cut off does it once or twice.
+pub const DISPLACED_TOLD: u32 = 5;
+
+/// How long such a time counts, and people are told: longer than the longest pause between two dials of each machine.
+pub const DISPLACED_COUNTED_FOR: Duration = Duration::from_mins(10);
+
 /// Hosts that are dialled at a time. Beyond it, one that was a member before is left out until others were given up;
 /// those that a person names are dialled all the same.
 pub const HOSTS_DIALLED: usize = 256;

@@ -18,15 +18,13 @@ use crate::asset::HostId;
 use crate::library::Ticket;
 use crate::limits;
 use crate::net::DialError;
+use crate::net::Line;
 use crate::net::ProofError;
 use crate::net::Purpose;
 use crate::task::Backoff;
 use crate::task::now_ms;
 use crate::telemetry::Sparing;
 use crate::telemetry::causes;
-
-/// Time the actor has to take a connection out of the table, and how often a dial looks whether one was put into it.
-const TABLE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Longest sleep while a host is paused; a machine that was suspended notices by it that the time has come.
 const PAUSE_LOOKED_AT_MS: u64 = 60_000;
@@ -74,13 +72,17 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
             }
             continue;
         }
-        let line = shared.connected.get(&dialled.ticket.host).map(|connected| connected.line.clone());
-        if let Some(line) = line {
+        let standing = shared.connected.get(&host).map(|connected| (connected.line.clone(), connected.since));
+        if let Some((line, since)) = standing {
             dialled.is_member();
             line.closed().await;
+            taken_out(&shared, host, &line).await;
             // One that has enough links and is dialled all the same, for a person names it, is not dialled in a loop.
-            let pause = if line.was_let_go() { limits::REDIAL_PAUSE_MOST } else { TABLE_PAUSE };
-            tokio::time::sleep(pause).await;
+            let enough = line.was_let_go();
+            let pause = if enough { limits::REDIAL_PAUSE_MOST } else { dialled.pause_after(since.elapsed()) };
+            if !dialled.rest(pause, &mut newer).await {
+                return;
+            }
             continue;
         }
         let ticket = dialled.ticket.clone();
@@ -95,7 +97,7 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
                 shared.unreached.remove(&host);
                 greet::greet(&shared, link).await;
                 // One that waits to be accepted, or has paused this host, is dialled with growing pauses.
-                if shared.connected.contains_key(&dialled.ticket.host) {
+                if shared.connected.contains_key(&host) {
                     dialled.is_member();
                     continue;
                 }
@@ -132,8 +134,17 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
 
 /// Waits until a connection to a host is in the table.
 async fn connected(shared: &Shared, host: HostId) {
+    let mut connections = shared.connections.subscribe();
     while !shared.connected.contains_key(&host) {
-        tokio::time::sleep(TABLE_PAUSE).await;
+        connections.changed().await.expect("the sender is in `shared`");
+    }
+}
+
+/// Waits until the actor has taken a connection that has ended out of the table.
+async fn taken_out(shared: &Shared, host: HostId, line: &Line) {
+    let mut connections = shared.connections.subscribe();
+    while shared.connected.get(&host).is_some_and(|connected| connected.line.is(line)) {
+        connections.changed().await.expect("the sender is in `shared`");
     }
 }
 
@@ -178,13 +189,16 @@ struct Dialled {
     /// When a host was found of which it is not known whether it is a member.
     on_trial_since: Option<Instant>,
     backoff: Backoff,
+    /// The same after connections that stood for a moment only.
+    brief: Backoff,
     told: bool,
 }
 
 impl Dialled {
     fn new(Wish { ticket, why }: Wish) -> Self {
         let backoff = Backoff::new(limits::REDIAL_PAUSE, limits::REDIAL_PAUSE_MOST);
-        Self { ticket, on_trial_since: (why == Why::Found).then(Instant::now), backoff, told: false, cut_short: 0 }
+        let (on_trial_since, brief) = ((why == Why::Found).then(Instant::now), backoff.clone());
+        Self { ticket, on_trial_since, backoff, brief, told: false, cut_short: 0 }
     }
 
     /// Waits for a dial, but no longer than until the host is `connected` by a dial of its own, or is said to be
@@ -213,6 +227,29 @@ impl Dialled {
             if moved {
                 self.cut_short += 1;
                 return Dial::Moved;
+            }
+        }
+    }
+
+    /// Returns how long to wait after a connection that has stood for so long.
+    fn pause_after(&mut self, stood: Duration) -> Duration {
+        if stood < limits::LINE_STOOD {
+            return self.brief.pause();
+        }
+        self.brief.reset();
+        Duration::ZERO
+    }
+
+    /// Waits, and hears meanwhile where the host is; tells whether it is still to be dialled.
+    async fn rest(&mut self, pause: Duration, newer: &mut mpsc::Receiver<Wish>) -> bool {
+        let mut resting = std::pin::pin!(tokio::time::sleep(pause));
+        loop {
+            tokio::select! {
+                () = &mut resting => return true,
+                wish = newer.recv() => match wish {
+                    Some(wish) => self.hear(wish),
+                    None => return false,
+                },
             }
         }
     }
@@ -271,7 +308,7 @@ mod tests {
     async fn a_dial_is_given_up_once_its_host_has_dialled_itself() {
         let (_wishes, mut newer) = mpsc::channel(1);
         let mut dialled = Dialled::new(wish(Why::Known, 1));
-        for pause in [Duration::ZERO, TABLE_PAUSE] {
+        for pause in [Duration::ZERO, Duration::from_millis(20)] {
             assert_eq!(dialled.dial(never(), tokio::time::sleep(pause), &mut newer).await, Dial::Needless);
         }
     }
@@ -296,6 +333,29 @@ mod tests {
         assert_eq!(dialled.dial(dial(), never(), &mut newer).await, Dial::Moved);
         drop(wishes);
         assert_eq!(dialled.dial(dial(), never(), &mut newer).await, Dial::Unwanted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_connections_that_stood_for_a_moment_the_pauses_grow_whatever_is_said_meanwhile() {
+        let (wishes, mut newer) = mpsc::channel(limits::DIAL_WISHES_QUEUED);
+        let mut dialled = Dialled::new(wish(Why::Known, 1));
+        let moment = limits::LINE_STOOD.checked_sub(Duration::from_millis(1)).unwrap();
+        let began = tokio::time::Instant::now();
+        let mut waited = Duration::ZERO;
+        for port in 2..10 {
+            let pause = dialled.pause_after(moment);
+            assert!(pause > waited / 4 && pause <= limits::REDIAL_PAUSE_MOST, "{pause:?}");
+            waited += pause;
+            dialled.is_member();
+            wishes.try_send(wish(Why::Known, port)).unwrap();
+            assert!(dialled.rest(pause, &mut newer).await);
+            assert_eq!(dialled.ticket, wish(Why::Known, port).ticket);
+        }
+        assert!(began.elapsed() >= waited && waited > limits::REDIAL_PAUSE_MOST / 2, "{waited:?}");
+        assert_eq!(dialled.pause_after(limits::LINE_STOOD), Duration::ZERO);
+        assert!(dialled.pause_after(moment) <= limits::REDIAL_PAUSE, "it stood in between");
+        drop(wishes);
+        assert!(!dialled.rest(limits::REDIAL_PAUSE_MOST, &mut newer).await, "nobody wants it dialled");
     }
 
     #[test]

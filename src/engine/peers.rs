@@ -5,6 +5,8 @@
 //! A newer connection to the same peer replaces the older; of two that were dialled towards each other at the same
 //! moment, the one of the lower id stays.
 
+mod displaced;
+mod parting;
 mod pumps;
 mod web;
 
@@ -19,6 +21,8 @@ use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use self::displaced::Displaced;
+pub(super) use self::displaced::STRANGE;
 use super::apply;
 use super::dial;
 use super::dial::Why;
@@ -35,11 +39,8 @@ use super::members;
 use super::memory;
 use super::pairing;
 use super::serve;
-use super::shared::NO_MEMBER;
 use super::shared::Shared;
-use super::shared::WAITS;
 use crate::asset::HostId;
-use crate::auth::members::Standing;
 use crate::discovery::Neighbour;
 use crate::event::Event;
 use crate::library::Flow;
@@ -57,7 +58,6 @@ use crate::net::Word;
 use crate::sync::Input;
 use crate::task::Group;
 use crate::task::now_ms;
-use crate::telemetry::causes;
 
 /// An order to the actor.
 pub(super) enum PeerOrder {
@@ -89,6 +89,10 @@ pub(super) struct Connected {
     pub(super) role: Role,
     /// Whether this host made the connection.
     pub(super) dialled: bool,
+    /// Since when it stands.
+    pub(super) since: Instant,
+    /// How often its connections have pushed each other out.
+    pub(super) displaced: Displaced,
     /// What may travel over a relay, by what both say.
     pub(super) relay_policy: RelayPolicy,
     /// Whether it takes in and passes on every asset, as far as it says.
@@ -158,8 +162,8 @@ pub(super) async fn run(shared: Arc<Shared>, group: Group, mut orders: mpsc::Rec
             }
             Some(PeerOrder::Ended(peer, number, why)) => peers.ended(peer, number, &why).await,
             Some(PeerOrder::Renew(peer)) => {
-                peers.end(peer, "its settings have changed").await;
                 peers.cut_off_the_unwelcome();
+                peers.end(peer, "its settings have changed").await;
             }
             Some(PeerOrder::MembersChanged) => peers.members_changed().await,
             Some(PeerOrder::Announced(ticket, keeps_everything)) => peers.announced(ticket, keeps_everything),
@@ -201,6 +205,7 @@ pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
                     // It may have been paused or removed while it proved itself.
                     if let Some(why) = shared.why_unwelcome(peer) {
                         link.line().close(why);
+                        shared.served.remove_if(&peer, |_, latest| latest.is(&link.line()));
                         continue;
                     }
                     group.clone().spawn_until_cancelled("bulk", async move {
@@ -279,12 +284,13 @@ impl Peers {
                 return;
             }
         }
+        let displaced = self.displaced_by(peer, dialled);
         self.let_go(peer, "replaced by a newer connection");
         if let Some(task) = self.dialled.get_mut(&peer) {
             task.on_trial_since = None;
         }
         self.numbers += 1;
-        let number = self.numbers;
+        let (number, since) = (self.numbers, Instant::now());
         let ends = self.group.token().child_token();
         let flow = Flow::between(self.shared.role, settings.role).and(Flow::between(greeting.your_role, greeting.role));
         let known = memory::exceptions(&self.shared, peer, flow.send).await;
@@ -300,7 +306,7 @@ impl Peers {
         let standing = Connection {
             number,
             dialled,
-            since: Instant::now(),
+            since,
             ends: ends.clone(),
             line: line.clone(),
             telling,
@@ -316,6 +322,8 @@ impl Peers {
             flow,
             role: greeting.role,
             dialled,
+            since,
+            displaced,
             relay_policy: self.shared.relay_policy.max(greeting.relay_policy),
             keeps_everything,
             words: messages.clone(),
@@ -325,6 +333,7 @@ impl Peers {
         greet::note(&self.shared, peer, &greeting).await;
         self.shared.found.remove(&peer);
         self.shared.connected.insert(peer, connected_peer);
+        self.shared.connections.send_replace(());
         self.show_members();
         if keeps_everything.is_some() {
             self.shared.gossip.linked.send_modify(|linked| {
@@ -384,75 +393,5 @@ impl Peers {
         self.group.spawn("bulk", async move {
             token.run_until_cancelled(serve::run(shared, group, peer, server)).await;
         });
-    }
-
-    async fn ended(&mut self, peer: HostId, number: u64, why: &str) {
-        let Some(standing) = self.standing.get(&peer).filter(|standing| standing.number == number) else { return };
-        if standing.line.was_let_go() && !self.named.contains(&peer) {
-            self.links.leave_alone(peer, tokio::time::Instant::now());
-            self.dialled.remove(&peer);
-        }
-        self.end(peer, why).await;
-    }
-
-    /// Ends the connection of a peer, if one stands.
-    async fn end(&mut self, peer: HostId, why: &str) {
-        let Some(number) = self.standing.get(&peer).map(|standing| standing.number) else { return };
-        self.let_go(peer, why);
-        self.shared.tell(Told::Disconnected(peer, number)).await;
-        let at_ms = now_ms();
-        let noted = self.shared.registry.change(peer, |known| {
-            known.ended = Some((why.to_owned(), at_ms));
-            known.last_seen_ms = at_ms;
-        });
-        if let Err(error) = noted.await {
-            tracing::warn!(error = %causes(&error), "a peer could not be remembered");
-        }
-        tracing::info!(peer = %peer.fmt_short(), why, "disconnected");
-        self.shared.announce(Event::PeerDisconnected { peer, reason: why.to_owned() });
-    }
-
-    /// Lets go who is no member any more, and has all others told.
-    async fn members_changed(&mut self) {
-        let peers: Vec<HostId> = self.standing.keys().copied().collect();
-        for peer in peers {
-            match self.shared.members.standing(peer) {
-                Standing::Member { .. } => {
-                    // A peer that is about to be told will be told what is known then.
-                    let _ = self.standing[&peer].telling.try_send(());
-                }
-                Standing::Pending => self.end(peer, WAITS).await,
-                Standing::Removed => self.end(peer, NO_MEMBER).await,
-            }
-        }
-        self.cut_off_the_unwelcome();
-    }
-
-    /// Ends the connections on which contents go to whom nothing may go any more, in the middle if need be.
-    fn cut_off_the_unwelcome(&self) {
-        self.shared.served.retain(|peer, line| {
-            let why = self.shared.why_unwelcome(*peer);
-            if let Some(why) = why {
-                line.close(why);
-            }
-            why.is_none()
-        });
-    }
-
-    /// Ends what belongs to the standing connection of a peer.
-    fn let_go(&mut self, peer: HostId, why: &str) {
-        if let Some(standing) = self.standing.remove(&peer) {
-            standing.ends.cancel();
-            standing.line.close(why);
-            self.shared.connected.remove_if(&peer, |_, connected| connected.number == standing.number);
-            self.shared.gossip.linked.send_if_modified(|linked| linked.remove(&peer).is_some());
-            self.show_members();
-        }
-    }
-
-    /// Shows where the connected peers are, to whoever tells others of them.
-    fn show_members(&self) {
-        self.count_absent();
-        self.shared.reachable.send_replace(self.standing.values().map(|standing| standing.ticket.clone()).collect());
     }
 }

@@ -205,6 +205,8 @@ pub(super) struct Shared {
     pub(super) traffic: DashMap<HostId, Arc<Traffic>>,
     /// Connected peers, for people.
     pub(super) connected: DashMap<HostId, peers::Connected>,
+    /// Told whenever one is put there, or taken out.
+    pub(super) connections: watch::Sender<()>,
     /// Where they can be reached, for those who tell others.
     pub(super) reachable: watch::Sender<Vec<Ticket>>,
     /// Members that are known and not connected.
@@ -283,6 +285,7 @@ impl Engine {
             transfers: DashMap::new(),
             traffic: DashMap::new(),
             connected: DashMap::new(),
+            connections: watch::Sender::default(),
             reachable: watch::Sender::default(),
             absent: AtomicUsize::new(0),
             gossip: Hearing::new(),

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 
 use super::brakes::Stopped;
 use super::devices::Condition;
 use super::devices::Trust;
 use super::members::MembersStatus;
+use super::peers;
 use super::review::ReviewStatus;
 use super::shared::Engine;
 use crate::asset::AssetKey;
@@ -95,6 +97,8 @@ pub struct PeerStatus {
     pub dialled: Option<bool>,
     /// Why this host did not reach it when it tried last; `None` when it did, or has not tried.
     pub unreached: Option<String>,
+    /// What is wrong with it, if something is.
+    pub trouble: Option<&'static str>,
     /// Whether packets go straight to it; `None` when it is not connected.
     pub direct: Option<bool>,
     /// Round-trip time.
@@ -167,6 +171,10 @@ impl Engine {
                 connected: connected.is_some(),
                 dialled: connected.as_ref().map(|connected| connected.dialled),
                 unreached: shared.unreached.get(&peer.id).map(|error| error.value().clone()),
+                trouble: connected
+                    .as_ref()
+                    .filter(|connected| connected.displaced.is_strange(Instant::now()))
+                    .map(|_| peers::STRANGE),
                 direct: path.map(|path| path.direct),
                 rtt: path.map(|path| path.rtt),
                 clock_ahead_ms: connected.as_ref().map(|connected| connected.clock_ahead_ms),

@@ -240,6 +240,12 @@ impl Line {
         self.0.close(ENOUGH_LINKS, b"this host has enough links to other members");
     }
 
+    /// Tells whether the connection has ended, from whichever side.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.0.close_reason().is_some()
+    }
+
     /// Tells whether the other side has closed the connection because it has enough others.
     #[must_use]
     pub fn was_let_go(&self) -> bool {

@@ -193,6 +193,9 @@ fn device(peer: &PeerStatus, reach: &Reachability) -> Option<Finding> {
             Finding::new(of, Severity::Warning, "was let in and has not connected yet")
                 .advising("start it: `can-sync run`")
         }
+        Condition::Connected if peer.trouble.is_some() => {
+            Finding::new(of, Severity::Warning, peer.trouble.unwrap_or_default())
+        }
         Condition::Connected if peer.direct == Some(false) => {
             Finding::new(of, Severity::Warning, format!("connected over a relay{rtt}: {}", why_not_direct(peer, reach)))
                 .advising(format!(
@@ -270,6 +273,7 @@ mod tests {
             connected,
             dialled: connected.then_some(true),
             unreached: None,
+            trouble: None,
             direct: connected.then_some(true),
             rtt: connected.then_some(Duration::from_micros(1500)),
             clock_ahead_ms: connected.then_some(0),
@@ -304,6 +308,12 @@ mod tests {
                 Severity::Warning,
                 "does not reach it",
                 "firewall of that device",
+            ),
+            (
+                PeerStatus { trouble: Some("two machines use its key"), ..peer(Condition::Connected) },
+                Severity::Warning,
+                "two machines",
+                "",
             ),
             (peer(Condition::Paused { until_ms: None }), Severity::Off, "paused", "resume"),
             (peer(Condition::Pending), Severity::Warning, "waits", "peers accept 0707"),

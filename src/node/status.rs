@@ -108,6 +108,7 @@ impl Node {
         notes.extend(replication.braked.iter().map(braked));
         notes.extend(replication.peers.iter().filter_map(waits));
         notes.extend(replication.peers.iter().filter_map(clocks_apart));
+        notes.extend(replication.peers.iter().filter_map(in_trouble));
         Ok(NodeStatus {
             id: self.id(),
             name: self.name.clone(),
@@ -136,6 +137,11 @@ fn waits(peer: &PeerStatus) -> Option<String> {
     let id = peer.id.fmt_short();
     (peer.condition == Condition::Pending)
         .then(|| format!("{} ({id}) waits to be accepted; if it is yours: `can-sync peers accept {id}`", peer.name))
+}
+
+/// Says what is wrong with a device.
+fn in_trouble(peer: &PeerStatus) -> Option<String> {
+    peer.trouble.map(|trouble| format!("{} ({}): {trouble}", peer.name, peer.id.fmt_short()))
 }
 
 /// Says whose clock is ahead, where that is so much that changes may have to wait.

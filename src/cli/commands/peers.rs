@@ -145,6 +145,7 @@ struct Peer {
     most_taken: Option<u64>,
     addresses: Vec<String>,
     relay: Option<String>,
+    trouble: Option<String>,
     path: Option<String>,
     rtt_ms: Option<f64>,
     in_sync: bool,

@@ -64,6 +64,8 @@ impl Peers {
     /// Dials members to which a link is missing, and lets go of links that are too many.
     pub(super) async fn look_at_links(&mut self) {
         let shared = Arc::clone(&self.shared);
+        // A task that has ended dials nobody any more.
+        self.dialled.retain(|_, task| !task.wishes.is_closed());
         self.links.keep_only(|host| shared.is_welcome(host));
         self.links.forget(|host| self.standing.contains_key(host), Instant::now());
         self.count_absent();

@@ -1,6 +1,7 @@
 //! Engines over loopback, in one process, with stores in memory.
 
 mod clock;
+mod dialling;
 mod explained;
 mod gossip;
 mod host;

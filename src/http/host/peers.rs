@@ -60,6 +60,8 @@ pub(super) struct Peer {
     most_taken: Option<u64>,
     addresses: Vec<String>,
     relay: Option<String>,
+    /// What is wrong with it, or null.
+    trouble: Option<&'static str>,
     /// `direct` or `relay`.
     path: Option<&'static str>,
     rtt_ms: Option<f64>,
@@ -341,6 +343,7 @@ impl From<PeerStatus> for Peer {
             most_taken: peer.settings.most_taken,
             addresses: peer.addresses,
             relay: peer.relay,
+            trouble: peer.trouble,
             path: peer.direct.map(|direct| if direct { "direct" } else { "relay" }),
             rtt_ms: peer.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
             clock_ahead_ms: peer.clock_ahead_ms,

@@ -76,6 +76,7 @@ pub(super) fn one(printer: &Printer, peer: &Peer) -> anyhow::Result<()> {
     let lines = [
         ("state", state(peer)),
         ("why", peer.reason.clone().unwrap_or_default()),
+        ("trouble", peer.trouble.clone().unwrap_or_default()),
         ("trust", peer.trust.clone()),
         ("device", or_dash(format!("{} {}", peer.kind, peer.version).trim())),
         ("role", format!("{}, allowed here: {}", peer.role.as_deref().unwrap_or("-"), peer.allowed_role)),

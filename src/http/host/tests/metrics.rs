@@ -165,6 +165,7 @@ fn a_peer_may_call_itself_anything() {
         connected,
         dialled: connected.then_some(true),
         unreached: None,
+        trouble: None,
         direct: connected.then_some(true),
         rtt: connected.then_some(Duration::from_micros(250)),
         clock_ahead_ms: None,
