@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::peers::PeerOrder;
+use super::registry::Worth;
 use super::shared::Engine;
+use super::shared::Shared;
 use crate::asset::HostId;
+use crate::auth::members::Membership;
 use crate::auth::members::Standing;
 use crate::library::Role;
 use crate::limits;
@@ -84,9 +87,32 @@ pub enum DeviceError {
     /// A rate that is too low.
     #[error("a limit is at least {limit} bytes a second: below it contents stall", limit = limits::PACE_LEAST)]
     Rate,
+    /// There is no room for another device.
+    #[error(
+        "{limit} devices are known, and all of them are connected, accepted or set up here; remove one first",
+        limit = limits::membership::DEVICES_KNOWN
+    )]
+    Full,
     /// It could not be written down.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+impl Shared {
+    /// Changes what is remembered of a device, which may be new; tells whether there is room for it.
+    pub(super) async fn remember(&self, id: HostId, change: impl FnOnce(&mut Peer)) -> Result<bool, StateError> {
+        self.registry.change(id, |peer| self.worth(peer), change).await
+    }
+
+    fn worth(&self, peer: &Peer) -> Worth {
+        let circle = self.members.circle();
+        match circle.standing(peer.id) {
+            _ if peer.settings != PeerSettings::default() || self.connected.contains_key(&peer.id) => Worth::Kept,
+            Standing::Pending => Worth::Waiting,
+            Standing::Member { .. } if circle.membership() == Membership::Listed => Worth::Kept,
+            Standing::Member { .. } | Standing::Removed => Worth::Seen,
+        }
+    }
 }
 
 impl Engine {
@@ -233,8 +259,8 @@ impl Engine {
     }
 
     async fn set(&self, id: HostId, set: impl FnOnce(&mut PeerSettings)) -> Result<(), DeviceError> {
-        self.shared.registry.change(id, |peer| set(&mut peer.settings)).await?;
-        Ok(())
+        let is_kept = self.shared.remember(id, |peer| set(&mut peer.settings)).await?;
+        if is_kept { Ok(()) } else { Err(DeviceError::Full) }
     }
 
     async fn renew(&self, id: HostId) {

@@ -134,7 +134,7 @@ async fn pending(shared: &Shared, control: &Control) {
 /// Remembers who a peer is.
 pub(super) async fn note(shared: &Shared, peer: HostId, greeting: &Greeting) {
     let Ticket { addresses, relay, .. } = ticket(peer, greeting);
-    let noted = shared.registry.change(peer, |known| {
+    let noted = shared.remember(peer, |known| {
         known.name = shown(&greeting.name);
         known.kind = shown(&greeting.kind);
         known.version = shown(&greeting.version);

@@ -211,7 +211,7 @@ async fn exchange(shared: &Shared, stream: &mut PairingStream) -> Result<Let, Ex
     let (joiner, name) = (confirmed.joiner(), greet::shown(confirmed.device()));
     shared.accept_paired(joiner).await?;
     let device = name.clone();
-    if let Err(error) = shared.registry.change(joiner, |peer| peer.name = device).await {
+    if let Err(error) = shared.remember(joiner, |peer| peer.name = device).await {
         tracing::warn!(error = %causes(&error), "a device that was paired could not be remembered");
     }
     let circle = shared.members.circle();

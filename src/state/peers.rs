@@ -133,6 +133,19 @@ impl State {
             .await
     }
 
+    /// Forgets a peer, and what people have set for it.
+    ///
+    /// # Errors
+    /// [`StateError`] when the database refuses.
+    pub async fn forget_peer(&self, id: HostId) -> Result<(), StateError> {
+        self.database
+            .write(move |connection| {
+                connection.prepare_cached("DELETE FROM peer WHERE id = ?1")?.execute([id.as_bytes()])?;
+                Ok(())
+            })
+            .await
+    }
+
     /// Returns all peers that were ever seen, by id.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ impl Peers {
     async fn note_end(&self, peer: HostId, number: u64, why: &str) {
         self.shared.tell(Told::Disconnected(peer, number)).await;
         let at_ms = now_ms();
-        let noted = self.shared.registry.change(peer, |known| {
+        let noted = self.shared.remember(peer, |known| {
             known.ended = Some((why.to_owned(), at_ms));
             known.last_seen_ms = at_ms;
         });

@@ -164,7 +164,7 @@ async fn nothing_goes_to_who_is_removed_or_paused_while_that_is_written_down() {
             drop(busy);
         } else {
             let pause = |peer: &mut Peer| peer.settings.paused_until_ms = Some(u64::MAX);
-            a.engine.shared.registry.change(lost.id(), pause).await.unwrap();
+            assert!(a.engine.shared.remember(lost.id(), pause).await.unwrap());
             let busy = a.with_busy_state();
             a.engine.shared.peers.send(PeerOrder::Renew(lost.id())).await.unwrap();
             within(line.closed()).await;
@@ -481,7 +481,7 @@ async fn a_paused_device_is_neither_dialled_nor_let_in() {
     assert!(a.engine.named("nobody").is_err() && a.engine.named("").is_err());
     // A device that calls itself like the short id of another stands for neither; a person's word does.
     let impostor = HostId::from_bytes([7; 32]);
-    a.engine.shared.registry.change(impostor, |peer| peer.name = id[..10].to_owned()).await.unwrap();
+    a.engine.shared.remember(impostor, |peer| peer.name = id[..10].to_owned()).await.unwrap();
     assert!(matches!(a.engine.named(&id[..10]), Err(NamedError::Several { ids, .. }) if ids.len() == 2));
     a.engine.rename(b.id(), Some(id[..10].to_owned())).await.unwrap();
     assert_eq!(a.engine.named(&id[..10]), Ok(b.id()));

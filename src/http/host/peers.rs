@@ -266,6 +266,7 @@ fn device_failure(error: DeviceError) -> Failure {
     match error {
         DeviceError::Named(_) => Failure::not_found(error.to_string()),
         DeviceError::Name | DeviceError::Rate => Failure::bad_request(error.to_string()),
+        DeviceError::Full => Failure::conflict(error.to_string()),
         _ => Failure::internal(&error),
     }
 }
