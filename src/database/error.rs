@@ -27,6 +27,29 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Tells whether there was no space left.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        self.code() == Some(rusqlite::ErrorCode::DiskFull)
+    }
+
+    /// Tells whether the bytes of the file are what is wrong, not the way to them.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode;
+        let damage = [ErrorCode::NotADatabase, ErrorCode::DatabaseCorrupt, ErrorCode::Unknown];
+        self.code().is_some_and(|code| damage.contains(&code))
+    }
+
+    fn code(&self) -> Option<rusqlite::ErrorCode> {
+        match self {
+            Self::Sqlite { source, .. } => source.sqlite_error_code(),
+            Self::Newer { .. } => None,
+        }
+    }
+}
+
 /// A read or a write failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -1,6 +1,7 @@
 //! The order of construction.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,8 +113,13 @@ pub enum StartError {
     #[error(transparent)]
     DataFolder(#[from] DataFolderError),
     /// The state cannot be opened.
-    #[error(transparent)]
-    State(#[from] database::OpenError),
+    #[error("{next}")]
+    State {
+        /// What to do.
+        next: &'static str,
+        /// What is wrong.
+        source: database::OpenError,
+    },
     /// The embedded store cannot be opened.
     #[error(transparent)]
     Store(#[from] embedded::OpenError),
@@ -196,7 +202,7 @@ impl Node {
         let store = open_store(options.store, place).await?;
         let state = {
             let (path, name) = (folder.file("state.db"), library.name.clone());
-            blocking(move || State::open(&path, &name)).await?
+            blocking(move || State::open(&path, &name)).await.map_err(|error| state_trouble(error, folder.path()))?
         };
         let host = Peer { id: net::host_id(&key), name: options.name.clone() };
         // Before anything is exchanged every plugin that is known is loaded, or counts as failing.
@@ -348,6 +354,23 @@ async fn open_store(options: StoreOptions, place: Place) -> Result<Arc<dyn Store
     }
 }
 
+/// Says what to do where the state cannot be opened. Losing it loses no asset, so nobody should stay away for it.
+fn state_trouble(source: database::OpenError, folder: &Path) -> StartError {
+    let is_full = || rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail == 0);
+    let next = match source {
+        database::OpenError::Newer { .. } => "what this host remembers was written by a later version",
+        _ if source.is_disk_full() || is_full() => "the disk of `data_dir` is full; make room and start again",
+        _ if source.is_damage() => {
+            "what this host remembers is damaged; restore it, or move it and its -wal away: what was held, declined, \
+             paused and braked is forgotten then, and no asset is lost"
+        }
+        _ => {
+            "what this host remembers cannot be opened; see that this user may read and write it, and that nothing else has it open"
+        }
+    };
+    StartError::State { next, source }
+}
+
 /// A task that panics is announced and logged, and the rest goes on.
 fn on_panic(events: broadcast::Sender<Event>) -> crate::task::OnPanic {
     Arc::new(move |group, task, message| {
@@ -358,4 +381,32 @@ fn on_panic(events: broadcast::Sender<Event>) -> crate::task::OnPanic {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("the work does not panic and is not cancelled")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::causes;
+
+    #[test]
+    fn a_state_that_does_not_open_is_told_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        let told = || {
+            let error = State::open(&path, "mirror").unwrap_err();
+            causes(&state_trouble(error, dir.path()))
+        };
+        std::fs::write(&path, "no database at all, ".repeat(1000)).unwrap();
+        let damaged = told();
+        assert!(damaged.contains("its -wal away") && damaged.contains("state.db"), "{damaged}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let closed = told();
+        assert!(closed.contains("may read and write it") && !closed.contains("damaged"), "{closed}");
+        std::fs::remove_dir(&path).unwrap();
+        drop(State::open(&path, "mirror").unwrap());
+        rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 1_000_000).unwrap();
+        let newer = told();
+        assert!(newer.contains("later version") && newer.contains("start the newer can-sync"), "{newer}");
+    }
 }
