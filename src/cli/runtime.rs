@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
 
 use crate::config;
 use crate::config::ConfigError;
@@ -31,11 +33,24 @@ pub(super) struct Running {
     pub(super) host_api: SocketAddr,
 }
 
-/// Starts the runtime that a host needs.
+/// Starts the runtime that a host needs. From then on the process leaves no core file.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    leave_no_core();
     // Every HTTPS client of the process shares this provider; a second call changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+}
+
+/// Keeps what is in memory out of core files: the library's secret and the host's key are, as long as a host runs.
+fn leave_no_core() {
+    // One byte is less than any core file has, and besides it is the sign for Linux to start no program that would be
+    // handed it, which it does with a limit of zero. The process stays open to who runs it (`PR_SET_DUMPABLE`): else
+    // `/proc` would hide from its own user how much memory it takes, and nobody could trace what it does.
+    let most = rustix::process::getrlimit(Resource::Core).maximum.map_or(1, |most| most.min(1));
+    let limit = Rlimit { current: Some(most), maximum: Some(most) };
+    if let Err(error) = rustix::process::setrlimit(Resource::Core, limit) {
+        tracing::warn!(%error, "a crash may leave secrets in a core file");
+    }
 }
 
 /// Starts a host with its faces. First the data folder is locked, so that a second host on it is told what is the

@@ -155,3 +155,15 @@ fn can_inject() -> bool {
     }
     works
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_crash_leaves_no_core_file_with_the_secret_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Place::new(dir.path(), "a").start();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", host.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    let bytes: Vec<&str> = core.split_whitespace().skip(4).collect();
+    assert!(matches!(bytes[..], ["0" | "1", "0" | "1", "bytes"]), "{core}");
+    host.kill();
+}

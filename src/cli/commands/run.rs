@@ -18,11 +18,13 @@ pub(in crate::cli) struct Args {
 
 impl Args {
     pub(in crate::cli) fn execute(self, context: &Context) -> anyhow::Result<()> {
-        let settings = context.resolve(self.file.as_deref())?.settings;
+        let mut settings = context.resolve(self.file.as_deref())?.settings;
         let printer = context.printer();
         let runtime = runtime::runtime()?;
         let done = runtime.block_on(async {
             let running = runtime::start(&settings, self.safe_mode).await?;
+            // It was stretched, and is not needed in memory any more.
+            drop(settings.sync_passphrase.take());
             printer.say(&format!("{} runs as {}", settings.device_name, running.node.id()));
             let can_api = match (&running.can_api, &settings.can_service_url) {
                 (None, Some(url)) => format!("{}{PREFIX}  (of the CAN Service)", url.trim_end_matches('/')),
