@@ -17,11 +17,29 @@ const STATEMENTS: usize = 64;
 /// The steps from an empty file to the newest layout: the n-th makes version n of version n-1.
 pub type Migrations = &'static [&'static str];
 
+/// Opens a database, or makes one that only its owner can read; SQLite gives the files beside it the same mode.
 pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     let error = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    keep_private(path);
     let connection = Connection::open(path).map_err(error)?;
     prepare(&connection).map_err(error)?;
     Ok(connection)
+}
+
+/// Makes the file with a mode of its own, or gives it that. Where it cannot be done, opening it tells more.
+fn keep_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        use std::os::unix::fs::PermissionsExt;
+        if let Ok(file) = options.mode(0o600).open(path)
+            && file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+        {
+            let _ = file.set_permissions(std::fs::Permissions::from_mode(0o600));
+        }
+    }
 }
 
 pub(super) fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {

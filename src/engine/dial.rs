@@ -112,14 +112,14 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
                 return;
             }
             Err(error) if dialled.is_left_alone_after(&error) => {
-                if let Some(times) = shared.seen.found_in_vain.count(Instant::now()) {
+                if let Some(times) = shared.seen.left_alone.count(Instant::now()) {
                     tracing::info!(peer = %host.fmt_short(), error = causes(&error), times, "a host that was found is left alone");
                 }
                 return;
             }
             Err(error) => {
                 shared.unreached.insert(host, causes(&error));
-                dialled.tell(&error, &shared.seen.found_in_vain);
+                dialled.tell(&error, &shared.seen.not_reached);
             }
         }
         tokio::select! {
@@ -281,9 +281,8 @@ impl Dialled {
         match (self.told, self.on_trial_since) {
             (true, _) => tracing::debug!(%peer, error, "still cannot be reached"),
             (false, Some(_)) => {
-                if let Some(times) = found.count(Instant::now()) {
-                    tracing::info!(%peer, error, times, "a host that was found cannot be reached; trying again");
-                }
+                let Some(times) = found.count(Instant::now()) else { return };
+                tracing::info!(%peer, error, times, "a host that was found cannot be reached; trying again");
             }
             (false, None) => tracing::warn!(%peer, error, "cannot be reached; trying again"),
         }

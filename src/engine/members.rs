@@ -194,7 +194,7 @@ pub(super) async fn moved_on(shared: &Shared, Moved { peer, is_behind, successio
         if is_behind {
             let text = "this library has moved on and its phrase is dead; pair this device again: `can-sync pair` on a \
                         device that stayed, then `can-sync pair WORDS` here";
-            if let Some(times) = shared.seen.not_taken.count(Instant::now()) {
+            if let Some(times) = shared.seen.moved_on.count(Instant::now()) {
                 tracing::warn!(peer = %peer.fmt_short(), times, "the library has moved on without this host; pair it again");
             }
             shared.members.say(peer, text.to_owned());
@@ -257,7 +257,8 @@ impl Engine {
     }
 
     /// Removes a host for good, with it those of the leaving that were accepted, and gives the library a new secret,
-    /// which those that stay are handed. Where the secret alone made a member, those that stay are accepted first.
+    /// which those that stay are handed. Where the secret alone made a member, those that stay are accepted first. Tells
+    /// whether the library has the new secret: its history may have no room for the statement.
     ///
     /// # Errors
     /// [`MembersError`] when this host may not sign that, or it cannot be kept.
@@ -266,7 +267,7 @@ impl Engine {
         host: HostId,
         leaving: Vec<HostId>,
         staying: Vec<HostId>,
-    ) -> Result<(), MembersError> {
+    ) -> Result<bool, MembersError> {
         let remove = move |circle: &mut Circle, key: &HostKey| {
             circle.remove(key, host, &leaving, &staying, random(), fresh_secret())
         };
@@ -274,6 +275,6 @@ impl Engine {
             tracing::warn!(peer = %host.fmt_short(), "removed from the library");
             self.shared.announce(Event::PeerRemoved { peer: host });
         }
-        Ok(())
+        Ok(!self.shared.members.circle().is_renewal_due())
     }
 }

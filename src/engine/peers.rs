@@ -285,7 +285,7 @@ impl Peers {
             }
         }
         let displaced = self.displaced_by(peer, dialled);
-        self.let_go(peer, "replaced by a newer connection");
+        self.cut(peer, "replaced by a newer connection");
         if let Some(task) = self.dialled.get_mut(&peer) {
             task.on_trial_since = None;
         }
@@ -335,11 +335,10 @@ impl Peers {
         self.shared.connected.insert(peer, connected_peer);
         self.shared.connections.send_replace(());
         self.show_members();
-        if keeps_everything.is_some() {
-            self.shared.gossip.linked.send_modify(|linked| {
-                linked.insert(peer, Neighbour { number, dialled });
-            });
-        }
+        self.shared.gossip.linked.send_modify(|linked| match keeps_everything {
+            Some(_) => drop(linked.insert(peer, Neighbour { number, dialled })),
+            None => drop(linked.remove(&peer)),
+        });
         let waiting = Arc::new(Load::new(limits::MESSAGES_QUEUED_BYTES));
         let sent = (writer, outgoing, told, Arc::clone(&waiting));
         let connection = hub::Connection { peer, number, line: line.clone(), messages, waiting, jobs, connected };

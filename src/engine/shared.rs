@@ -145,8 +145,12 @@ pub(super) struct Seen {
     pub(super) refused: Sparing,
     /// What members tell of members and is not taken.
     pub(super) not_taken: Sparing,
-    /// Hosts that were found and cannot be reached, or are no members.
-    pub(super) found_in_vain: Sparing,
+    /// Members that say that the library has moved on.
+    pub(super) moved_on: Sparing,
+    /// Hosts that were found and cannot be reached.
+    pub(super) not_reached: Sparing,
+    /// Hosts that were found and are left alone.
+    pub(super) left_alone: Sparing,
 }
 
 /// A running engine. Cloning shares it.

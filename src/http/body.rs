@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::sync::Mutex;
 use tokio::sync::Semaphore;
+use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 use super::Failure;
@@ -128,7 +129,11 @@ async fn whole_within(body: Body, limit: usize, room: &Semaphore) -> Result<Byte
             rest.read().await;
             return Err(Failure::bad_request(format!("the body is longer than the limit of {limit} bytes")));
         }
-        let Ok(more) = room.try_acquire_many(piece.len() as u32) else {
+        whole.extend_from_slice(&piece);
+        // What is small always has room, so that a host can be told what to do whatever else comes.
+        let held = taken.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let wanted = whole.len().saturating_sub(limits::HTTP_SMALL_BODY_BYTES).saturating_sub(held);
+        let Ok(more) = room.try_acquire_many(wanted as u32) else {
             rest.read().await;
             return Err(Failure::busy("too many large bodies come at once; send it again in a moment"));
         };
@@ -136,7 +141,6 @@ async fn whole_within(body: Body, limit: usize, room: &Semaphore) -> Result<Byte
             None => taken = Some(more),
             Some(taken) => taken.merge(more),
         }
-        whole.extend_from_slice(&piece);
     }
     Ok(whole.freeze())
 }
@@ -175,18 +179,17 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_are_gathered_within_the_room_of_all() {
-        let room = Semaphore::new(1000);
-        let endless = || {
-            let first = stream::iter([Ok::<_, io::Error>(Bytes::from(vec![b' '; 600]))]);
-            Body::from_stream(first.chain(stream::pending()))
-        };
-        let mut first = Box::pin(whole_within(endless(), 1000, &room));
+        let small = limits::HTTP_SMALL_BODY_BYTES;
+        let (room, limit, large) = (Semaphore::new(1000), 2 * small, vec![b' '; small + 600]);
+        let endless =
+            Body::from_stream(stream::iter([Ok::<_, io::Error>(Bytes::from(large.clone()))]).chain(stream::pending()));
+        let mut first = Box::pin(whole_within(endless, limit, &room));
         assert!(first.as_mut().now_or_never().is_none());
-        let refused = whole_within(Body::from(vec![b' '; 600]), 1000, &room).await.unwrap_err();
+        let refused = whole_within(Body::from(large.clone()), limit, &room).await.unwrap_err();
         assert!(format!("{refused:?}").contains("too many large bodies"), "{refused:?}");
-        assert_eq!(whole_within(Body::from("fits"), 1000, &room).await.unwrap(), "fits");
+        assert_eq!(whole_within(Body::from(vec![b' '; small]), limit, &room).await.unwrap().len(), small);
         drop(first);
-        assert_eq!(whole_within(Body::from(vec![b' '; 600]), 1000, &room).await.unwrap().len(), 600);
+        assert_eq!(whole_within(Body::from(large.clone()), limit, &room).await.unwrap().len(), large.len());
         assert_eq!(room.available_permits(), 1000);
     }
 }

@@ -25,6 +25,9 @@ pub const HTTP_STALL: Duration = Duration::from_secs(30);
 /// one gets 500.
 pub const HTTP_GATHERED_BYTES: usize = 4 * JSON_BODY_BYTES;
 
+/// Bytes of each body that do not count for that.
+pub const HTTP_SMALL_BODY_BYTES: usize = 64 * 1024;
+
 /// Bytes of an upload that are read on after it was refused, so that a client which still sends gets the answer. Behind
 /// them the connection is closed.
 pub const HTTP_REST_BYTES: usize = 64 * 1024 * 1024;

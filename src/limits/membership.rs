@@ -29,8 +29,9 @@ pub const SECRETS_HANDED: usize = 8;
 /// the connection.
 pub const SUCCESSION_BYTES: usize = 1024 * 1024;
 
-/// Words about the members that a peer may send at once; then one every [`SUCCESSION_EVERY`]. What comes sooner waits,
-/// and all that the peer sends behind it: each may take as many checks of signatures as there are [`STATEMENTS`].
+/// Words about the members that a peer may send at once; then one every [`SUCCESSION_EVERY`], since each may take as many
+/// checks of signatures as there are [`STATEMENTS`]. Of those that come sooner the latest waits, which says all that the
+/// others do.
 pub const SUCCESSIONS_AT_ONCE: u32 = 16;
 
 /// How often a peer is heard about the members.

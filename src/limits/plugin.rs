@@ -59,8 +59,9 @@ pub const TICK: Duration = Duration::from_millis(10);
 /// Ticks without a call after which the clock of plugins rests.
 pub const IDLE_TICKS: u32 = 100;
 
-/// Changes in one answer of a plugin: as many fields as a document may have. An answer with more is a failure.
-pub const CHANGES: usize = 1024;
+/// Changes in one answer of a plugin: every tag that an asset may have is replaced, and its six texts. An answer with more
+/// is a failure.
+pub const CHANGES: usize = 2 * super::TAG_FIELDS + 6;
 
 /// Bytes of a reason that a plugin gives, and of what is told about how it failed; the rest is cut off.
 pub const REASON_BYTES: usize = 1024;

@@ -38,9 +38,6 @@ const API_TOKEN: &str = "api_token";
 /// The port peers reached this host at last.
 const LAST_PORT: &str = "last_port";
 
-/// Mode of the folder: nobody else gets into it.
-const FOLDER_MODE: u32 = 0o700;
-
 /// Mode of the private files.
 const FILE_MODE: u32 = 0o600;
 
@@ -89,15 +86,13 @@ pub enum DataFolderError {
          one, and a further device is paired with `can-sync pair`"
     )]
     NoSecret,
-    /// Others can read a private file, or use the folder.
-    #[error("{path} can be read by others (mode {mode:o}); run `chmod {wanted:o} {path}`")]
+    /// Others can read a private file.
+    #[error("{path} can be read by others (mode {mode:o}); run `chmod 600 {path}`")]
     Exposed {
-        /// Which one.
+        /// Which file.
         path: PathBuf,
         /// Its mode.
         mode: u32,
-        /// The mode that it should have.
-        wanted: u32,
     },
     /// The system gives no randomness.
     #[error("the system has no random bytes for {path}: {reason}")]
@@ -117,19 +112,18 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// Makes the folder (mode 0700) when it is missing, closes it to others when it is there, and locks it. Blocks.
+    /// Makes the folder (mode 0700) when it is missing, and locks it. Blocks.
     ///
     /// # Errors
-    /// [`DataFolderError::InUse`] when another host has it, [`DataFolderError::Exposed`] when it cannot be closed to
-    /// others, [`DataFolderError::File`] when it cannot be used.
+    /// [`DataFolderError::InUse`] when another host has it, [`DataFolderError::File`] when it cannot be used.
     pub fn open(path: &Path) -> Result<Self, DataFolderError> {
         let error = |source| DataFolderError::File { path: path.to_owned(), source };
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, FOLDER_MODE);
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(path).map_err(error)?;
-        close_to_others(path)?;
+        // Whoever could open it could hold it.
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
         #[cfg(unix)]
@@ -232,7 +226,7 @@ impl DataFolder {
         let path = self.file(MEMBERS);
         let kept = match std::fs::read(&path) {
             Ok(bytes) => {
-                check_mode(&path, FILE_MODE)?;
+                check_mode(&path)?;
                 let bytes = Zeroizing::new(bytes);
                 let circle = Circle::decode(own, &bytes);
                 Some(circle.map_err(|reason| DataFolderError::Members { path: path.clone(), reason })?)
@@ -301,7 +295,7 @@ impl DataFolder {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(DataFolderError::File { path, source }),
         };
-        check_mode(&path, FILE_MODE)?;
+        check_mode(&path)?;
         match bytes.as_slice().try_into() {
             Ok(fixed) => Ok(Some(Zeroizing::new(fixed))),
             Err(_) => Err(DataFolderError::Damaged { path, length: bytes.len(), expected: N }),
@@ -335,40 +329,16 @@ fn save(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), DataFolderError> 
     write().map_err(|source| DataFolderError::File { path: path.clone(), source })
 }
 
-/// Sees to it that nobody else gets into the folder: what the databases in it hold of peers is nobody else's business,
-/// and whoever could open the lock could hold it.
 #[cfg(unix)]
-fn close_to_others(folder: &Path) -> Result<(), DataFolderError> {
-    use std::os::unix::fs::PermissionsExt;
-    let error = |source| DataFolderError::File { path: folder.to_owned(), source };
-    let mode = std::fs::metadata(folder).map_err(error)?.permissions().mode();
-    // A folder with the sticky bit is made for many, such as `/tmp`; it stays theirs.
-    let is_for_many = mode & 0o1000 != 0;
-    if mode & 0o077 != 0 && !is_for_many {
-        // Only its owner may; who may not is told what to do.
-        let closed = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(FOLDER_MODE));
-        if closed.is_ok() {
-            tracing::info!(path = %folder.display(), "the data folder was open to others; it is closed now");
-        }
-    }
-    check_mode(folder, FOLDER_MODE)
-}
-
-#[cfg(not(unix))]
-fn close_to_others(_: &Path) -> Result<(), DataFolderError> {
-    Ok(())
-}
-
-#[cfg(unix)]
-fn check_mode(path: &Path, wanted: u32) -> Result<(), DataFolderError> {
+fn check_mode(path: &Path) -> Result<(), DataFolderError> {
     use std::os::unix::fs::PermissionsExt;
     let metadata = std::fs::metadata(path).map_err(|source| DataFolderError::File { path: path.to_owned(), source })?;
     let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(DataFolderError::Exposed { path: path.to_owned(), mode, wanted }) }
+    if mode & 0o077 == 0 { Ok(()) } else { Err(DataFolderError::Exposed { path: path.to_owned(), mode }) }
 }
 
 #[cfg(not(unix))]
-fn check_mode(_: &Path, _: u32) -> Result<(), DataFolderError> {
+fn check_mode(_: &Path) -> Result<(), DataFolderError> {
     Ok(())
 }
 
@@ -412,21 +382,16 @@ mod tests {
         assert!(matches!(folder.api_token(), Err(DataFolderError::Damaged { length: 5, .. })));
     }
 
+    /// A folder that was there may be anybody's: a volume of a container, or one that others read from.
     #[cfg(unix)]
     #[test]
-    fn a_folder_that_was_there_is_closed_to_others_unless_it_is_made_for_many() {
+    fn in_a_folder_that_others_see_the_lock_is_private_and_the_folder_stays_as_it_is() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-        let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-        set(dir.path(), 0o755);
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o2775)).unwrap();
         let folder = DataFolder::open(dir.path()).unwrap();
-        assert_eq!((mode(dir.path()), mode(&folder.file("lock"))), (0o700, 0o600));
-        drop(folder);
-        set(dir.path(), 0o1777);
-        let error = DataFolder::open(dir.path()).unwrap_err();
-        assert!(error.to_string().contains("chmod 700"), "{error}");
-        assert_eq!(mode(dir.path()), 0o1777, "it is left as it is");
+        assert_eq!((mode(dir.path()), mode(&folder.file("lock"))), (0o2775, 0o600));
     }
 
     #[test]

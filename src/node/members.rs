@@ -87,7 +87,8 @@ impl Node {
         self.engine.list_members(staying).await
     }
 
-    /// Removes a host for good, with it those of the leaving that were accepted, and gives the library a new secret.
+    /// Removes a host for good, with it those of the leaving that were accepted, and gives the library a new secret. Tells
+    /// whether it has that: its history may have no room for the statement.
     ///
     /// # Errors
     /// [`MembersError`] when this host may not sign that, or it cannot be kept.
@@ -96,7 +97,7 @@ impl Node {
         id: HostId,
         leaving: Vec<HostId>,
         staying: Vec<HostId>,
-    ) -> Result<(), MembersError> {
+    ) -> Result<bool, MembersError> {
         self.engine.remove_member(id, leaving, staying).await
     }
 

@@ -28,7 +28,7 @@ impl Args {
         let founded = found(context, &path, &phrase);
         let (printer, file) = (context.printer(), path.display());
         if printer.is_json() {
-            printer.json(&json!({ "file": path, "admin": matches!(founded, Ok(true)) }))?;
+            printer.json(&json!({ "file": file.to_string(), "admin": matches!(founded, Ok(true)) }))?;
         } else {
             printer.line(&file.to_string())?;
         }

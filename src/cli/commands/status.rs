@@ -8,7 +8,6 @@ use crate::cli::context::Context;
 use crate::cli::format;
 use crate::cli::printer::Align;
 use crate::cli::printer::Printer;
-use crate::limits;
 
 /// Show how the running host is
 #[derive(Debug, clap::Args)]
@@ -25,19 +24,12 @@ struct Status {
     store: Store,
     libraries: Vec<Library>,
     peers: Vec<Peer>,
-    members: Members,
-    braked: Vec<IgnoredAny>,
     transfers: Vec<IgnoredAny>,
     held: u64,
     declined: u64,
     refused: u64,
     discovery: Vec<Source>,
     plugins: Vec<Plugin>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Members {
-    trouble: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,7 +89,6 @@ struct Peer {
     connected: bool,
     path: Option<String>,
     rtt_ms: Option<f64>,
-    clock_ahead_ms: Option<i64>,
     in_sync: bool,
     kept: u64,
     of: u64,
@@ -130,13 +121,7 @@ fn show(printer: &Printer, status: &Status) -> anyhow::Result<()> {
         let missing = format::count(store.missing, "content");
         printer.line(&format!("store: {missing} missing or moved aside; a peer that has it sends it again"))?;
     }
-    for note in status.notes.iter().chain(&store.notes).chain(&status.members.trouble) {
-        printer.line(&format!("note: {note}"))?;
-    }
-    if !status.braked.is_empty() {
-        printer.line("note: changes wait, since too much was trashed in too short a time; see `can-sync peers`")?;
-    }
-    for note in status.peers.iter().filter_map(clock) {
+    for note in status.notes.iter().chain(&store.notes) {
         printer.line(&format!("note: {note}"))?;
     }
     for Source { name, trouble } in &status.discovery {
@@ -185,14 +170,6 @@ fn trouble(plugin: &Plugin) -> Option<String> {
     let why = trouble.as_ref().or_else(resting)?;
     let state = if breaker.state == "closed" { state } else { "failing" };
     Some(format!("plugin {name} ({state}): {why}"))
-}
-
-/// Says whose clock is ahead, where one of both must be wrong.
-fn clock(peer: &Peer) -> Option<String> {
-    let ahead_ms = peer.clock_ahead_ms.filter(|ms| ms.unsigned_abs() > limits::CLOCK_APART_MS)?;
-    let (by, way) = (format::duration(ahead_ms.unsigned_abs() / 1000), if ahead_ms > 0 { "ahead" } else { "behind" });
-    let name = peer.name.as_ref().unwrap_or(&peer.id);
-    Some(format!("the clock of {name} is {by} {way} of this one; check both"))
 }
 
 fn library(library: &Library) -> Vec<String> {

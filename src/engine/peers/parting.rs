@@ -94,15 +94,23 @@ impl Peers {
         });
     }
 
-    /// Ends what belongs to the standing connection of a peer, if there is one; returns which it was.
+    /// Ends what belongs to the standing connection of a peer, and takes it out of the table, if there is one; returns
+    /// which it was.
     pub(super) fn let_go(&mut self, peer: HostId, why: &str) -> Option<u64> {
-        let standing = self.standing.remove(&peer)?;
-        standing.ends.cancel();
-        standing.line.close(why);
-        self.shared.connected.remove_if(&peer, |_, connected| connected.number == standing.number);
+        let number = self.cut(peer, why)?;
+        self.shared.connected.remove_if(&peer, |_, connected| connected.number == number);
         self.shared.connections.send_replace(());
         self.shared.gossip.linked.send_if_modified(|linked| linked.remove(&peer).is_some());
         self.show_members();
+        Some(number)
+    }
+
+    /// Ends what belongs to the standing connection of a peer, if there is one. It stays in the table until another takes
+    /// its place, or is [let go](Self::let_go): a peer that seems away for a moment would be dialled.
+    pub(super) fn cut(&mut self, peer: HostId, why: &str) -> Option<u64> {
+        let standing = self.standing.remove(&peer)?;
+        standing.ends.cancel();
+        standing.line.close(why);
         Some(standing.number)
     }
 

@@ -21,8 +21,25 @@ pub(super) async fn read(shared: &Shared, peer: HostId, number: u64, mut reader:
     let mut allowance = Allowance::new(most, every, tokio::time::Instant::now());
     let (most, every) = (limits::membership::SUCCESSIONS_AT_ONCE, limits::membership::SUCCESSION_EVERY);
     let mut successions = Allowance::new(most, every, tokio::time::Instant::now());
+    // Told too soon; each tells all that is known, so the latest is enough.
+    let mut untold = None;
     loop {
-        match reader.receive().await {
+        let received = {
+            let mut receiving = std::pin::pin!(reader.receive());
+            loop {
+                tokio::select! {
+                    received = &mut receiving => break received,
+                    () = tokio::time::sleep(every), if untold.is_some() => {
+                        if successions.take(tokio::time::Instant::now())
+                            && let Some(told) = untold.take()
+                        {
+                            members::hear(shared, peer, told).await;
+                        }
+                    }
+                }
+            }
+        };
+        match received {
             Ok(Word::Message(message)) => shared.tell(Told::Received(peer, number, message)).await,
             Ok(Word::Gossip(what)) => {
                 if allowance.take(tokio::time::Instant::now()) {
@@ -30,13 +47,20 @@ pub(super) async fn read(shared: &Shared, peer: HostId, number: u64, mut reader:
                 }
             }
             Ok(Word::Succession(told)) => {
-                // It is not left out: it may say who is removed, and the peer does not say that again.
-                while !successions.take(tokio::time::Instant::now()) {
-                    tokio::time::sleep(every).await;
+                if successions.take(tokio::time::Instant::now()) {
+                    untold = None;
+                    members::hear(shared, peer, told).await;
+                } else {
+                    untold = Some(told);
                 }
-                members::hear(shared, peer, told).await;
             }
-            Err(error) => return causes(&error),
+            Err(error) => {
+                // It may say who is removed, and the peer does not say that again.
+                if let Some(told) = untold {
+                    members::hear(shared, peer, told).await;
+                }
+                return causes(&error);
+            }
         }
     }
 }

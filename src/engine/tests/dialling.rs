@@ -49,16 +49,17 @@ async fn a_member_that_hangs_up_at_once_is_not_dialled_in_a_loop() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_member_that_tells_of_members_all_the_time_waits_for_its_turn() {
+async fn a_member_that_tells_of_members_all_the_time_holds_up_nothing_else() {
     let host = Host::start(1).await;
     let asset = host.ingest(10, "offered").await;
     let mut member = Member::of(&host, 2, now_ms()).await;
     let began = Instant::now();
-    for _ in 0..=limits::membership::SUCCESSIONS_AT_ONCE {
+    // Heard one after the other, they would take a quarter of an hour.
+    for _ in 0..1000 {
         member.control.writer.send(Word::Succession(Succession::default())).await.unwrap();
     }
     member.is_answered(&host, asset, []).await;
-    assert!(began.elapsed() >= limits::membership::SUCCESSION_EVERY, "{:?}", began.elapsed());
+    assert!(began.elapsed() < 100 * limits::membership::SUCCESSION_EVERY, "{:?}", began.elapsed());
     member.leave().await;
     host.stop().await;
 }

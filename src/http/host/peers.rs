@@ -217,8 +217,9 @@ pub(super) async fn accept(State(api): State<Api>, NamePath(peer): NamePath, bod
 
 pub(super) async fn remove(State(api): State<Api>, NamePath(peer): NamePath, body: Body) -> Result<Response, Failure> {
     let (id, Parting { leaving, staying }) = (named(&api, &peer)?, read(body).await?);
-    api.node.remove_peer(id, ids(leaving)?, ids(staying)?).await.map_err(members_failure)?;
-    Ok(done(id, "removed"))
+    let removing = api.node.remove_peer(id, ids(leaving)?, ids(staying)?);
+    let renewed = removing.await.map_err(members_failure)?;
+    Ok(success(json!({ "id": id.to_string(), "done": "removed", "renewed": renewed })))
 }
 
 pub(super) async fn list(State(api): State<Api>, body: Body) -> Result<Response, Failure> {

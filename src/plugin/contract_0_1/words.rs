@@ -6,6 +6,7 @@ use super::bindings::can_sync::plugin::types;
 use crate::asset::AssetKey;
 use crate::asset::Changes;
 use crate::asset::Metadata;
+use crate::asset::Value;
 use crate::asset::names;
 use crate::asset::validate_changes;
 use crate::hook::Asked;
@@ -66,20 +67,23 @@ pub(super) fn verdict(verdict: types::Verdict) -> Result<Verdict, Failure> {
                 types::Change::RemoveTag(tag) => changes.remove_tag(&tag),
             });
             validate_changes(&changes).map_err(|invalid| Failure::Answer(invalid.to_string()))?;
-            if changes.iter().any(|(_, value)| value.text().is_some_and(|text| text.contains(is_control))) {
-                return Err(Failure::Answer("a text with control characters".to_owned()));
-            }
-            if changes.iter().any(|(name, _)| name.contains(is_control)) {
-                return Err(Failure::Answer("a tag with control characters".to_owned()));
+            if let Some(what) = changes.iter().find_map(|(name, value)| with_control(name, value)) {
+                return Err(Failure::Answer(format!("{what} with control characters")));
             }
             Verdict::Edit(changes)
         }
     })
 }
 
-/// Descriptions may have lines and tabs; nothing may have more.
-fn is_control(c: char) -> bool {
-    c.is_control() && c != '\n' && c != '\t'
+/// Tells what a change would put control characters into, if it would. Descriptions may have lines and tabs, and nothing
+/// may have more. What is removed or cleared may have any: assets come with such tags, and a plugin is to mend that.
+fn with_control(name: &str, value: &Value) -> Option<&'static str> {
+    let text = value.text()?;
+    let is_control = |c: char| c.is_control() && !(name == names::DESCRIPTION && matches!(c, '\n' | '\t'));
+    if name.contains(is_control) {
+        return Some("a tag");
+    }
+    text.contains(is_control).then_some("a text")
 }
 
 fn name(field: types::Field) -> &'static str {

@@ -150,7 +150,7 @@ fn guests() -> Vec<(&'static str, Vec<u8>, Ends, &'static str)> {
         ("answers a list of 100,000 tags", push(&tags(100_000)).pages(96).build(), Fails, "it broke"),
         ("answers a list of 1,000 tags", push(&tags(1000)).pages(96).build(), Serves, "answers Edit"),
         ("answers 100,000 changes", push(&many("changes", 100_000)).pages(64).build(), Fails, "it broke"),
-        ("answers 2,000 changes", push(&many("changes", 2000)).pages(64).build(), Fails, "2000 changes, more than the limit"),
+        ("answers 3,000 changes", push(&many("changes", 3000)).pages(64).build(), Fails, "3000 changes, more than the limit"),
         ("edits a description of 10 MiB", push(&edit(0, 5, 2_097_152, 10 << 20)).pages(300).build(), Fails, "it broke"),
         ("edits a description of 100 KiB", push(&edit(0, 5, 2_097_152, 100 << 10)).pages(64).build(), Fails, "description has 102400 bytes"),
         ("edits with control characters", push(&control).build(), Fails, "control characters"),

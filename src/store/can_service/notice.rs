@@ -102,9 +102,9 @@ impl Shared {
     /// not be looked at.
     async fn compare(&self, listed: &[v1::Listed], swept: &mut Swept) -> Result<(), FollowError> {
         let mut ids = Vec::with_capacity(listed.len());
-        for held in listed {
-            match convert::key(&held.hash, held.timestamp, held.size) {
-                Ok(key) => ids.push((key.id, held.version.to_vec(), held.missing)),
+        for row in listed {
+            match convert::key(&row.hash, row.timestamp, row.size) {
+                Ok(key) => ids.push((key.id, row.version.to_vec(), row.missing)),
                 Err(error) => tracing::warn!(%error, "the can service lists something that is no asset"),
             }
         }

@@ -166,8 +166,10 @@ impl Inner {
         if self.is_closed() { Err(WriteError::Closed) } else { Ok(()) }
     }
 
-    fn check_space(&self) -> Result<(), WriteError> {
-        if !self.writer.is_low() {
+    /// Refuses what would use up the last of the disk. Between two commits, which look at it, only files come that use
+    /// up much.
+    fn check_space(&self, bytes: u64) -> Result<(), WriteError> {
+        if bytes <= limits::SMALL_CONTENT_BYTES && !self.writer.is_low() {
             return Ok(());
         }
         let path = &self.layout.root;
@@ -295,7 +297,7 @@ impl Store for EmbeddedStore {
 
     async fn put(&self, spooled: Spooled, origin: Origin, edit: Edit) -> Result<Record, WriteError> {
         self.inner.check_open()?;
-        self.inner.check_space()?;
+        self.inner.check_space(spooled.key().size)?;
         let (verified, bytes) = spooled.into_parts();
         let (incoming, bytes) = match bytes {
             SpooledBytes::Memory(content) => {

@@ -139,7 +139,7 @@ impl Writer {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Tells whether the disk was nearly full when a commit looked at it last. No other needs to look when it was not.
+    /// Tells whether the disk was nearly full when a commit looked at it last.
     pub(super) fn is_low(&self) -> bool {
         self.is_low.load(Ordering::Relaxed)
     }
@@ -237,7 +237,7 @@ impl Desk {
             self.connection = Some(self.reopen()?);
         }
         let connection = self.connection.as_ref().expect("it was opened above");
-        let is_low = layout::free_bytes(&self.path).is_ok_and(|free| free < limits::DISK_LOW_BYTES);
+        let is_low = layout::free_bytes(&self.path).map_or(true, |free| free < limits::DISK_LOW_BYTES);
         self.is_low.store(is_low, Ordering::Relaxed);
         if is_low != self.is_short {
             self.is_short = is_low;

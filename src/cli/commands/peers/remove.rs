@@ -48,9 +48,14 @@ impl Args {
         if printer.is_json() {
             printer.json(&answer)?;
         } else {
-            printer.line(&format!("{}  removed; the library has a new secret", removed.id))?;
-            printer
-                .say("A phrase in a configuration no longer lets anybody in; new devices join with `can-sync pair`.");
+            let renewed = answer.get("renewed").and_then(Value::as_bool).unwrap_or_default();
+            let secret = if renewed { "; the library has a new secret" } else { ", and the library keeps its secret" };
+            printer.line(&format!("{}  removed{secret}", removed.id))?;
+            printer.say(if renewed {
+                "A phrase in a configuration no longer lets anybody in; new devices join with `can-sync pair`."
+            } else {
+                "It is locked out, and still knows the secret by which members find each other; `can-sync status` says why."
+            });
         }
         Ok(printer.flush()?)
     }

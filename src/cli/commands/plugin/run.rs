@@ -1,6 +1,7 @@
 //! `can-sync plugin run`: a component is asked about assets, and nothing is changed.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
@@ -18,6 +19,7 @@ use super::check;
 use super::sample;
 use super::sample::Line;
 use super::sample::Said;
+use crate::cli::client::CanApi;
 use crate::cli::context::Context;
 use crate::cli::printer::Printer;
 use crate::hook::Point;
@@ -57,7 +59,7 @@ impl Args {
         let lines = self.lines(context).await?;
         let kept = TemporaryCache::make()?;
         let mut tried = Tried { component: &self.component, settings, cache: kept.cache.clone(), loaded: None };
-        let mut counted = Counted::default();
+        let (mut counted, mut asked_at) = (Counted::default(), BTreeSet::new());
         for (number, line) in lines.iter().enumerate() {
             let place = || format!("line {}", number + 1);
             let plugin = match (tried.plugin(line).await.with_context(place)?, &line.error) {
@@ -76,7 +78,8 @@ impl Args {
                     continue;
                 }
             };
-            for point in points(line, plugin)? {
+            for point in points(line, plugin).with_context(place)? {
+                asked_at.insert(point);
                 let asked = line.asked(point).with_context(place)?;
                 let answer = plugin.ask(&asked, &asked.metadata).await;
                 let said = answer.as_ref().ok().map(Said::from);
@@ -116,6 +119,9 @@ impl Args {
         }
         let words: Vec<_> = counted.by_verdict.iter().map(|(word, count)| format!("{count} {word}")).collect();
         printer.say(&format!("{}, {} failed, {} wrong", words.join(", "), counted.failed, counted.wrong));
+        if self.golden {
+            tried.is_asked_everywhere(&asked_at)?;
+        }
         if self.golden && counted.wrong + counted.failed > 0 {
             bail!(
                 "{} of {} lines are answered otherwise than they say",
@@ -128,10 +134,7 @@ impl Args {
 
     async fn lines(&self, context: &Context) -> anyhow::Result<Vec<Line>> {
         if let Some(last) = self.last {
-            let api = context.can_api()?;
-            let page: Value = api.data(api.request(Method::GET, "/list", &[("limit", last.to_string())])).await?;
-            let assets = page["assets"].as_array().cloned().unwrap_or_default();
-            return assets.iter().map(|asset| Line::read(&asset.to_string())).collect();
+            return latest(&context.can_api()?, last as usize).await;
         }
         let reader: Box<dyn Read> = if self.assets.as_os_str() == "-" {
             Box::new(std::io::stdin())
@@ -143,10 +146,27 @@ impl Args {
         for (number, line) in BufReader::new(reader.take(limits::plugin::SAMPLES_BYTES)).lines().enumerate() {
             let line = line.context("cannot read the assets")?;
             if !line.trim().is_empty() {
-                lines.push(Line::read(&line).with_context(|| format!("line {}", number + 1))?);
+                let read = if self.golden { Line::read_golden } else { Line::read };
+                lines.push(read(&line).with_context(|| format!("line {}", number + 1))?);
             }
         }
         Ok(lines)
+    }
+}
+
+/// Returns the latest assets of the running host; a page of large ones ends early.
+async fn latest(api: &CanApi, count: usize) -> anyhow::Result<Vec<Line>> {
+    let (mut lines, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let query = [("limit", (count - lines.len()).to_string()), ("cursor", cursor.clone())];
+        let page: Value = api.data(api.request(Method::GET, "/list", &query)).await?;
+        for asset in page["assets"].as_array().into_iter().flatten() {
+            lines.push(Line::read(&asset.to_string())?);
+        }
+        match page["next"].as_str() {
+            Some(next) if lines.len() < count => next.clone_into(&mut cursor),
+            _ => return Ok(lines),
+        }
     }
 }
 
@@ -160,9 +180,8 @@ fn refused(printer: &Printer, line: usize, error: &str, right: bool, told: &str)
 
 fn points(line: &Line, plugin: &Plugin) -> anyhow::Result<Vec<Point>> {
     let Some(hook) = &line.hook else { return Ok(plugin.points().to_vec()) };
-    let all = [Point::BeforePush, Point::BeforePull, Point::AfterReceive];
-    let point = all.into_iter().find(|point| check::name(*point) == hook);
-    Ok(vec![point.with_context(|| format!("there is no hook `{hook}`"))?])
+    let point = plugin.points().iter().find(|point| check::name(**point) == hook);
+    Ok(vec![*point.with_context(|| format!("the plugin has no hook `{hook}`"))?])
 }
 
 /// The component as it is set up at present; a golden line may set it up otherwise.
@@ -174,6 +193,17 @@ struct Tried<'a> {
 }
 
 impl Tried<'_> {
+    /// Refuses lines that leave a hook of the component out: nothing would be said about it.
+    fn is_asked_everywhere(&self, asked_at: &BTreeSet<Point>) -> anyhow::Result<()> {
+        let points = self.loaded.as_ref().and_then(|(_, loaded)| Some(loaded.as_ref().ok()?.points()));
+        match points.map(|points| points.iter().find(|point| !asked_at.contains(point))) {
+            Some(Some(point)) => bail!("no line asks at {}", check::name(*point)),
+            Some(None) => Ok(()),
+            None if asked_at.is_empty() => bail!("no line asks the plugin anything"),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the plugin as a line wants it set up, or why it is not loaded.
     async fn plugin(&mut self, line: &Line) -> anyhow::Result<Result<&Plugin, String>> {
         let mut settings = self.settings.clone();

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use anyhow::bail;
 use data_encoding::BASE64;
 use serde::Deserialize;
 use serde::Serialize;
@@ -27,6 +28,24 @@ use crate::hook::Peer;
 use crate::hook::Point;
 use crate::hook::Verdict;
 use crate::limits;
+
+/// What a golden line may have, and what stands in it.
+const GOLDEN_KEYS: &[&str] =
+    &["hook", "configuration", "grants", "asset", "context", "content", "verdict", "error", "//"];
+const ASSET_KEYS: &[&str] = &[
+    "hash",
+    "timestamp",
+    "size",
+    "mime_type",
+    "human_file_name",
+    "human_readable_path",
+    "application",
+    "user",
+    "description",
+    "tags",
+    "trashed",
+];
+const CONTEXT_KEYS: &[&str] = &["library", "occasion", "peer"];
 
 /// One line.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -89,6 +108,22 @@ impl Line {
         serde_json::from_str(text).context("a line is a JSON object: an asset as `can-sync ls --json` gives it")
     }
 
+    /// Reads a golden line, in which a slip of the pen would test nothing.
+    pub(super) fn read_golden(text: &str) -> anyhow::Result<Self> {
+        let line = Self::read(text)?;
+        let object: Value = serde_json::from_str(text)?;
+        for (place, known) in [("", GOLDEN_KEYS), ("/asset", ASSET_KEYS), ("/context", CONTEXT_KEYS)] {
+            let keys = object.pointer(place).and_then(Value::as_object).into_iter().flat_map(|object| object.keys());
+            if let Some(unknown) = keys.into_iter().find(|key| !known.contains(&key.as_str())) {
+                bail!("there is no key `{unknown}` here; the keys are {}", known.join(", "));
+            }
+        }
+        match (&line.hook, &line.verdict, &line.error) {
+            (Some(_), Some(_), None) | (None, None, Some(_)) => Ok(line),
+            _ => bail!("a golden line has a `hook` and the `verdict` there, or the `error` of a configuration"),
+        }
+    }
+
     /// What is asked at a point.
     pub(super) fn asked(&self, point: Point) -> anyhow::Result<Asked> {
         let asset = self.asset.clone().unwrap_or_else(|| self.plain.clone());
@@ -117,8 +152,9 @@ impl Line {
             },
             peer,
             occasion: match self.context.occasion.as_deref() {
+                None | Some("live") => Occasion::Live,
                 Some("catch-up") => Occasion::CatchUp,
-                _ => Occasion::Live,
+                Some(other) => bail!("the occasion is `live` or `catch-up`, not {other:?}"),
             },
             content: content.map(|bytes| Arc::new(Given(bytes)) as Arc<dyn Content>),
             overruled: Vec::new(),
