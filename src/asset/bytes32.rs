@@ -41,7 +41,9 @@ macro_rules! hex32 {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                data_encoding::HEXLOWER.encode_write(&self.0, f)
+                let mut hex = [0; 64];
+                data_encoding::HEXLOWER.encode_mut(&self.0, &mut hex);
+                f.pad(std::str::from_utf8(&hex).expect("hex is ASCII"))
             }
         }
 

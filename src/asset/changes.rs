@@ -1,13 +1,15 @@
 //! A wish to change metadata: by a person, or as the edit of a plugin.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Value;
 use super::names;
 
-/// Fields to set, clear, add or remove; at most one wish per field, the last one counts.
+/// Fields to set, clear, add or remove; at most one wish per field, the last one counts. A clone shares them: the edit of
+/// a plugin is part of its step, of the answer, of what is remembered and of what is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes(BTreeMap<String, Value>);
+pub struct Changes(Arc<BTreeMap<String, Value>>);
 
 impl Changes {
     /// Starts without any wish.
@@ -19,7 +21,7 @@ impl Changes {
     /// Sets a text field.
     #[must_use]
     pub fn set(mut self, field: &str, text: impl Into<String>) -> Self {
-        self.0.insert(field.to_owned(), Value::Text(text.into()));
+        self.wish(field.to_owned(), Value::Text(text.into()));
         self
     }
 
@@ -35,34 +37,38 @@ impl Changes {
     /// Clears a text field.
     #[must_use]
     pub fn clear(mut self, field: &str) -> Self {
-        self.0.insert(field.to_owned(), Value::Absent);
+        self.wish(field.to_owned(), Value::Absent);
         self
     }
 
     /// Adds a tag.
     #[must_use]
     pub fn add_tag(mut self, tag: &str) -> Self {
-        self.0.insert(names::tag(tag), Value::Text(String::new()));
+        self.wish(names::tag(tag), Value::Text(String::new()));
         self
     }
 
     /// Removes a tag.
     #[must_use]
     pub fn remove_tag(mut self, tag: &str) -> Self {
-        self.0.insert(names::tag(tag), Value::Absent);
+        self.wish(names::tag(tag), Value::Absent);
         self
     }
 
     /// Moves the asset to the trash, or back.
     #[must_use]
     pub fn trashed(mut self, trashed: bool) -> Self {
-        self.0.insert(names::TRASHED.to_owned(), Value::flag(trashed));
+        self.wish(names::TRASHED.to_owned(), Value::flag(trashed));
         self
     }
 
     /// Takes in later wishes, which count more.
     pub fn extend(&mut self, later: Self) {
-        self.0.extend(later.0);
+        if self.is_empty() {
+            *self = later;
+        } else {
+            Arc::make_mut(&mut self.0).extend(Arc::unwrap_or_clone(later.0));
+        }
     }
 
     /// Counts the fields there is a wish for.
@@ -81,10 +87,14 @@ impl Changes {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
+
+    fn wish(&mut self, field: String, value: Value) {
+        Arc::make_mut(&mut self.0).insert(field, value);
+    }
 }
 
 impl FromIterator<(String, Value)> for Changes {
     fn from_iter<I: IntoIterator<Item = (String, Value)>>(wishes: I) -> Self {
-        Self(wishes.into_iter().collect())
+        Self(Arc::new(wishes.into_iter().collect()))
     }
 }
