@@ -41,11 +41,33 @@ pub enum Change {
     RemoveTag(String),
 }
 
+impl Change {
+    /// Says whether both are about one field or one tag.
+    fn is_about_the_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Set(field, _) | Self::Clear(field), Self::Set(other, _) | Self::Clear(other)) => field == other,
+            (Self::AddTag(tag) | Self::RemoveTag(tag), Self::AddTag(other) | Self::RemoveTag(other)) => tag == other,
+            _ => false,
+        }
+    }
+
+    /// Says whether an asset is already as this makes it.
+    fn is_met_by(&self, asset: &Asset) -> bool {
+        match self {
+            Self::Set(field, value) => asset.field(*field) == Some(value),
+            Self::Clear(field) => asset.field(*field).is_none(),
+            Self::AddTag(tag) => asset.has_tag(tag),
+            Self::RemoveTag(tag) => !asset.has_tag(tag),
+        }
+    }
+}
+
 /// Collects changes of one asset and leaves out what changes nothing, so that an asset that is already as it should be
-/// passes.
+/// passes. The last change of a field or tag counts.
 #[derive(Debug)]
 pub struct Changes<'a> {
     asset: &'a Asset,
+    /// One for each field and tag at most; what came later may have undone it.
     list: Vec<Change>,
 }
 
@@ -56,40 +78,38 @@ impl<'a> Changes<'a> {
         Self { asset, list: Vec::new() }
     }
 
-    /// Sets a field; once per field.
+    /// Sets a field.
     pub fn set(&mut self, field: Field, value: impl Into<String>) {
-        let value = value.into();
-        if self.asset.field(field) != Some(value.as_str()) {
-            self.list.push(Change::Set(field, value));
-        }
+        self.put(Change::Set(field, value.into()));
     }
 
-    /// Clears a field; once per field.
+    /// Clears a field.
     pub fn clear(&mut self, field: Field) {
-        if self.asset.field(field).is_some() {
-            self.list.push(Change::Clear(field));
-        }
+        self.put(Change::Clear(field));
     }
 
     /// Adds a tag.
     pub fn add_tag(&mut self, tag: &str) {
-        let added = self.list.iter().any(|change| matches!(change, Change::AddTag(other) if other == tag));
-        if !self.asset.has_tag(tag) && !added {
-            self.list.push(Change::AddTag(tag.to_owned()));
-        }
+        self.put(Change::AddTag(tag.to_owned()));
     }
 
     /// Removes a tag.
     pub fn remove_tag(&mut self, tag: &str) {
-        let removed = self.list.iter().any(|change| matches!(change, Change::RemoveTag(other) if other == tag));
-        if self.asset.has_tag(tag) && !removed {
-            self.list.push(Change::RemoveTag(tag.to_owned()));
+        self.put(Change::RemoveTag(tag.to_owned()));
+    }
+
+    fn put(&mut self, change: Change) {
+        match self.list.iter_mut().find(|other| other.is_about_the_same_as(&change)) {
+            Some(earlier) => *earlier = change,
+            None if change.is_met_by(self.asset) => {}
+            None => self.list.push(change),
         }
     }
 
     /// Returns the verdict: an edit, or a pass when nothing changes.
     #[must_use]
-    pub fn verdict(self) -> Verdict {
+    pub fn verdict(mut self) -> Verdict {
+        self.list.retain(|change| !change.is_met_by(self.asset));
         if self.list.is_empty() { Verdict::Pass } else { Verdict::Edit(self.list) }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Grant;
 use super::Host;
+use super::TIMESTAMP;
 use super::configured;
 use super::context;
 use crate::Asset;
@@ -135,7 +136,7 @@ fn shown(asset: ShownAsset) -> Asset {
     tags.dedup();
     Asset {
         id: asset.hash.unwrap_or_else(|| "0".repeat(64)),
-        timestamp: asset.timestamp.unwrap_or(1_700_000_000_000),
+        timestamp: asset.timestamp.unwrap_or(TIMESTAMP),
         size: asset.size,
         mime_type: asset.mime_type,
         file_name: asset.human_file_name,

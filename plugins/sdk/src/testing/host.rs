@@ -6,6 +6,13 @@ use std::collections::BTreeMap;
 use crate::Refusal;
 use crate::log::Level;
 
+/// The most bytes that a host reads at once.
+const READ_BYTES: u32 = 256 * 1024;
+/// The longest key of the state, in bytes.
+const KEY_BYTES: usize = 256;
+/// What a host counts for each pair of the state beside key and value, in bytes.
+const PAIR_BYTES: usize = 64;
+
 /// What a configuration may grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {
@@ -30,8 +37,8 @@ impl Grant {
     }
 }
 
-/// A host for one test: what it grants, has and remembers.
-#[derive(Debug, Clone, Default)]
+/// A host for one test: what it grants, has and remembers. It has the limits of a host that nobody has configured.
+#[derive(Debug, Clone)]
 pub struct Host {
     /// What it grants.
     pub grants: Vec<Grant>,
@@ -39,10 +46,25 @@ pub struct Host {
     pub content: Option<Vec<u8>>,
     /// What the plugin keeps.
     pub state: BTreeMap<String, Vec<u8>>,
+    /// How many bytes it may keep, with 64 for each pair.
+    pub state_bytes: usize,
     /// What time it is, in Unix milliseconds.
     pub now: u64,
     /// What the plugin wrote.
     pub log: Vec<(Level, String)>,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            grants: Vec::new(),
+            content: None,
+            state: BTreeMap::new(),
+            state_bytes: 1024 * 1024,
+            now: 0,
+            log: Vec::new(),
+        }
+    }
 }
 
 thread_local! {
@@ -71,6 +93,9 @@ pub(crate) fn read(offset: u64, length: u32) -> Result<Vec<u8>, Refusal> {
         let Some(content) = &host.content else {
             return Err(Refusal::Unavailable("there is no content here".to_owned()));
         };
+        if length > READ_BYTES {
+            return Err(Refusal::Limit(format!("at most {READ_BYTES} bytes are read at once")));
+        }
         let rest = usize::try_from(offset).ok().and_then(|from| content.get(from..)).unwrap_or_default();
         Ok(rest[..rest.len().min(length as usize)].to_vec())
     })
@@ -82,6 +107,18 @@ pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, Refusal> {
 
 pub(crate) fn set(key: &str, value: &[u8]) -> Result<(), Refusal> {
     granted(Grant::State, |host| {
+        if !(1..=KEY_BYTES).contains(&key.len()) {
+            return Err(Refusal::Limit(format!("a key has 1 to {KEY_BYTES} bytes")));
+        }
+        let others = host.state.iter().filter(|(other, _)| *other != key);
+        let kept = others.map(|(key, value)| (key.as_str(), value.as_slice())).chain([(key, value)]);
+        let bytes: usize = kept.map(|(key, value)| PAIR_BYTES + key.len() + value.len()).sum();
+        if bytes > host.state_bytes {
+            let most = host.state_bytes;
+            return Err(Refusal::Limit(format!(
+                "keys and values may have {most} bytes together, {PAIR_BYTES} for each pair included"
+            )));
+        }
         host.state.insert(key.to_owned(), value.to_vec());
         Ok(())
     })

@@ -19,6 +19,9 @@ use crate::Occasion;
 use crate::Plugin;
 use crate::configuration;
 
+/// When an asset was made that says nothing of it: the earliest time that hosts take, in Unix milliseconds.
+pub(crate) const TIMESTAMP: u64 = 1_000_000_000_000;
+
 /// Makes a plugin as a host does.
 ///
 /// # Errors
@@ -33,7 +36,7 @@ pub fn asset(tags: &[&str]) -> Asset {
     let mut tags: Vec<String> = tags.iter().map(|&tag| tag.to_owned()).collect();
     tags.sort();
     tags.dedup();
-    Asset { id: "0".repeat(64), timestamp: 1_700_000_000_000, tags, ..Asset::default() }
+    Asset { id: "0".repeat(64), timestamp: TIMESTAMP, tags, ..Asset::default() }
 }
 
 /// Returns the circumstances at a hook.

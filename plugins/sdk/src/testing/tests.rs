@@ -175,3 +175,105 @@ fn changes_leave_out_what_changes_nothing() {
     changes.add_tag("b");
     assert_eq!(changes.verdict(), Verdict::Edit(vec![Change::AddTag("b".to_owned())]));
 }
+
+#[test]
+fn the_last_change_of_a_field_or_tag_counts() {
+    let asset = Asset { path: Some("p".to_owned()), ..asset(&["a"]) };
+    let answer = |wish: fn(&mut Changes<'_>)| {
+        let mut changes = Changes::of(&asset);
+        wish(&mut changes);
+        changes.verdict()
+    };
+    let edit = |change| Verdict::Edit(vec![change]);
+    let passes: [fn(&mut Changes<'_>); 4] = [
+        |changes| {
+            changes.remove_tag("a");
+            changes.add_tag("a");
+        },
+        |changes| {
+            changes.add_tag("x");
+            changes.remove_tag("x");
+        },
+        |changes| {
+            changes.set(Field::Path, "q");
+            changes.set(Field::Path, "p");
+        },
+        |changes| {
+            changes.set(Field::User, "ann");
+            changes.clear(Field::User);
+        },
+    ];
+    for wish in passes {
+        assert_eq!(answer(wish), Verdict::Pass);
+    }
+    let set = answer(|changes| {
+        changes.clear(Field::Path);
+        changes.set(Field::Path, "q");
+    });
+    assert_eq!(set, edit(Change::Set(Field::Path, "q".to_owned())));
+    let removed = answer(|changes| {
+        changes.add_tag("a");
+        changes.remove_tag("a");
+    });
+    assert_eq!(removed, edit(Change::RemoveTag("a".to_owned())));
+}
+
+#[test]
+fn a_host_has_limits() {
+    let limit = |words: &str| Err(Refusal::Limit(words.to_owned()));
+    let host = Host { grants: vec![Grant::Content, Grant::State], content: Some(vec![0; 300_000]), ..Host::default() };
+    let ((), host) = host.run(|| {
+        assert_eq!(content::read(0, 256 * 1024).map(|bytes| bytes.len()), Ok(256 * 1024));
+        assert_eq!(
+            content::read(0, 256 * 1024 + 1),
+            Err(Refusal::Limit("at most 262144 bytes are read at once".into()))
+        );
+        assert_eq!(state::set("", b"x"), limit("a key has 1 to 256 bytes"));
+        assert_eq!(state::set(&"k".repeat(257), b"x"), limit("a key has 1 to 256 bytes"));
+        let most = vec![0; 1024 * 1024 - 64 - 256];
+        let key = "k".repeat(256);
+        assert_eq!(state::set(&key, &most), Ok(()));
+        // It takes the place of what was there.
+        assert_eq!(state::set(&key, &most), Ok(()));
+        let full = "keys and values may have 1048576 bytes together, 64 for each pair included";
+        assert_eq!(state::set("b", b""), limit(full));
+        state::delete(&key).unwrap();
+        assert_eq!(state::set("b", b""), Ok(()));
+    });
+    assert_eq!(host.state.len(), 1);
+    let (answer, _) = Host { state_bytes: 65, ..host }.run(|| state::set("b", b"x"));
+    assert!(answer.is_err());
+}
+
+struct Shown;
+
+impl Plugin for Shown {
+    type Configuration = crate::configuration::None;
+
+    fn describe() -> Description {
+        Description::new("shown", "0.1.0", "Says when an asset was made.")
+    }
+
+    fn configure(_: Self::Configuration) -> Result<Self, String> {
+        Ok(Self)
+    }
+}
+
+impl BeforePush for Shown {
+    fn before_push(&self, asset: &Asset, _: &Context) -> Verdict {
+        Verdict::drop(asset.timestamp.to_string())
+    }
+}
+
+impl Exported for Shown {
+    const HOOKS: &'static [Hook] = &[Hook::BeforePush];
+
+    fn ask(&self, _: Hook, asset: &Asset, context: &Context) -> Option<Verdict> {
+        Some(self.before_push(asset, context))
+    }
+}
+
+#[test]
+fn a_golden_file_shows_by_default_what_its_page_says() {
+    golden::<Shown>(r#"{"hook":"before-push","verdict":{"verdict":"drop","reason":"1000000000000"}}"#);
+}
