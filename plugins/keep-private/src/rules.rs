@@ -1,7 +1,10 @@
-//! What is kept back. Case does not matter anywhere: between keeping back too much and too little, this plugin keeps back
-//! too much.
+//! What is kept back. Texts are compared as people read them: between keeping back too much and too little, this plugin
+//! keeps back too much.
 
 use can_sync_plugin::Asset;
+use can_sync_plugin::Folder;
+use can_sync_plugin::Place;
+use can_sync_plugin::folded;
 use can_sync_plugin::matches_glob;
 
 use crate::Configuration;
@@ -10,22 +13,14 @@ use crate::Configuration;
 #[derive(Debug)]
 pub(crate) struct Rules {
     tags: Vec<String>,
-    paths: Vec<Place>,
+    /// Each as it is configured, for the reason, and as it is compared.
+    paths: Vec<(String, Place)>,
     names: Vec<String>,
     applications: Vec<String>,
     users: Vec<String>,
     mime_types: Vec<String>,
     larger_than: Option<u64>,
     except_tags: Vec<String>,
-}
-
-/// A folder and what is below it, or a pattern.
-#[derive(Debug)]
-struct Place {
-    /// As it is configured, for the reason.
-    shown: String,
-    text: String,
-    pattern: bool,
 }
 
 impl Rules {
@@ -35,14 +30,14 @@ impl Rules {
     /// An entry without a text, or no rule at all.
     pub(crate) fn new(configuration: Configuration) -> Result<Self, String> {
         let rules = Self {
-            tags: folded("tags", configuration.tags)?,
+            tags: entries("tags", configuration.tags)?,
             paths: places(configuration.paths)?,
-            names: folded("names", configuration.names)?,
-            applications: folded("applications", configuration.applications)?,
-            users: folded("users", configuration.users)?,
-            mime_types: folded("mime_types", configuration.mime_types)?,
+            names: entries("names", configuration.names)?,
+            applications: entries("applications", configuration.applications)?,
+            users: entries("users", configuration.users)?,
+            mime_types: entries("mime_types", configuration.mime_types)?,
             larger_than: configuration.larger_than,
-            except_tags: folded("except_tags", configuration.except_tags)?,
+            except_tags: entries("except_tags", configuration.except_tags)?,
         };
         let lists = [&rules.tags, &rules.names, &rules.applications, &rules.users, &rules.mime_types];
         if rules.paths.is_empty() && rules.larger_than.is_none() && lists.iter().all(|list| list.is_empty()) {
@@ -67,12 +62,12 @@ impl Rules {
             return Some(format!("the tag {tag} is kept back"));
         }
         if let (Some(path), false) = (&asset.path, self.paths.is_empty()) {
-            let path = tidy(path);
-            if let Some(place) = self.paths.iter().find(|place| place.covers(&path)) {
-                return Some(format!("the path {} is kept back", place.shown));
+            let folder = Folder::of(path);
+            if let Some((shown, _)) = self.paths.iter().find(|(_, place)| place.covers(&folder)) {
+                return Some(format!("the path {shown} is kept back"));
             }
         }
-        if let Some(pattern) = matching(&self.names, asset.file_name.as_deref()) {
+        if let Some(pattern) = matching_name(&self.names, asset.file_name.as_deref()) {
             return Some(format!("the name {pattern} is kept back"));
         }
         if let Some(application) = asset.application.as_deref().and_then(|text| any_same(&self.applications, text)) {
@@ -82,7 +77,7 @@ impl Rules {
             return Some(format!("the user {user} is kept back"));
         }
         // What follows a semicolon, such as a character set, is no part of the type.
-        let mime_type = asset.mime_type.as_deref().and_then(|text| text.split(';').next()).map(str::trim);
+        let mime_type = asset.mime_type.as_deref().and_then(|text| text.split(';').next());
         if let Some(pattern) = matching(&self.mime_types, mime_type) {
             return Some(format!("the type {pattern} is kept back"));
         }
@@ -93,56 +88,46 @@ impl Rules {
     }
 }
 
-impl Place {
-    fn covers(&self, path: &str) -> bool {
-        if self.pattern {
-            return matches_glob(&self.text, path);
-        }
-        path.strip_prefix(&self.text).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    }
-}
-
-fn folded(key: &str, list: Vec<String>) -> Result<Vec<String>, String> {
-    list.into_iter()
+fn entries(key: &str, list: Vec<String>) -> Result<Vec<String>, String> {
+    list.iter()
         .enumerate()
-        .map(|(place, text)| match text.trim() {
-            "" => Err(format!("`{key}[{place}]` is empty")),
-            text => Ok(text.to_lowercase()),
+        .map(|(place, text)| match folded(text) {
+            text if text.is_empty() => Err(format!("`{key}[{place}]` is empty")),
+            text => Ok(text),
         })
         .collect()
 }
 
-fn places(list: Vec<String>) -> Result<Vec<Place>, String> {
+fn places(list: Vec<String>) -> Result<Vec<(String, Place)>, String> {
     list.into_iter()
         .enumerate()
-        .map(|(number, shown)| match tidy(&shown) {
-            text if text.is_empty() => Err(format!("`paths[{number}]` is empty; everything is `**`")),
-            text => Ok(Place { pattern: text.contains(['*', '?']), text, shown }),
+        .map(|(number, shown)| match Place::new(&shown) {
+            None => Err(format!("`paths[{number}]` is empty; everything is `**`")),
+            Some(place) => Ok((shown, place)),
         })
         .collect()
 }
 
-/// Brings a path into one form: `/Work\Secret/./x/` is `work/secret/x`.
-fn tidy(path: &str) -> String {
-    let path = path.to_lowercase();
-    let steps: Vec<&str> = path.split(['/', '\\']).filter(|step| !matches!(*step, "" | ".")).collect();
-    steps.join("/")
-}
-
-/// Returns the entry that is the same text but for its case. Entries are lower-case.
+/// Returns the entry that is the same text. Entries are folded.
 fn any_same<'a>(entries: &'a [String], text: &str) -> Option<&'a String> {
-    if text.is_ascii() {
-        return entries.iter().find(|entry| entry.eq_ignore_ascii_case(text));
+    if entries.is_empty() {
+        return None;
     }
-    let text = text.to_lowercase();
+    let text = folded(text);
     entries.iter().find(|entry| **entry == text)
 }
 
-/// Returns the pattern that matches. Patterns are lower-case.
+/// Returns the pattern that matches. Patterns are folded.
 fn matching<'a>(patterns: &'a [String], text: Option<&str>) -> Option<&'a String> {
     if patterns.is_empty() {
         return None;
     }
-    let text = text?.to_lowercase();
+    let text = folded(text?);
     patterns.iter().find(|pattern| matches_glob(pattern, &text))
+}
+
+/// The same for a file name, which may have folders before it.
+fn matching_name<'a>(patterns: &'a [String], name: Option<&str>) -> Option<&'a String> {
+    let last = name.and_then(|name| name.rsplit_once(['/', '\\'])).map(|(_, last)| last);
+    matching(patterns, name).or_else(|| matching(patterns, last))
 }

@@ -10,6 +10,8 @@ use can_sync_plugin::Description;
 use can_sync_plugin::Field;
 use can_sync_plugin::Plugin;
 use can_sync_plugin::Verdict;
+use can_sync_plugin::folded;
+use can_sync_plugin::limits;
 use can_sync_plugin::matches_glob;
 use serde::Deserialize;
 
@@ -30,7 +32,7 @@ struct Configuration {
 struct Redact {
     clear: Vec<Field>,
     replace: BTreeMap<Field, String>,
-    /// Lower-case patterns.
+    /// Folded patterns.
     drop_tags: Vec<String>,
 }
 
@@ -49,6 +51,7 @@ impl Plugin for Redact {
             if text.is_empty() {
                 return Err(format!("`replace.{name}` is empty: to take the field away, name it in `clear`"));
             }
+            limits::check_text(*field, text).map_err(|wrong| format!("`replace.{name}` {wrong}"))?;
             if clear.as_ref().is_some_and(|clear| clear.contains(field)) {
                 return Err(format!("`{name}` is both in `clear` and in `replace`: name it in one of them"));
             }
@@ -57,13 +60,13 @@ impl Plugin for Redact {
         clear.retain(|field| !replace.contains_key(field));
         clear.sort_unstable();
         clear.dedup();
-        if let Some(place) = drop_tags.iter().position(|pattern| pattern.trim().is_empty()) {
+        let drop_tags: Vec<String> = drop_tags.iter().map(|pattern| folded(pattern)).collect();
+        if let Some(place) = drop_tags.iter().position(|pattern| pattern.is_empty()) {
             return Err(format!("`drop_tags[{place}]` is empty"));
         }
         if clear.is_empty() && replace.is_empty() && drop_tags.is_empty() {
             return Err("nothing would be redacted: give clear, replace or drop_tags".to_owned());
         }
-        let drop_tags = drop_tags.iter().map(|pattern| pattern.trim().to_lowercase()).collect();
         Ok(Self { clear, replace, drop_tags })
     }
 }
@@ -82,8 +85,8 @@ impl BeforePush for Redact {
         }
         if !self.drop_tags.is_empty() {
             for tag in &asset.tags {
-                let lower = tag.to_lowercase();
-                if self.drop_tags.iter().any(|pattern| matches_glob(pattern, &lower)) {
+                let folded = folded(tag);
+                if self.drop_tags.iter().any(|pattern| matches_glob(pattern, &folded)) {
                     changes.remove_tag(tag);
                 }
             }
