@@ -14,17 +14,13 @@ use can_sync_plugin::Description;
 use can_sync_plugin::Field;
 use can_sync_plugin::Plugin;
 use can_sync_plugin::Verdict;
+use can_sync_plugin::limits;
 use serde::Deserialize;
 
 use spelling::Case;
 use spelling::Spaces;
 use spelling::Spelling;
 use spelling::Unicode;
-
-/// The longest tag that hosts take, in bytes. Composing can make a text longer; such a tag stays as it is.
-const TAG_BYTES: usize = 255;
-/// The longest file name that hosts take, in bytes.
-const NAME_BYTES: usize = 4096;
 
 /// What the user may set; `configuration.schema.json` describes it.
 #[derive(Debug, Deserialize)]
@@ -87,7 +83,8 @@ impl Normalise {
             return None;
         }
         let named = self.rename.get(&*spelt).map_or(spelt, |name| Cow::Borrowed(name));
-        Some(if named.len() > TAG_BYTES { Cow::Borrowed(tag) } else { named })
+        // Composing can make a text longer than hosts take, and kept spaces can be control characters.
+        Some(if named == tag || limits::check_tag(&named).is_ok() { named } else { Cow::Borrowed(tag) })
     }
 }
 
@@ -112,14 +109,16 @@ impl Plugin for Normalise {
             if key.is_empty() {
                 return Err("`rename`: a name is empty".to_owned());
             }
-            if value.is_empty() {
-                return Err(format!("`rename.{from}` is empty"));
-            }
-            if value.len() > TAG_BYTES {
-                return Err(format!("`rename.{from}` has {} bytes, more than the {TAG_BYTES} of a tag", value.len()));
-            }
+            limits::check_tag(value).map_err(|wrong| format!("`rename.{from}` {wrong}"))?;
             if spelt.insert(key.clone().into_owned(), value.to_owned()).is_some() {
                 return Err(format!("`rename`: `{key}` is given twice, in several spellings"));
+            }
+        }
+        // Whatever a tag becomes must stay: it is shown again with every later version.
+        for to in spelt.values().cloned().collect::<Vec<_>>() {
+            let again = spelt.entry(tags.of(&to).into_owned()).or_insert_with(|| to.clone());
+            if *again != to {
+                return Err(format!("`rename`: `{to}` is itself renamed, to `{again}`"));
             }
         }
         Ok(Self {
@@ -138,8 +137,8 @@ impl AfterReceive for Normalise {
         }
         if let (Some(spelling), Some(name)) = (&self.name, &asset.file_name) {
             let spelt = spelling.of(name);
-            // A name that nothing is left of tells more as it is.
-            if !spelt.is_empty() && spelt.len() <= NAME_BYTES {
+            // A name that nothing is left of tells more as it is; so does one that hosts would not take.
+            if !spelt.is_empty() && limits::check_text(Field::FileName, &spelt).is_ok() {
                 changes.set(Field::FileName, spelt);
             }
         }
@@ -151,6 +150,8 @@ can_sync_plugin::export!(Normalise: after_receive);
 
 #[cfg(test)]
 mod tests {
+    use can_sync_plugin::Change;
+    use can_sync_plugin::Hook;
     use can_sync_plugin::testing;
 
     use super::*;
@@ -158,5 +159,74 @@ mod tests {
     #[test]
     fn golden() {
         testing::golden::<Normalise>(include_str!("../golden.jsonl"));
+    }
+
+    /// Makes the changes of a verdict, as a host does.
+    fn changed(asset: &Asset, verdict: Verdict) -> Asset {
+        let Verdict::Edit(changes) = verdict else { return asset.clone() };
+        let mut asset = asset.clone();
+        for change in changes {
+            match change {
+                Change::AddTag(tag) => asset.tags.push(tag),
+                Change::RemoveTag(tag) => asset.tags.retain(|other| *other != tag),
+                Change::Set(Field::FileName, name) => asset.file_name = Some(name),
+                other => panic!("{other:?}"),
+            }
+        }
+        asset.tags.sort();
+        asset
+    }
+
+    #[test]
+    fn what_was_normalised_passes() {
+        const TEXTS: [&str; 14] = [
+            "a",
+            "b",
+            "B",
+            "foto",
+            "Photo",
+            "photo ",
+            "PHOTO",
+            "a  b",
+            "a-b",
+            "a\u{7}b",
+            "Cafe\u{301}",
+            "café",
+            "ΑΣ",
+            "\u{958}",
+        ];
+        // Composing makes it longer than a tag may be.
+        let long = "\u{958}".repeat(85);
+        let texts = || TEXTS.into_iter().chain([long.as_str()]);
+        let (mut taken, mut refused) = (0, 0);
+        for (from, to) in texts().flat_map(|from| texts().map(move |to| (from, to))) {
+            for (other, another) in [("b", "a"), ("photo", "picture"), ("x", "Photo"), ("y", "y")] {
+                for spaces in [Spaces::Single, Spaces::Dash, Spaces::Keep] {
+                    for case in [Case::Lower, Case::Keep] {
+                        let rename = [(from, to), (other, another)].map(|(from, to)| (from.to_owned(), to.to_owned()));
+                        let rename = BTreeMap::from(rename);
+                        let configuration = Configuration {
+                            tag_spaces: spaces,
+                            tag_case: case,
+                            name_spaces: spaces,
+                            rename,
+                            ..Default::default()
+                        };
+                        let Ok(plugin) = Normalise::configure(configuration) else {
+                            refused += 1;
+                            continue;
+                        };
+                        taken += 1;
+                        let tags: Vec<&str> = texts().chain(["x", "y", "picture"]).collect();
+                        let asset = Asset { file_name: Some("a\u{7}  B".to_owned()), ..testing::asset(&tags) };
+                        let context = testing::context(Hook::AfterReceive);
+                        let once = changed(&asset, plugin.after_receive(&asset, &context));
+                        let again = plugin.after_receive(&once, &context);
+                        assert_eq!(again, Verdict::Pass, "{from:?} to {to:?}, {other:?} to {another:?}");
+                    }
+                }
+            }
+        }
+        assert!(taken > refused && refused > 0, "{taken} taken, {refused} refused");
     }
 }
