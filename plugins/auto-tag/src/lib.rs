@@ -10,6 +10,7 @@ use can_sync_plugin::Context;
 use can_sync_plugin::Description;
 use can_sync_plugin::Plugin;
 use can_sync_plugin::Verdict;
+use can_sync_plugin::limits;
 use serde::Deserialize;
 
 use rule::Rule;
@@ -51,12 +52,11 @@ impl Plugin for AutoTag {
         if rules.is_empty() && mismatch_tag.is_none() {
             return Err("there is no rule, so nothing would be tagged: give rules or mismatch_tag".to_owned());
         }
-        match (&mismatch_tag, sniff) {
-            (Some(tag), _) if tag.is_empty() => return Err("`mismatch_tag` is empty".to_owned()),
-            (Some(_), Sniff::Never) => {
+        if let Some(tag) = &mismatch_tag {
+            limits::check_tag(tag).map_err(|wrong| format!("`mismatch_tag` {wrong}"))?;
+            if sniff == Sniff::Never {
                 return Err("`mismatch_tag` needs the content: set `sniff` to when-granted or required".to_owned());
             }
-            _ => {}
         }
         let wanted = mismatch_tag.is_some() || rules.iter().any(Rule::asks_for_type);
         Ok(Self { rules, sniffer: Sniffer::new(if wanted { sniff } else { Sniff::Never }), mismatch_tag })

@@ -1,6 +1,10 @@
 //! Rules: which assets get which tags.
 
 use can_sync_plugin::Asset;
+use can_sync_plugin::Folder;
+use can_sync_plugin::Place;
+use can_sync_plugin::folded;
+use can_sync_plugin::limits;
 use can_sync_plugin::matches_glob;
 use serde::Deserialize;
 
@@ -16,41 +20,36 @@ pub(crate) struct Rule {
     mime_types: Vec<String>,
     names: Vec<String>,
     paths: Vec<String>,
+    /// The paths, in the form in which they are compared.
+    #[serde(skip)]
+    places: Vec<Place>,
     applications: Vec<String>,
     larger_than: Option<u64>,
     smaller_than: Option<u64>,
 }
 
-/// An asset as rules look at it: texts in lower case.
+/// An asset as rules look at it: texts folded.
 pub(crate) struct Seen<'a> {
     declared: Option<String>,
     found: Option<&'a str>,
     name: Option<String>,
-    path: Option<String>,
+    folder: Option<Folder>,
     application: Option<String>,
     size: u64,
 }
 
 impl<'a> Seen<'a> {
     pub(crate) fn new(asset: &Asset, found: Option<&'a str>) -> Self {
-        let lower = |text: &Option<String>| text.as_ref().map(|text| text.to_lowercase());
-        let mut declared = lower(&asset.mime_type);
-        if let Some(declared) = &mut declared {
-            // What follows a semicolon, such as a character set, is no part of the type.
-            if let Some(end) = declared.find(';') {
-                declared.truncate(end);
-            }
-            declared.truncate(declared.trim_end().len());
-        }
-        // `application/zip` says less about an office document than what is declared.
-        let vague = declared.as_deref().is_some_and(|declared| declared != WRAPPERS[0]);
-        let found = found.filter(|found| !(vague && WRAPPERS.contains(found)));
+        let folded = |text: Option<&str>| text.map(folded);
+        // What follows a semicolon, such as a character set, is no part of the type.
+        let declared = folded(asset.mime_type.as_deref().and_then(|text| text.split(';').next()));
+        let found = found.filter(|found| declared.as_deref().is_none_or(|declared| says_more(found, declared)));
         Self {
             declared,
             found,
-            name: lower(&asset.file_name),
-            path: lower(&asset.path).map(|path| path.trim_matches('/').to_owned()),
-            application: lower(&asset.application),
+            name: folded(asset.file_name.as_deref()),
+            folder: asset.path.as_deref().map(Folder::of),
+            application: folded(asset.application.as_deref()),
             size: asset.size,
         }
     }
@@ -58,14 +57,30 @@ impl<'a> Seen<'a> {
     /// Says whether the content is of another kind than declared: an archive that calls itself an image, say.
     pub(crate) fn mismatched(&self) -> bool {
         let (Some(declared), Some(found)) = (&self.declared, self.found) else { return false };
-        let kind = |text: &str| match text.split('/').next().unwrap_or_default() {
-            // One container holds both.
-            "audio" => "video".to_owned(),
-            kind => kind.to_owned(),
+        let found = match found {
+            // Where these belong today.
+            "application/rtf" => "text",
+            found if found.starts_with("application/font-") => "font",
+            found => kind(found),
         };
         let declared = kind(declared);
         // Programs disagree about what is an application.
-        declared != "application" && declared != kind(found)
+        declared != "application" && declared != found
+    }
+}
+
+/// Returns what comes before the slash of a media type.
+fn kind(text: &str) -> &str {
+    text.split('/').next().unwrap_or_default()
+}
+
+/// Says whether a type that the content shows says something beside the declared one.
+fn says_more(found: &str, declared: &str) -> bool {
+    match (kind(found), kind(declared)) {
+        // One container holds both, and its head does not tell.
+        ("video", "audio") | ("audio", "video") => false,
+        // `application/zip` says less about an office document than what is declared.
+        _ => declared == WRAPPERS[0] || !WRAPPERS.contains(&found),
     }
 }
 
@@ -89,7 +104,8 @@ impl Rule {
             || any(&self.mime_types, seen.declared.as_deref())
             || any(&self.mime_types, seen.found))
             && met(&self.names, &seen.name)
-            && met(&self.paths, &seen.path)
+            && (self.places.is_empty()
+                || seen.folder.as_ref().is_some_and(|folder| self.places.iter().any(|place| place.covers(folder))))
             && met(&self.applications, &seen.application)
             && self.larger_than.is_none_or(|size| seen.size > size)
             && self.smaller_than.is_none_or(|size| seen.size < size)
@@ -102,17 +118,18 @@ pub(crate) fn checked(mut rules: Vec<Rule>) -> Result<Vec<Rule>, String> {
         if rule.tags.is_empty() {
             return Err(format!("`rules[{place}]`: `tags` is missing or empty"));
         }
-        if rule.tags.iter().any(|tag| tag.is_empty()) {
-            return Err(format!("`rules[{place}].tags`: a tag is empty"));
+        for (number, tag) in rule.tags.iter().enumerate() {
+            limits::check_tag(tag).map_err(|wrong| format!("`rules[{place}].tags[{number}]` {wrong}"))?;
         }
-        let lists = [&mut rule.mime_types, &mut rule.names, &mut rule.paths, &mut rule.applications];
-        let mut conditions = 0;
-        for pattern in lists.into_iter().flatten() {
-            *pattern = pattern.to_lowercase();
+        for (number, path) in rule.paths.iter().enumerate() {
+            let path = Place::new(path)
+                .ok_or_else(|| format!("`rules[{place}].paths[{number}]` is empty; everything is `**`"))?;
+            rule.places.push(path);
+        }
+        let mut conditions = rule.places.len();
+        for pattern in [&mut rule.mime_types, &mut rule.names, &mut rule.applications].into_iter().flatten() {
+            *pattern = folded(pattern);
             conditions += 1;
-        }
-        for path in &mut rule.paths {
-            *path = path.trim_matches('/').to_owned();
         }
         if conditions == 0 && rule.larger_than.is_none() && rule.smaller_than.is_none() {
             return Err(format!(

@@ -44,7 +44,7 @@ impl Sniffer {
             return Ok(None);
         }
         match content::read(0, LOOKED_AT_BYTES) {
-            Ok(bytes) => Ok(infer::get(&bytes).map(|found| found.mime_type())),
+            Ok(bytes) => Ok(found(&bytes)),
             Err(Refusal::NotGranted) if self.sniff == Sniff::Required => {
                 Err("auto-tag must look at contents and is not granted `content`".to_owned())
             }
@@ -65,8 +65,51 @@ impl Sniffer {
     }
 }
 
+/// Returns the type that the head of a content shows.
+fn found(head: &[u8]) -> Option<&'static str> {
+    let found = infer::get(head)?.mime_type();
+    let textual = found.starts_with("text/") || ["application/pdf", "application/rtf"].contains(&found);
+    // Some signatures are two letters, and notes about a BMW are no bitmap.
+    (textual || !is_text(head)).then_some(found)
+}
+
+/// Says whether a head is text all along. It may end inside of a character.
+fn is_text(head: &[u8]) -> bool {
+    let whole = match str::from_utf8(head) {
+        Err(error) if error.error_len().is_some() => return false,
+        Err(error) => &head[..error.valid_up_to()],
+        Ok(_) => head,
+    };
+    whole.iter().all(|byte| !byte.is_ascii_control() || matches!(byte, b'\t' | b'\n' | b'\r' | b'\x0c'))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_no_more_than_a_text() {
+        for text in
+            ["BMW owners manual", "ID3 is a tag", "MZ notes", "FWS zero", "OTTO", "%! note", "BZh", "P\u{e4}\r\n\tx"]
+        {
+            assert_eq!(found(text.as_bytes()), None, "{text:?}");
+            // Cut inside of a character.
+            let cut = [text.as_bytes(), &"é".as_bytes()[..1]].concat();
+            assert_eq!(found(&cut), None, "{text:?}");
+        }
+        for (text, shown) in [
+            ("<!DOCTYPE html>", "text/html"),
+            ("#!/bin/sh\n", "text/x-shellscript"),
+            ("%PDF-1.7\n", "application/pdf"),
+            ("{\\rtf1 x}", "application/rtf"),
+        ] {
+            assert_eq!(found(text.as_bytes()), Some(shown), "{text:?}");
+        }
+        assert_eq!(found(b"BM\0\0\0\0"), Some("image/bmp"));
+        assert_eq!(found(b"ID3\x03\0"), Some("audio/mpeg"));
+        assert_eq!(found(b"BM\xc3("), Some("image/bmp"), "no text");
+    }
+
     /// Contents come from strangers, and may end anywhere or lie about lengths.
     #[test]
     fn no_content_ends_the_instance() {
@@ -94,7 +137,7 @@ mod tests {
                     state ^= state << 17;
                     content.push(state.to_le_bytes()[7]);
                 }
-                let _ = infer::get(&content);
+                let _ = found(&content);
             }
         }
     }
