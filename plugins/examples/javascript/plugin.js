@@ -24,9 +24,9 @@ export const lifecycle = {
   configure(json) {
     const configuration = JSON.parse(json);
     for (const key of Object.keys(configuration)) {
-      if (!(key in schema.properties)) throw `there is no key \`${key}\`; known is \`tag\``;
+      if (!Object.hasOwn(schema.properties, key)) throw `there is no key \`${key}\`; known is \`tag\``;
     }
-    const value = configuration.tag ?? 'private';
+    const value = Object.hasOwn(configuration, 'tag') ? configuration.tag : 'private';
     if (typeof value !== 'string') throw '`tag`: expected a text';
     if (value === '') throw '`tag` is empty: name the tag that is kept back';
     tag = value;
