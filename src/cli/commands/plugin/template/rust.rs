@@ -70,6 +70,7 @@ const TAKEN: &[&str] = &[
     "try",
     "type",
     "typeof",
+    "unicode-normalization",
     "unsafe",
     "unsized",
     "use",

@@ -35,7 +35,9 @@ pub(super) const SOURCES: &[(&str, &str)] = sources![
     "src/export.rs",
     "src/glob.rs",
     "src/lib.rs",
+    "src/limits.rs",
     "src/log.rs",
+    "src/place.rs",
     "src/plugin.rs",
     "src/refusal.rs",
     "src/state.rs",
@@ -43,6 +45,7 @@ pub(super) const SOURCES: &[(&str, &str)] = sources![
     "src/testing/host.rs",
     "src/testing/mod.rs",
     "src/testing/tests.rs",
+    "src/text.rs",
     "src/verdict.rs",
 ];
 
