@@ -21,6 +21,7 @@ use can_sync::store::Origin;
 use can_sync::store::Store;
 use can_sync::store::Verification;
 use can_sync::store::embedded::EmbeddedStore;
+use can_sync::store::embedded::OpenError;
 use can_sync::store::embedded::Options;
 
 const ROOT: &str = "CAN_SYNC_CRASH_ROOT";
@@ -70,7 +71,7 @@ fn child() {
     let mode = std::env::var(MODE).unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let store = EmbeddedStore::open(Options::new(root)).await.unwrap();
+        let store = open(Path::new(&root)).await;
         say("ready");
         let start = store.latest().borrow().0 * 1000;
         match mode.as_str() {
@@ -135,10 +136,23 @@ fn acknowledged(line: &str) -> Option<AssetId> {
     Some(line.split_once(ACKNOWLEDGED)?.1.trim().parse().unwrap())
 }
 
+/// Opens a store once nobody has the folder: the child that another thread makes has it until it has become its program.
+async fn open(root: &Path) -> EmbeddedStore {
+    let opening = async {
+        loop {
+            match EmbeddedStore::open(Options::new(root)).await {
+                Err(OpenError::Locked(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+                other => return other.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), opening).await.expect("nobody has the folder for long")
+}
+
 /// Opens the store again and checks that everything acknowledged is there, all that is there is whole, and nothing
 /// else is left.
 async fn check(root: &Path, acknowledged: &[AssetId]) {
-    let store = EmbeddedStore::open(Options::new(root)).await.unwrap();
+    let store = open(root).await;
     for id in acknowledged {
         let found = store.verify(id).await.unwrap();
         assert!(matches!(found, Some(Verification::Sound { .. })), "{id}: {found:?}");
@@ -202,7 +216,7 @@ async fn fails(call: &str, error: &str, when: &str, mode: &str) -> (usize, usize
     let dir = tempfile::tempdir().unwrap();
     let (root, trace) = (dir.path().join("store"), dir.path().join("trace"));
     // Opened before, so that the faults meet the puts.
-    EmbeddedStore::open(Options::new(&root)).await.unwrap().close().await;
+    open(&root).await.close().await;
     let inject = format!("inject={call}:error={error}:when={when}");
     let calls = format!("trace={call}");
     let strace = ["strace", "-f", "-o", trace.to_str().unwrap(), "-e", &calls, "-e", &inject];
@@ -215,7 +229,7 @@ async fn fails(call: &str, error: &str, when: &str, mode: &str) -> (usize, usize
     child.wait().unwrap();
     let failed = std::fs::read_to_string(&trace).unwrap().matches("(INJECTED)").count();
     let count = if mode == "few" { FEW.0 } else { MANY.0 };
-    let store = EmbeddedStore::open(Options::new(&root)).await.unwrap();
+    let store = open(&root).await;
     for id in &ids {
         let found = store.verify(id).await.unwrap();
         assert!(matches!(found, Some(Verification::Sound { .. })), "{call} {error} {when}: {id} {found:?}");
@@ -225,7 +239,7 @@ async fn fails(call: &str, error: &str, when: &str, mode: &str) -> (usize, usize
     }
     store.close().await;
     drop(store);
-    let store = EmbeddedStore::open(Options::new(&root)).await.unwrap();
+    let store = open(&root).await;
     assert_eq!(store.health().await.unwrap().assets, count);
     store.close().await;
     check(&root, &ids).await;
