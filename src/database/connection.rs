@@ -1,5 +1,7 @@
 //! Connections: their settings, and the layout they find.
 
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,17 +30,11 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
 
 /// Makes the file with a mode of its own, or gives it that. Where it cannot be done, opening it tells more.
 fn keep_private(path: &Path) {
-    let mut options = std::fs::OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
+    let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    if let Ok(file) = made
+        && file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
     {
-        use std::os::unix::fs::OpenOptionsExt;
-        use std::os::unix::fs::PermissionsExt;
-        if let Ok(file) = options.mode(0o600).open(path)
-            && file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
-        {
-            let _ = file.set_permissions(std::fs::Permissions::from_mode(0o600));
-        }
+        let _ = file.set_permissions(std::fs::Permissions::from_mode(0o600));
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::ClientError;
 use crate::limits;
 
-/// An answer that says that all is well, with its body unread. No piece of it is waited for without end.
+/// An answer, with its body unread. No piece of it is waited for without end.
 #[derive(Debug)]
 pub(in crate::cli) struct Answer {
     response: Response,
