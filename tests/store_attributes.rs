@@ -5,8 +5,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use can_sync::asset::AssetId;
 use can_sync::asset::Changes;
@@ -28,13 +29,13 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     fn count(&self, words: &str) -> usize {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).matches(words).count()
+        String::from_utf8_lossy(&self.0.lock()).matches(words).count()
     }
 }
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.0.lock().write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

@@ -1,10 +1,9 @@
 //! Connections that read.
 
 use std::path::PathBuf;
-use std::sync::Condvar;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
+use parking_lot::Condvar;
+use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::DatabaseError;
@@ -49,14 +48,14 @@ impl Pool {
 
     /// Lends no more connections, and closes those that are idle; the others close when they come back.
     pub(crate) fn close(&self) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         idle.closed = true;
         idle.connections.clear();
         self.returned.notify_all();
     }
 
     fn take(&self) -> Result<Connection, DatabaseError> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         loop {
             if idle.closed {
                 return Err(DatabaseError::Closed);
@@ -70,7 +69,7 @@ impl Pool {
                 idle.open += 1;
                 return Ok(connection);
             }
-            idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner);
+            self.returned.wait(&mut idle);
         }
     }
 }
@@ -83,7 +82,7 @@ struct Lent<'a> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.pool.idle.lock();
         let returned = self.connection.take().filter(|_| !idle.closed);
         idle.connections.extend(returned);
         self.pool.returned.notify_one();

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,6 +17,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::routing::get;
+use parking_lot::Mutex;
 use pkarr::PublicKey;
 use pkarr::SignedPacket;
 use tokio::net::TcpListener;
@@ -87,30 +86,30 @@ impl LoopbackRelay {
 
     /// Changes how it behaves from now on.
     pub fn behave(&self, manner: Manner) {
-        lock(&self.shared).manner = manner;
+        self.shared.lock().manner = manner;
     }
 
     /// Returns how many reads and writes it was asked for.
     #[must_use]
     pub fn asked(&self) -> (u64, u64) {
-        let shared = lock(&self.shared);
+        let shared = self.shared.lock();
         (shared.reads, shared.writes)
     }
 
     /// Returns the packets it holds, without their public keys, by the z-base-32 of these.
     #[must_use]
     pub fn packets(&self) -> BTreeMap<String, Vec<u8>> {
-        lock(&self.shared).packets.iter().map(|(key, packet)| (key.clone(), packet.to_vec())).collect()
+        self.shared.lock().packets.iter().map(|(key, packet)| (key.clone(), packet.to_vec())).collect()
     }
 
     /// Puts a packet there unchecked, as somebody who has the key of a slot could.
     pub fn leave(&self, key: &str, payload: Vec<u8>) {
-        lock(&self.shared).packets.insert(key.to_owned(), payload.into());
+        self.shared.lock().packets.insert(key.to_owned(), payload.into());
     }
 
     /// Forgets every packet.
     pub fn forget(&self) {
-        lock(&self.shared).packets.clear();
+        self.shared.lock().packets.clear();
     }
 
     /// Stops it: connections to it are refused.
@@ -125,13 +124,9 @@ impl Drop for LoopbackRelay {
     }
 }
 
-fn lock(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 async fn read(State(shared): State<Arc<Mutex<Shared>>>, Path(key): Path<String>) -> Response {
     let (manner, packet) = {
-        let mut shared = lock(&shared);
+        let mut shared = shared.lock();
         shared.reads += 1;
         (shared.manner, shared.packets.get(&key).cloned())
     };
@@ -147,7 +142,7 @@ async fn read(State(shared): State<Arc<Mutex<Shared>>>, Path(key): Path<String>)
 
 async fn write(State(shared): State<Arc<Mutex<Shared>>>, Path(key): Path<String>, payload: Bytes) -> Response {
     let manner = {
-        let mut shared = lock(&shared);
+        let mut shared = shared.lock();
         shared.writes += 1;
         shared.manner
     };
@@ -160,7 +155,7 @@ async fn write(State(shared): State<Arc<Mutex<Shared>>>, Path(key): Path<String>
     let Ok(packet) = SignedPacket::from_relay_payload(&public_key, &payload) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let mut shared = lock(&shared);
+    let mut shared = shared.lock();
     let held = shared.packets.get(&key).and_then(|held| SignedPacket::from_relay_payload(&public_key, held).ok());
     if held.is_some_and(|held| !packet.more_recent_than(&held)) {
         return StatusCode::CONFLICT.into_response();

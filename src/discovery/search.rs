@@ -151,12 +151,12 @@ fn hosts(tickets: &[Ticket]) -> BTreeSet<HostId> {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
-    use std::sync::Mutex;
     use std::sync::atomic::AtomicU32;
     use std::sync::atomic::Ordering;
     use std::time::Duration;
 
     use async_trait::async_trait;
+    use parking_lot::Mutex;
 
     use super::*;
     use crate::discovery::source::SourceError;
@@ -201,7 +201,7 @@ mod tests {
     fn stage(planned: Vec<Planned>, connected: Vec<Ticket>) -> Stage {
         let panics: Arc<Mutex<Vec<String>>> = Arc::default();
         let told = Arc::clone(&panics);
-        let on_panic = move |_: &str, task: &str, _: &str| told.lock().unwrap().push(task.to_owned());
+        let on_panic = move |_: &str, task: &str, _: &str| told.lock().push(task.to_owned());
         let group = Group::new("test", Arc::new(on_panic));
         let (own_sender, own) = watch::channel(ticket(0));
         let (connected, seen) = watch::channel(connected);
@@ -239,7 +239,7 @@ mod tests {
             found.insert(stage.found().await);
         }
         assert_eq!(found, [10, 20, 21, 30].map(|host| ticket(host).host).into());
-        assert_eq!(*stage.panics.lock().unwrap(), ["panics"]);
+        assert_eq!(*stage.panics.lock(), ["panics"]);
         let conditions: Vec<Condition> =
             stage.search.health().into_iter().map(|(_, health)| health.condition).collect();
         assert!(matches!(&conditions[0], Condition::Failed(why) if why.contains("fault")), "{conditions:?}");

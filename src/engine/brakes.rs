@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 
 use super::hand::HandError;
 use super::shared::Engine;
@@ -61,7 +61,7 @@ impl Brakes {
     }
 
     fn brake(&self) -> MutexGuard<'_, Brake> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

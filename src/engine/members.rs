@@ -5,11 +5,10 @@
 //! whoever asked for it still waits.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Instant;
 
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 
@@ -106,7 +105,7 @@ impl Members {
     }
 
     fn trouble(&self) -> MutexGuard<'_, Option<(HostId, String)>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+        self.trouble.lock()
     }
 
     /// Has people know what is wrong with what a peer has told.
@@ -136,7 +135,7 @@ impl Members {
         &self,
         change: impl FnOnce(&mut Circle, &HostKey) -> Result<T, E>,
     ) -> Result<(T, bool), MembersError> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let before = self.circle();
         let mut circle = Circle::clone(&before);
         let said = change(&mut circle, &self.key).map_err(Into::into)?;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 
@@ -41,7 +40,7 @@ impl Hearing {
 
     /// Hands on what a member says; it is lost when nobody listens, or too much waits.
     pub(super) fn hear(&self, peer: HostId, what: Gossip) {
-        if let Some(listener) = &*self.listener.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(listener) = &*self.listener.lock() {
             let _ = listener.try_send((peer, what));
         }
     }
@@ -53,7 +52,7 @@ impl Engine {
     #[must_use]
     pub fn gossip(&self) -> Connections {
         let (listener, heard) = mpsc::channel(limits::GOSSIP_QUEUED);
-        *self.shared.gossip.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
+        *self.shared.gossip.listener.lock() = Some(listener);
         let linked = self.shared.gossip.linked.subscribe();
         Connections { linked, heard, neighbours: Arc::<Shared>::clone(&self.shared) }
     }

@@ -1,12 +1,11 @@
 //! Keeps what goes one way to a rate, by waiting after what went.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::limits;
@@ -38,7 +37,7 @@ impl Pace {
         if most == 0 {
             return None;
         }
-        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free_at = self.free_at.lock();
         let now = Instant::now();
         let saved = now.checked_sub(limits::PACE_SAVED).unwrap_or(now);
         let from = free_at.map_or(saved, |free_at| free_at.max(saved));

@@ -5,13 +5,12 @@
 //! meeting place, which `node` announces as long as it is shown here.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio::time::error::Elapsed;
@@ -108,7 +107,7 @@ impl Default for Pairing {
 
 impl Pairing {
     fn open(&self) -> MutexGuard<'_, Option<Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 
     /// Returns who is at it now.

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::collections::HashSet;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::MutexGuard;
 use tokio::sync::Mutex;
 use tokio::sync::RwLock;
 use tokio::sync::RwLockReadGuard;
@@ -78,7 +77,7 @@ pub(super) struct Purges {
     turn: Mutex<()>,
     /// What is being purged. Nobody is told that it is here: two hosts that each purge it as something the other has
     /// would lose it.
-    about: std::sync::Mutex<Option<AssetId>>,
+    about: parking_lot::Mutex<Option<AssetId>>,
     /// How many there were.
     count: AtomicU64,
     /// Each for a part of the assets: held while one of them is removed and, to read, while one is stored.
@@ -126,7 +125,7 @@ impl Purges {
     }
 
     fn about(&self) -> MutexGuard<'_, Option<AssetId>> {
-        self.about.lock().unwrap_or_else(PoisonError::into_inner)
+        self.about.lock()
     }
 
     fn lock(&self, asset: &AssetId) -> &RwLock<()> {

@@ -1,10 +1,9 @@
 //! The devices this host knows, at hand for whoever decides about them; every change is written down first.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
-use std::sync::RwLock;
 use std::time::Instant;
 
+use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::sync::watch;
 
@@ -36,27 +35,27 @@ impl Registry {
     }
 
     pub(super) fn all(&self) -> Vec<Peer> {
-        self.devices.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.devices.read().values().cloned().collect()
     }
 
     pub(super) fn get(&self, id: HostId) -> Option<Peer> {
-        self.devices.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.devices.read().get(&id).cloned()
     }
 
     /// Returns what a device is called; nothing when it was never heard of.
     pub(super) fn name(&self, id: HostId) -> String {
-        let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
+        let devices = self.devices.read();
         devices.get(&id).map_or_else(String::new, |peer| peer.shown_name().to_owned())
     }
 
     pub(super) fn settings(&self, id: HostId) -> PeerSettings {
-        let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
+        let devices = self.devices.read();
         devices.get(&id).map(|peer| peer.settings.clone()).unwrap_or_default()
     }
 
     /// Tells whether people have a device left alone now.
     pub(super) fn is_paused(&self, id: HostId) -> bool {
-        let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
+        let devices = self.devices.read();
         devices.get(&id).is_some_and(|peer| peer.settings.is_paused(now_ms()))
     }
 
@@ -82,14 +81,14 @@ impl Registry {
         }
         if before.is_none() {
             let room = {
-                let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
+                let devices = self.devices.read();
                 room_for(&peer, &devices, worth, DEVICES_KNOWN)
             };
             match room {
                 Room::Free => {}
                 Room::Of(other) => {
                     self.state.forget_peer(other).await?;
-                    self.devices.write().unwrap_or_else(PoisonError::into_inner).remove(&other);
+                    self.devices.write().remove(&other);
                 }
                 Room::None => {
                     if let Some(times) = self.not_remembered.count(Instant::now()) {
@@ -100,7 +99,7 @@ impl Registry {
             }
         }
         self.state.keep_peer(peer.clone()).await?;
-        self.devices.write().unwrap_or_else(PoisonError::into_inner).insert(id, peer);
+        self.devices.write().insert(id, peer);
         self.changes.send_replace(());
         Ok(true)
     }

@@ -1,15 +1,14 @@
 //! The engine as others hold it, and what its parts share.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use std::time::Instant;
 
 use dashmap::DashMap;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tokio::sync::broadcast;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
@@ -370,7 +369,7 @@ impl Engine {
 impl Shared {
     /// Looks into the replica.
     pub(super) fn replica(&self) -> MutexGuard<'_, Replica> {
-        self.replica.lock().unwrap_or_else(PoisonError::into_inner)
+        self.replica.lock()
     }
 
     /// Returns the counters and rates of what is exchanged with a peer.
@@ -430,12 +429,12 @@ impl Shared {
 
     /// Shows what is being judged again.
     pub(super) fn show_review(&self, review: Option<ReviewStatus>) {
-        *self.review.lock().unwrap_or_else(PoisonError::into_inner) = review;
+        *self.review.lock() = review;
     }
 
     /// Returns what is being judged again.
     pub(super) fn review(&self) -> Option<ReviewStatus> {
-        *self.review.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.review.lock()
     }
 
     /// Announces something; nobody has to listen.

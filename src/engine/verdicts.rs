@@ -6,13 +6,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
@@ -131,7 +130,7 @@ impl Verdicts {
         }
         // Memory does not know its assets; what of it is wanted is read again.
         for shard in &self.shards {
-            *lock(shard) = Shard::default();
+            *shard.lock() = Shard::default();
         }
         self.epoch.fetch_add(1, Ordering::SeqCst);
         Ok(())
@@ -190,7 +189,7 @@ impl Verdicts {
     }
 
     fn shard(&self, key: &VerdictKey) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[usize::from(key.0[0]) % SHARDS])
+        self.shards[usize::from(key.0[0]) % SHARDS].lock()
     }
 }
 
@@ -242,10 +241,6 @@ fn weight(kept: &Kept) -> usize {
         + bytes(verdict)
         + steps.iter().map(step).sum::<usize>()
         + before.iter().flatten().map(value).sum::<usize>()
-}
-
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Writes verdicts down until the engine stops, and then what still waits.
@@ -453,7 +448,7 @@ mod tests {
             }
         }
         let entries = |shard: &Mutex<Shard>| {
-            let shard = lock(shard);
+            let shard = shard.lock();
             shard.young.len() + shard.old.len()
         };
         let count: usize = verdicts.shards.iter().map(entries).sum();
@@ -483,7 +478,7 @@ mod tests {
             assert!(matches!(verdicts.get(&kept.key), Some(Brief::Said(said)) if said.0 == edit));
         }
         let held = |shard: &Mutex<Shard>| {
-            let shard = lock(shard);
+            let shard = shard.lock();
             assert_eq!(shard.young.values().map(Brief::bytes).sum::<usize>(), shard.bytes);
             shard.young.values().chain(shard.old.values()).map(Brief::bytes).sum::<usize>()
         };

@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::task::Waker;
+
+use parking_lot::Mutex;
 
 use super::Asked;
 use super::BoxFuture;
@@ -53,14 +52,14 @@ impl Scripted {
     /// Has another one asked behind those that there are, about what they have left.
     #[must_use]
     pub fn and(self, name: &str, rule: impl Fn(&Asked) -> Verdict + Send + Sync + 'static) -> Self {
-        lock(&self.scripts).push(Script::new(Standing::Firm, name, rule));
+        self.scripts.lock().push(Script::new(Standing::Firm, name, rule));
         self
     }
 
     /// Has answers of the last one stand as a plugin's that failed, or was absent.
     #[must_use]
     pub fn standing(self, standing: Standing) -> Self {
-        if let Some(last) = lock(&self.scripts).last_mut() {
+        if let Some(last) = self.scripts.lock().last_mut() {
             last.standing = standing;
         }
         self
@@ -78,15 +77,15 @@ impl Scripted {
 
     /// Answers as another from then on, while a host runs.
     pub fn replace_by(&self, other: Self) {
-        *lock(&self.scripts) = std::mem::take(&mut *lock(&other.scripts));
+        *self.scripts.lock() = std::mem::take(&mut *other.scripts.lock());
         self.generation.fetch_add(1, Ordering::SeqCst);
-        lock(&self.wakers).drain(..).for_each(Waker::wake);
+        self.wakers.lock().drain(..).for_each(Waker::wake);
     }
 
     /// Returns what was asked so far.
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
-        lock(&self.asked).clone()
+        self.asked.lock().clone()
     }
 }
 
@@ -103,15 +102,15 @@ fn chain(scripts: &[Script]) -> Chain {
 
 impl fmt::Debug for Scripted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(lock(&self.scripts).iter().map(|script| &script.name)).finish()
+        f.debug_list().entries(self.scripts.lock().iter().map(|script| &script.name)).finish()
     }
 }
 
 impl Hooks for Scripted {
     fn ask<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Judgement> {
-        lock(&self.asked).push(asked.clone());
+        self.asked.lock().push(asked.clone());
         // A rule may replace what it belongs to.
-        let scripts = lock(&self.scripts).clone();
+        let scripts = self.scripts.lock().clone();
         let mut course = Course::new(asked, Some(chain(&scripts)));
         for script in scripts {
             let verdict = (script.rule)(&Asked { metadata: course.metadata().clone(), ..asked.clone() });
@@ -125,7 +124,7 @@ impl Hooks for Scripted {
     }
 
     fn chain(&self, _: Point, _: &str) -> Option<Chain> {
-        Some(chain(&lock(&self.scripts)))
+        Some(chain(&self.scripts.lock()))
     }
 
     fn generation(&self) -> u64 {
@@ -134,12 +133,8 @@ impl Hooks for Scripted {
 
     fn changed(&self, seen: u64) -> BoxFuture<'_, ()> {
         Box::pin(std::future::poll_fn(move |context| {
-            lock(&self.wakers).push(context.waker().clone());
+            self.wakers.lock().push(context.waker().clone());
             if self.generation() == seen { Poll::Pending } else { Poll::Ready(()) }
         }))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

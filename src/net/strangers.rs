@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 
 use iroh::endpoint::IncomingAddr;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 
 use crate::limits;
 
@@ -84,7 +83,7 @@ impl Strangers {
     }
 
     fn taken(&self) -> MutexGuard<'_, BTreeMap<(Source, Shown), usize>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock()
     }
 }
 

@@ -3,12 +3,11 @@
 use std::net::Ipv4Addr;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::auth::HostKey;
@@ -207,7 +206,7 @@ impl Discovery {
             let round = group.child("search");
             let surroundings = Surroundings { own: self.own(), connected: engine.members() };
             let (search, mut finds) = Search::start(planned, surroundings, &round);
-            *self.search.lock().unwrap_or_else(PoisonError::into_inner) = Some(search);
+            *self.search.lock() = Some(search);
             loop {
                 tokio::select! {
                     find = finds.recv() => match find {
@@ -261,7 +260,7 @@ impl Discovery {
 
     /// Returns how each source is doing.
     pub(super) fn health(&self) -> Vec<(&'static str, Health)> {
-        let search = self.search.lock().unwrap_or_else(PoisonError::into_inner);
+        let search = self.search.lock();
         search.as_ref().map(Search::health).unwrap_or_default()
     }
 }

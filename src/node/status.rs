@@ -1,6 +1,5 @@
 //! How a host is, as a whole.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::start::Node;
@@ -103,7 +102,7 @@ impl Node {
             }
         };
         let (replication, health) = (self.engine.status().await?, self.discovery.health());
-        let ticket = self.ticket_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ticket = self.ticket_trouble.lock().clone();
         let mut notes: Vec<String> = ticket.into_iter().chain(replication.members.trouble.clone()).collect();
         notes.extend(replication.braked.iter().map(braked));
         notes.extend(replication.peers.iter().filter_map(waits));

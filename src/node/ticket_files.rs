@@ -4,9 +4,8 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::engine::Engine;
@@ -49,7 +48,7 @@ impl TicketFile {
         }
         let path = self.path.display();
         let now = failure.as_ref().map(|error| format!("cannot write the ticket {path}: {error}; check `ticket_file`"));
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = self.trouble.lock();
         if *trouble != now {
             match failure {
                 Some(error) => tracing::error!(%path, error, "the ticket cannot be written; check `ticket_file`"),
@@ -140,7 +139,7 @@ mod tests {
             file.hold(ticket(n)).await;
         }
         assert_eq!(told("ERROR"), 1, "{:?}", log.lines());
-        let note = trouble.lock().unwrap().clone().unwrap();
+        let note = trouble.lock().clone().unwrap();
         assert!(note.contains("ticket_file") && note.contains(folder.to_str().unwrap()), "{note}");
 
         std::fs::write(&folder, b"a file where a folder should be").unwrap();
@@ -155,7 +154,7 @@ mod tests {
             file.hold(ticket(5)).await;
         }
         assert_eq!((told("ERROR"), told("INFO")), (2, 1), "{:?}", log.lines());
-        assert_eq!(*trouble.lock().unwrap(), None);
+        assert_eq!(*trouble.lock(), None);
         assert_eq!(std::fs::read_to_string(folder.join("ticket")).unwrap(), format!("{}\n", ticket(5)));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+
+use parking_lot::Mutex;
 
 use super::folder::Folder;
 use super::known::Known;
@@ -14,7 +15,6 @@ use super::plugins::PluginStatus;
 use super::plugins::SettingsOf;
 use super::plugins::StartError;
 use super::plugins::UnknownPlugin;
-use super::sandbox::lock;
 
 /// The plugins of a host that loads none.
 pub struct Asleep {
@@ -60,7 +60,7 @@ impl Asleep {
     /// Tells about every plugin, by name.
     #[must_use]
     pub fn status(&self) -> Vec<PluginStatus> {
-        let plugins = lock(&self.plugins).clone();
+        let plugins = self.plugins.lock().clone();
         let one = |(name, before): (String, Option<Remembered>)| {
             let settings = (self.settings)(&name, None).unwrap_or_default();
             let enabled = settings.enabled && before.as_ref().is_none_or(|before| before.enabled);
@@ -77,10 +77,10 @@ impl Asleep {
     /// # Errors
     /// [`UnknownPlugin`] when there is none of this name, or it cannot be remembered.
     pub async fn switch(&self, name: &str, enabled: bool) -> Result<(), UnknownPlugin> {
-        let before = lock(&self.plugins).get(name).cloned();
+        let before = self.plugins.lock().get(name).cloned();
         let before = before.ok_or_else(|| UnknownPlugin::Unknown(name.to_owned()))?;
         let now = self.known.switch(name, before, enabled).await?;
-        lock(&self.plugins).insert(name.to_owned(), now);
+        self.plugins.lock().insert(name.to_owned(), now);
         Ok(())
     }
 

@@ -1,10 +1,10 @@
 //! The chain: the members in their order, asked one after the other.
 
 use std::sync::Arc;
-use std::sync::Mutex;
+
+use parking_lot::Mutex;
 
 use super::member::Member;
-use super::sandbox::lock;
 use crate::hook::Asked;
 use crate::hook::Chain;
 use crate::hook::Course;
@@ -43,7 +43,7 @@ impl Line {
 
     /// Names those who are asked at a point.
     pub(super) fn digest(&self, point: Point, library: &str) -> Option<Chain> {
-        let mut digests = lock(&self.digests);
+        let mut digests = self.digests.lock();
         if let Some((.., digest)) = digests.iter().find(|(at, of, _)| *at == point && of == library) {
             return *digest;
         }

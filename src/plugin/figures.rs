@@ -1,15 +1,13 @@
 //! What is counted about a plugin, and its log.
 
-use std::sync::Mutex;
 use std::time::Duration;
 use std::time::Instant;
 
-use hdrhistogram::Histogram;
-
-use super::sandbox::lock;
 use crate::hook::Point;
 use crate::hook::Verdict;
 use crate::limits;
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 
 /// Figures of one plugin since it was first loaded in this process.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,7 +61,7 @@ impl Counter {
 
     /// Counts a call that was answered.
     pub(super) fn answered(&self, point: Point, verdict: &Verdict, took: Duration) {
-        let mut counted = lock(&self.0);
+        let mut counted = self.0.lock();
         counted.call(point, took);
         let figures = &mut counted.figures;
         let kind = match verdict {
@@ -77,7 +75,7 @@ impl Counter {
 
     /// Counts a call that failed.
     pub(super) fn failed(&self, point: Point, trapped: bool, late: bool, took: Duration) {
-        let mut counted = lock(&self.0);
+        let mut counted = self.0.lock();
         counted.call(point, took);
         counted.figures.failures += 1;
         counted.figures.traps += u64::from(trapped);
@@ -85,7 +83,7 @@ impl Counter {
     }
 
     pub(super) fn figures(&self) -> Figures {
-        let counted = lock(&self.0);
+        let counted = self.0.lock();
         let micros = |quantile| Duration::from_nanos(counted.took.value_at_quantile(quantile)).as_secs_f64() * 1e6;
         let figures = counted.figures.clone();
         if figures.calls == 0 {
@@ -135,7 +133,7 @@ impl Log {
     /// Writes a line, or leaves it out when there are too many.
     pub(super) fn line(&self, level: tracing::Level, text: &str) {
         let left_out = {
-            let mut window = lock(&self.window);
+            let mut window = self.window.lock();
             let mut left_out = 0;
             if window.since.elapsed() >= Duration::from_secs(1) {
                 left_out = std::mem::take(&mut window.left_out);
@@ -167,12 +165,12 @@ impl Log {
 
     /// Returns how many lines were written in a second at most.
     pub(super) fn most_lines(&self) -> u32 {
-        lock(&self.window).most_lines
+        self.window.lock().most_lines
     }
 
     /// Returns how many lines were left out so far.
     pub(super) fn lines_left_out(&self) -> u64 {
-        lock(&self.window).all_left_out
+        self.window.lock().all_left_out
     }
 }
 

@@ -26,7 +26,6 @@ use super::plugins::Options;
 use super::plugins::Plugins;
 use super::plugins::UnknownPlugin;
 use super::sandbox::Sandbox;
-use super::sandbox::lock;
 use super::settings::Settings;
 use super::state::State;
 use crate::database::DatabaseError;
@@ -172,7 +171,7 @@ impl Keeper {
             tracing::warn!(%file, "a plugin's name has letters, digits, dots, dashes and underscores; file not loaded");
         }
         for (name, why) in news.unseen {
-            let mut troubles = lock(&self.plugins.0.troubles);
+            let mut troubles = self.plugins.0.troubles.lock();
             match why {
                 Some(why) => {
                     tracing::warn!(plugin = %name, %why, "plugin stays as it is");
@@ -210,7 +209,7 @@ impl Keeper {
         };
         if !settings.enabled || before.as_ref().is_some_and(|before| !before.enabled) {
             self.leave(name).await;
-            lock(&self.plugins.0.switched_off).insert(name.to_owned(), settings);
+            self.plugins.0.switched_off.lock().insert(name.to_owned(), settings);
             return;
         }
         let began = Instant::now();
@@ -227,8 +226,8 @@ impl Keeper {
         }
         self.remembered.insert(name.to_owned(), remembered);
         self.again.remove(name);
-        lock(&self.plugins.0.troubles).remove(name);
-        lock(&self.plugins.0.switched_off).remove(name);
+        self.plugins.0.troubles.lock().remove(name);
+        self.plugins.0.switched_off.lock().remove(name);
         let version = plugin.description().version.clone();
         let took_ms = began.elapsed().as_millis() as u64;
         tracing::info!(plugin = %name, version, ?points, took_ms, "plugin loaded");
@@ -286,7 +285,7 @@ impl Keeper {
         }
         let why = loaded::shortened(trouble.why);
         tracing::warn!(plugin = %name, %why, "plugin cannot be loaded");
-        lock(&self.plugins.0.troubles).insert(name.to_owned(), why.clone());
+        self.plugins.0.troubles.lock().insert(name.to_owned(), why.clone());
         let runs = self.plugins.line().get(name).is_some_and(|member| member.plugin.is_ok());
         let known = self.remembered.contains_key(name) || self.options.named.contains(name);
         if !runs && known {
@@ -299,7 +298,7 @@ impl Keeper {
         let remembered = self.remembered.get(name).cloned();
         let settings = self.settings(name).await.unwrap_or_default();
         if !settings.enabled || remembered.as_ref().is_some_and(|remembered| !remembered.enabled) {
-            lock(&self.plugins.0.switched_off).insert(name.to_owned(), settings);
+            self.plugins.0.switched_off.lock().insert(name.to_owned(), settings);
             return;
         }
         let all = || POINTS.iter().map(|(point, _)| *point).collect::<Vec<Point>>();
@@ -318,8 +317,8 @@ impl Keeper {
     /// Takes a plugin out of the chain.
     async fn leave(&mut self, name: &str) {
         self.again.remove(name);
-        lock(&self.plugins.0.troubles).remove(name);
-        lock(&self.plugins.0.switched_off).remove(name);
+        self.plugins.0.troubles.lock().remove(name);
+        self.plugins.0.switched_off.lock().remove(name);
         if self.plugins.line().get(name).is_some() {
             self.plugins.swap(self.plugins.line().without(name));
         }
@@ -327,7 +326,7 @@ impl Keeper {
     }
 
     async fn obey(&mut self) {
-        let orders = std::mem::take(&mut *lock(&self.plugins.0.orders));
+        let orders = std::mem::take(&mut *self.plugins.0.orders.lock());
         for Order { name, what, done } in orders {
             let outcome = self.carry_out(&name, what).await;
             let _ = done.send(outcome);
@@ -344,12 +343,12 @@ impl Keeper {
                 Some(remembered) => self.remembered.insert(name.to_owned(), remembered),
                 None => self.remembered.remove(name),
             };
-            lock(&self.plugins.0.switched_off).remove(name);
+            self.plugins.0.switched_off.lock().remove(name);
         }
         if what == What::Enable(false) {
             let settings = self.settings(name).await.unwrap_or_default();
             self.leave(name).await;
-            lock(&self.plugins.0.switched_off).insert(name.to_owned(), settings);
+            self.plugins.0.switched_off.lock().insert(name.to_owned(), settings);
             tracing::info!(plugin = %name, "plugin switched off");
             return Ok(());
         }
@@ -358,7 +357,7 @@ impl Keeper {
         if self.folder.has(name) {
             self.load(name).await;
         } else {
-            lock(&self.plugins.0.switched_off).remove(name);
+            self.plugins.0.switched_off.lock().remove(name);
             self.miss(name, "its file is not in the folder").await;
         }
         Ok(())

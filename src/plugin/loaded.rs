@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::Duration;
 use std::time::Instant;
 
 use data_encoding::HEXLOWER;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use wasmtime::component::Component;
 use wasmtime::component::Linker;
@@ -25,7 +25,6 @@ use super::instance::Code;
 use super::instance::Instance;
 use super::instance::one_line;
 use super::sandbox::Sandbox;
-use super::sandbox::lock;
 use super::settings::Settings;
 use super::state::State;
 use super::used::Peaks;
@@ -314,21 +313,21 @@ impl Plugin {
     }
 
     async fn ask_now(&self, asked: &Asked, metadata: &Metadata) -> Result<Verdict, Failure> {
-        let idle = lock(&self.idle).pop();
+        let idle = self.idle.lock().pop();
         let mut instance = match idle {
             Some(instance) => instance,
             None => Box::pin(Instance::start(&self.code, &self.about)).await?,
         };
         let verdict = instance.ask(&self.code, asked, metadata).await?;
         if !instance.is_worn() {
-            lock(&self.idle).push(instance);
+            self.idle.lock().push(instance);
         }
         Ok(verdict)
     }
 
     /// Drops the instances that are ready, so that the next call starts a new one.
     pub fn drop_instances(&self) {
-        lock(&self.idle).clear();
+        self.idle.lock().clear();
     }
 
     /// Returns how the plugin introduces itself.

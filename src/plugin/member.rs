@@ -1,9 +1,10 @@
 //! A plugin as a member of the chain: what becomes of an asset when it cannot answer, and when it is left alone.
 
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::Duration;
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use super::breaker::Breaker;
 use super::breaker::BreakerState;
@@ -14,7 +15,6 @@ use super::figures::Counter;
 use super::loaded::Failure;
 use super::loaded::Plugin;
 use super::loaded::shortened;
-use super::sandbox::lock;
 use super::settings::OnFailure;
 use super::settings::Settings;
 use crate::asset::Metadata;
@@ -89,9 +89,9 @@ impl Member {
             Ok(plugin) => plugin,
             Err(why) => return self.absent(format!("it is not loaded: {why}")),
         };
-        let mut call = Call { member: self, gate: lock(&self.breaker).enter(Instant::now()) };
+        let mut call = Call { member: self, gate: self.breaker.lock().enter(Instant::now()) };
         if call.gate == Gate::Shut {
-            let last = lock(&self.last_failure).clone().unwrap_or_default();
+            let last = self.last_failure.lock().clone().unwrap_or_default();
             return self.absent(format!("it is left alone for a while, since it kept failing: {last}"));
         }
         let (answer, took) = plugin.ask_timed(asked, metadata).await;
@@ -104,7 +104,7 @@ impl Member {
         match answer {
             Ok(verdict) => {
                 self.counter.answered(asked.point, &verdict, took);
-                let recovered = gate == Gate::Trial && lock(&self.breaker).succeeded(gate) == Turn::Closed;
+                let recovered = gate == Gate::Trial && self.breaker.lock().succeeded(gate) == Turn::Closed;
                 if recovered {
                     tracing::info!(plugin = %self.name, "plugin has recovered");
                 }
@@ -115,8 +115,8 @@ impl Member {
                 let trapped = matches!(failure, Failure::Trap(_) | Failure::Broken(_));
                 self.counter.failed(asked.point, trapped, matches!(failure, Failure::Deadline(_)), took);
                 let text = shortened(failure.to_string());
-                *lock(&self.last_failure) = Some(text.clone());
-                if lock(&self.breaker).failed(gate, Instant::now()) == Turn::Opened {
+                *self.last_failure.lock() = Some(text.clone());
+                if self.breaker.lock().failed(gate, Instant::now()) == Turn::Opened {
                     tracing::warn!(plugin = %self.name, failure = %text, "plugin keeps failing and is left alone for a while");
                 }
                 self.failed(text, Standing::Failed, took)
@@ -142,17 +142,17 @@ impl Member {
 
     /// Returns how it failed last.
     pub(super) fn last_failure(&self) -> Option<String> {
-        lock(&self.last_failure).clone()
+        self.last_failure.lock().clone()
     }
 
     /// Returns what its breaker does now.
     pub(super) fn breaker(&self) -> BreakerState {
-        lock(&self.breaker).state(Instant::now())
+        self.breaker.lock().state(Instant::now())
     }
 
     /// Tells once for each rest that it was left alone long enough, and can be tried again.
     pub(super) fn rested(&self) -> bool {
-        lock(&self.breaker).rested(Instant::now())
+        self.breaker.lock().rested(Instant::now())
     }
 }
 
@@ -165,7 +165,7 @@ struct Call<'a> {
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         if self.gate == Gate::Trial {
-            lock(&self.member.breaker).given_up(self.gate);
+            self.member.breaker.lock().given_up(self.gate);
         }
     }
 }

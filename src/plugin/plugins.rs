@@ -6,13 +6,12 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::RwLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use parking_lot::RwLock;
 use tokio::sync::Notify;
 use tokio::sync::watch;
 
@@ -24,7 +23,6 @@ use super::keeper;
 use super::keeper::Keeper;
 use super::known::Known;
 use super::loaded::Description;
-use super::sandbox::lock;
 use super::settings::Settings;
 use super::used::Used;
 use crate::database::DatabaseError;
@@ -199,7 +197,7 @@ impl Plugins {
 
     async fn order(&self, name: &str, what: keeper::What) -> Result<(), UnknownPlugin> {
         let (done, answer) = tokio::sync::oneshot::channel();
-        lock(&self.0.orders).push(keeper::Order { name: name.to_owned(), what, done });
+        self.0.orders.lock().push(keeper::Order { name: name.to_owned(), what, done });
         self.0.woken.notify_one();
         answer.await.unwrap_or_else(|_| Err(DatabaseError::Closed.into()))
     }
@@ -207,7 +205,7 @@ impl Plugins {
     /// Tells about every plugin, in their order.
     #[must_use]
     pub fn status(&self) -> Vec<PluginStatus> {
-        let (line, troubles) = (self.line(), lock(&self.0.troubles).clone());
+        let (line, troubles) = (self.line(), self.0.troubles.lock().clone());
         let mut all: Vec<PluginStatus> = line
             .members
             .iter()
@@ -232,7 +230,7 @@ impl Plugins {
                 }
             })
             .collect();
-        let switched_off = lock(&self.0.switched_off).clone();
+        let switched_off = self.0.switched_off.lock().clone();
         all.extend(switched_off.into_iter().map(|(name, settings)| PluginStatus::absent(name, false, None, settings)));
         for (name, trouble) in troubles {
             if !all.iter().any(|status| status.name == name) {
@@ -243,12 +241,12 @@ impl Plugins {
     }
 
     pub(super) fn line(&self) -> Arc<Line> {
-        Arc::clone(&self.0.line.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.line.read())
     }
 
     /// Puts another line in place of the present one; calls under way end as they began.
     pub(super) fn swap(&self, line: Line) {
-        *self.0.line.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(line);
+        *self.0.line.write() = Arc::new(line);
         self.announce();
     }
 

@@ -5,15 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::thread::Thread;
 
+use parking_lot::Mutex;
 use wasmtime::Config;
 use wasmtime::Engine;
 
@@ -45,13 +43,13 @@ impl Sandbox {
         let weak = Arc::downgrade(&inside);
         let spawned = std::thread::Builder::new().name("plugin clock".to_owned()).spawn(move || tick(&weak));
         let thread = spawned.expect("a thread can be started").thread().clone();
-        *lock(&inside.clock.thread) = Some(thread);
+        *inside.clock.thread.lock() = Some(thread);
         Self(inside)
     }
 
     /// Returns the engine whose calls have a stack of this size.
     pub(super) fn engine(&self, stack_bytes: usize) -> wasmtime::Result<Engine> {
-        let mut engines = lock(&self.0.engines);
+        let mut engines = self.0.engines.lock();
         if let Some(engine) = engines.get(&stack_bytes) {
             return Ok(engine.clone());
         }
@@ -70,7 +68,7 @@ impl Sandbox {
         let clock = &self.0.clock;
         clock.running.fetch_add(1, Ordering::SeqCst);
         if clock.resting.swap(false, Ordering::SeqCst)
-            && let Some(thread) = &*lock(&clock.thread)
+            && let Some(thread) = &*clock.thread.lock()
         {
             thread.unpark();
         }
@@ -87,7 +85,7 @@ impl Drop for Running {
 impl Drop for Inside {
     fn drop(&mut self) {
         // The clock sees that there is nothing left to tick for.
-        if let Some(thread) = &*lock(&self.clock.thread) {
+        if let Some(thread) = &*self.clock.thread.lock() {
             thread.unpark();
         }
     }
@@ -98,7 +96,7 @@ fn tick(inside: &Weak<Inside>) {
     loop {
         std::thread::sleep(limits::plugin::TICK);
         let Some(inside) = inside.upgrade() else { return };
-        lock(&inside.engines).values().for_each(Engine::increment_epoch);
+        inside.engines.lock().values().for_each(Engine::increment_epoch);
         idle_ticks = if inside.clock.running.load(Ordering::SeqCst) > 0 { 0 } else { idle_ticks + 1 };
         if idle_ticks < limits::plugin::IDLE_TICKS {
             continue;
@@ -111,8 +109,4 @@ fn tick(inside: &Weak<Inside>) {
         }
         idle_ticks = 0;
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

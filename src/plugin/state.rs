@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::Mutex;
 
-use super::sandbox::lock;
 use crate::limits;
+use parking_lot::Mutex;
 
 /// What a plugin keeps across restarts. Cloning shares it.
 #[derive(Clone, Debug, Default)]
@@ -57,24 +56,24 @@ impl State {
 
     /// Returns a copy whose changes go nowhere, for trying a plugin.
     pub(super) fn scratch(&self) -> Self {
-        let inside = lock(&self.0);
+        let inside = self.0.lock();
         Self::of(inside.values.clone(), inside.limit_bytes)
     }
 
     /// Changes how much may be kept.
     pub(super) fn limit(&self, limit_bytes: usize) {
-        lock(&self.0).limit_bytes = limit_bytes;
+        self.0.lock().limit_bytes = limit_bytes;
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Vec<u8>> {
-        lock(&self.0).values.get(key).map(|entry| entry.value.clone())
+        self.0.lock().values.get(key).map(|entry| entry.value.clone())
     }
 
     pub(super) fn set(&self, key: String, value: Vec<u8>) -> Result<(), StateError> {
         if key.is_empty() || key.len() > limits::plugin::STATE_KEY_BYTES {
             return Err(StateError(format!("a key has 1 to {} bytes", limits::plugin::STATE_KEY_BYTES)));
         }
-        let mut inside = lock(&self.0);
+        let mut inside = self.0.lock();
         let before = inside.values.get(&key);
         let before_bytes = before.map_or(0, |before| taken(&key, before.value.len()));
         let bytes = inside.bytes - before_bytes + taken(&key, value.len());
@@ -93,7 +92,7 @@ impl State {
 
     /// Removes a key. Of removals that are not written down yet there may be as much as of values.
     pub(super) fn delete(&self, key: &str) -> Result<(), StateError> {
-        let mut inside = lock(&self.0);
+        let mut inside = self.0.lock();
         let Some(entry) = inside.values.get(key) else { return Ok(()) };
         let bytes = taken(key, entry.value.len());
         if entry.written {
@@ -112,19 +111,19 @@ impl State {
     }
 
     pub(super) fn keys(&self, prefix: &str) -> Vec<String> {
-        let inside = lock(&self.0);
+        let inside = self.0.lock();
         let from = inside.values.range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
         from.map(|(key, _)| key).take_while(|key| key.starts_with(prefix)).cloned().collect()
     }
 
     /// Returns how many bytes of the limit are taken.
     pub(super) fn bytes(&self) -> usize {
-        lock(&self.0).bytes
+        self.0.lock().bytes
     }
 
     /// Takes what has changed since the last time.
     pub(super) fn take_changed(&self) -> Changed {
-        let inside = &mut *lock(&self.0);
+        let inside = &mut *self.0.lock();
         inside.removed_bytes = 0;
         let changed = std::mem::take(&mut inside.changed).into_iter().map(|key| {
             let entry = inside.values.get_mut(&key);
@@ -140,7 +139,7 @@ impl State {
     /// Has keys that were taken count as changed still: what they were taken for could not be written. Of each, that is
     /// written then which is newest.
     pub(super) fn put_back(&self, keys: impl IntoIterator<Item = String>) {
-        let inside = &mut *lock(&self.0);
+        let inside = &mut *self.0.lock();
         for key in keys {
             match inside.values.get_mut(&key) {
                 // What was to be removed may lie beneath it.
@@ -192,7 +191,7 @@ mod tests {
             state.set(n.to_string(), vec![1]).unwrap();
             state.delete(&n.to_string()).unwrap();
         }
-        assert!(lock(&state.0).changed.is_empty());
+        assert!(state.0.lock().changed.is_empty());
         assert!(state.take_changed().is_empty());
         // What is written down is removed there, also when it came again meanwhile.
         state.set("a".to_owned(), vec![1]).unwrap();
@@ -238,7 +237,7 @@ mod tests {
             }
         }
         assert!(refused > 0);
-        let inside = lock(&state.0);
+        let inside = state.0.lock();
         assert!(inside.removed_bytes <= 10 * ENTRY && inside.changed.len() <= 20, "{}", inside.changed.len());
         let removed = inside.changed.iter().filter(|key| !inside.values.contains_key(*key));
         assert_eq!(removed.map(|key| taken(key, 0)).sum::<usize>(), inside.removed_bytes);

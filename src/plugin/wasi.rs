@@ -3,13 +3,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 use wasmtime::component::Linker;
 use wasmtime::component::ResourceTable;
@@ -29,7 +29,6 @@ use wasmtime_wasi::random::Deterministic;
 use super::figures::Log;
 use super::instance::About;
 use super::instance::Guest;
-use super::sandbox::lock;
 use super::settings::Grant;
 use crate::limits;
 
@@ -128,7 +127,7 @@ impl Lines {
 
 impl Printed {
     fn print(&self, bytes: &[u8]) {
-        let mut line = lock(&self.line);
+        let mut line = self.line.lock();
         for byte in bytes {
             if *byte == b'\n' || line.len() >= limits::plugin::LOG_LINE_BYTES {
                 self.log.line(self.level, &String::from_utf8_lossy(&line));
@@ -142,7 +141,7 @@ impl Printed {
 
     /// Ends the line that has begun, if one has.
     fn end_line(&self) {
-        let line = std::mem::take(&mut *lock(&self.line));
+        let line = std::mem::take(&mut *self.line.lock());
         if !line.is_empty() {
             self.log.line(self.level, &String::from_utf8_lossy(&line));
         }

@@ -107,7 +107,7 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -117,12 +117,12 @@ mod tests {
         let tell = Arc::clone(&told);
         let group = Group::new(
             "test",
-            Arc::new(move |group, task, message| tell.lock().unwrap().push(format!("{group}/{task}: {message}"))),
+            Arc::new(move |group, task, message| tell.lock().push(format!("{group}/{task}: {message}"))),
         );
         group.spawn("bad", async { panic!("on purpose") });
         let token = group.token().clone();
         group.spawn("good", async move { token.cancelled().await });
         group.shut_down().await;
-        assert_eq!(*told.lock().unwrap(), ["test/bad: on purpose"]);
+        assert_eq!(*told.lock(), ["test/bad: on purpose"]);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::EnvFilter;
 
@@ -31,14 +31,14 @@ impl Captured {
 
     /// Returns the lines up to now.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let bytes = self.bytes.0.lock().unwrap();
+        let bytes = self.bytes.0.lock();
         String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()
     }
 }
 
 impl io::Write for Bytes {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

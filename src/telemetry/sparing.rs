@@ -1,9 +1,9 @@
 //! Lines that others can cause as often as they like.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 /// Least time between two lines of one kind.
 const EVERY: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ struct Count {
 impl Sparing {
     /// Counts one; returns how many there were since the last line, this one included, when a line is due.
     pub fn count(&self, now: Instant) -> Option<u64> {
-        let mut count = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut count = self.0.lock();
         count.untold = count.untold.saturating_add(1);
         if count.told.is_some_and(|told| now.saturating_duration_since(told) < EVERY) {
             return None;

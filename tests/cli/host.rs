@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::Mutex;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -68,7 +68,7 @@ impl Host {
             let (remember, answer) = (Arc::clone(&remember), Arc::clone(&answer));
             async move {
                 let request = see(request).await;
-                remember.lock().unwrap().push(request.clone());
+                remember.lock().push(request.clone());
                 let Reply(status, body) = tokio::task::spawn_blocking(move || answer(&request)).await.unwrap();
                 Response::builder().status(status).body(Body::from(body)).unwrap()
             }
@@ -86,7 +86,7 @@ impl Host {
 
     /// Returns what the host was asked, and forgets it.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut *self.seen.lock().unwrap())
+        std::mem::take(&mut *self.seen.lock())
     }
 
     /// Prepares a command in the folder; both APIs are at this host.

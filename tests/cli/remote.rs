@@ -2,8 +2,9 @@
 
 use std::io::Read;
 use std::process::Stdio;
-use std::sync::Mutex;
 use std::sync::mpsc;
+
+use parking_lot::Mutex;
 
 use can_sync::asset::AssetId;
 use can_sync::asset::Timestamp;
@@ -282,7 +283,7 @@ fn verify_ends_well_only_when_every_asset_is_sound() {
         "<html>".to_owned(),
     ];
     let next = Mutex::new(answers.into_iter());
-    let host = Host::start(move |_| Reply(200, next.lock().unwrap().next().unwrap().into_bytes()));
+    let host = Host::start(move |_| Reply(200, next.lock().next().unwrap().into_bytes()));
 
     let sound = host.run(&["verify", "--all"]);
     assert_eq!((sound.code, sound.stdout.as_str()), (Some(0), ""), "{sound:?}");
@@ -320,7 +321,7 @@ fn a_reader_that_has_enough_is_no_failure() {
     let (go, wait) = mpsc::channel::<()>();
     let wait = Mutex::new(wait);
     let host = Host::start(move |_| {
-        wait.lock().unwrap().recv().unwrap();
+        wait.lock().recv().unwrap();
         Reply::data(&json!({ "assets": [], "total": 0, "next": null }))
     });
     let mut child = host.command(&["ls"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

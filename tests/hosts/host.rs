@@ -15,9 +15,9 @@ use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::Client;
 use reqwest::StatusCode;
 use reqwest::multipart::Form;
@@ -158,7 +158,7 @@ impl Place {
         let (mut can, mut api) = (None, None);
         while can.is_none() || api.is_none() {
             let Some(Ok(line)) = lines.next() else {
-                panic!("the host ended at once: {}", said.lock().unwrap());
+                panic!("the host ended at once: {}", said.lock());
             };
             let url = line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned);
             if line.starts_with("CAN API") {
@@ -166,12 +166,12 @@ impl Place {
             } else if line.starts_with("host API") {
                 api = url;
             }
-            said.lock().unwrap().push_str(&(line + "\n"));
+            said.lock().push_str(&(line + "\n"));
         }
         let saying = Arc::clone(&said);
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                saying.lock().unwrap().push_str(&(line + "\n"));
+                saying.lock().push_str(&(line + "\n"));
             }
         });
         let token = std::fs::read_to_string(self.dir.join("data/api_token")).unwrap().trim().to_owned();
@@ -292,7 +292,7 @@ impl Host {
     }
 
     pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+        self.said.lock().clone()
     }
 
     /// Ingests content; returns the hash, or what the host answered instead.

@@ -1,9 +1,10 @@
 //! Hosts that gossip with each other over channels instead of connections.
 
-use std::sync::Mutex as Slot;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use parking_lot::Mutex as Slot;
 
 use super::announcement::tests::announcement;
 use super::announcement::tests::key;
@@ -37,7 +38,7 @@ struct Mock {
 impl Neighbours for Mock {
     fn say(&self, to: HostId, what: net::Gossip) {
         self.said.fetch_add(1, Ordering::Relaxed);
-        if let Some(wire) = self.to.lock().unwrap().get(&to) {
+        if let Some(wire) = self.to.lock().get(&to) {
             wire.try_send((self.own, what)).unwrap();
         }
     }
@@ -98,7 +99,7 @@ fn host(seed: u8) -> Host {
 
 impl Host {
     fn knows(&self, other: &Self, dialled: bool) {
-        self.mock.to.lock().unwrap().insert(other.id, other.wire.clone());
+        self.mock.to.lock().insert(other.id, other.wire.clone());
         self.linked.send_modify(|linked| {
             linked.insert(other.id, Neighbour { number: 1, dialled });
         });

@@ -1,11 +1,10 @@
 //! What keeps the packets, a pkarr relay or the Mainline DHT, and how it is doing: it is left alone for a while after it
 //! failed.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use pkarr::PublicKey;
 use pkarr::SignedPacket;
 use reqwest::StatusCode;
@@ -116,7 +115,7 @@ impl Server {
     }
 
     pub(super) fn condition(&self) -> Condition {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
         let trouble = state.trouble.iter().flatten().next();
         let well = if state.asked { Condition::Ok } else { Condition::Starting };
         trouble.map_or(well, |trouble| Condition::Degraded(trouble.clone()))
@@ -124,14 +123,14 @@ impl Server {
 
     /// Tells whether the server may be called now: its last failure is long enough ago.
     pub(super) fn is_due(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
         state.not_before.is_none_or(|not_before| not_before <= Instant::now())
     }
 
     /// Remembers how calls of one kind went, and pauses after a failure. Only what has failed can show that it works
     /// again.
     pub(super) fn went(&self, call: Call, failure: Option<&CallError>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         state.asked = true;
         state.trouble[call as usize] = failure.map(ToString::to_string);
         if let Some(error) = failure {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use futures_util::FutureExt;
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 
 use super::host::Host;
 use super::host::in_sync;
@@ -47,8 +48,8 @@ fn pass(_: &Asked) -> Verdict {
 }
 
 /// Waits until a test says so, and not any longer when it has ended; others go on meanwhile.
-fn wait(gate: &std::sync::Mutex<std::sync::mpsc::Receiver<()>>) {
-    let _ = tokio::task::block_in_place(|| gate.lock().unwrap().recv());
+fn wait(gate: &Mutex<std::sync::mpsc::Receiver<()>>) {
+    let _ = tokio::task::block_in_place(|| gate.lock().recv());
 }
 
 /// Waits until a host holds and declines so many.
@@ -244,7 +245,7 @@ async fn a_host_that_never_met_anybody_judges_everything_by_new_plugins_before_i
     judged.await;
     let (asked, first) = std::sync::mpsc::channel();
     let (go_on, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
+    let gate = Mutex::new(gate);
     let hooks = Arc::new(Scripted::new("keeper", move |asked_about: &Asked| {
         let _ = asked.send(());
         wait(&gate);
@@ -559,7 +560,7 @@ async fn a_tag_that_is_withheld_is_not_even_named_to_peers() {
 /// Lets questions about some assets wait until a test lets them go on, one after the other.
 fn gate(name: &'static str) -> (std::sync::mpsc::Sender<()>, impl Fn(&Asked) -> Verdict + Send + Sync + 'static) {
     let (go_on, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
+    let gate = Mutex::new(gate);
     let rule = move |asked: &Asked| {
         if asked.point == Point::BeforePush && named(asked, name) {
             wait(&gate);
@@ -699,7 +700,7 @@ async fn a_host_that_exchanges_nothing_shows_what_is_held_and_lets_nothing_out()
 struct Late {
     keeper: Scripted,
     /// What happens behind that look.
-    then: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    then: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     is_loaded: AtomicBool,
 }
 
@@ -717,7 +718,7 @@ impl Hooks for Late {
     fn chain(&self, point: Point, library: &str) -> Option<Chain> {
         let chain = if self.is_loaded.load(Ordering::SeqCst) { self.keeper.chain(point, library) } else { None };
         // The feed looks there last.
-        let then = if point == Point::AfterReceive { self.then.lock().unwrap().take() } else { None };
+        let then = if point == Point::AfterReceive { self.then.lock().take() } else { None };
         if let Some(then) = then {
             self.is_loaded.store(true, Ordering::SeqCst);
             then();
@@ -752,7 +753,7 @@ async fn nothing_slips_by_a_plugin_that_is_loaded_at_that_moment() {
         seen.fetch_or(looks.get().is_some_and(|passed| passed(asked)), Ordering::SeqCst);
         Verdict::Hold("wait".into())
     });
-    let late = Arc::new(Late { keeper, then: std::sync::Mutex::default(), is_loaded: AtomicBool::new(false) });
+    let late = Arc::new(Late { keeper, then: Mutex::default(), is_loaded: AtomicBool::new(false) });
     let a = Host::start_with_hooks(205, late.clone()).await;
     let shared = Arc::clone(&a.engine.shared);
     let _ = passed.set(Box::new(move |asked| shared.replica().passes(asked.key.timestamp, &asked.key.id).is_some()));
@@ -760,7 +761,7 @@ async fn nothing_slips_by_a_plugin_that_is_loaded_at_that_moment() {
     let ingest = move || {
         ingest_into(&store, now_ms(), 100, "secret").now_or_never().unwrap();
     };
-    *late.then.lock().unwrap() = Some(Box::new(ingest));
+    *late.then.lock() = Some(Box::new(ingest));
     a.ingest(100, "open").await;
     stopped(&a, 1, 0).await;
     assert!(late.is_loaded.load(Ordering::SeqCst) && !slipped.load(Ordering::SeqCst));

@@ -1,12 +1,11 @@
 //! The metadata of one asset: read, change, trash, restore.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use axum::extract::Request;
 use axum::extract::State;
 use axum::response::Response;
+use parking_lot::Mutex;
 use serde_json::Map;
 use serde_json::Value as Json;
 
@@ -166,7 +165,7 @@ pub(super) async fn change(api: &Api, id: &AssetId, wish: Wish) -> Result<Option
         });
         if let Err(invalid) = checked {
             *document = before;
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(invalid);
+            *told.lock() = Some(invalid);
         }
     });
     // The content may be missing; then the asset is not here for programs, and stays unchanged.
@@ -174,7 +173,7 @@ pub(super) async fn change(api: &Api, id: &AssetId, wish: Wish) -> Result<Option
         return Ok(None);
     }
     let record = api.store.edit(id, edit).await?;
-    match refusal.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    match refusal.lock().take() {
         Some(invalid) => Err(Failure::bad_request(invalid.to_string())),
         None => Ok(record),
     }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::super::Grant;
 use super::super::Limits;
@@ -69,7 +70,7 @@ impl Place {
     }
 
     pub(super) fn set(&self, name: &str, settings: Settings) {
-        self.settings.lock().unwrap().insert(name.to_owned(), settings);
+        self.settings.lock().insert(name.to_owned(), settings);
     }
 
     pub(super) async fn start(&self) -> Host {
@@ -82,7 +83,7 @@ impl Place {
                 if let Some(text) = sidecar.filter(|text| !text.is_empty()) {
                     return Err(format!("the sidecar says {text}"));
                 }
-                Ok(settings.lock().unwrap().get(name).cloned().unwrap_or_default())
+                Ok(settings.lock().get(name).cloned().unwrap_or_default())
             }),
             named: self.named.clone(),
             samples: Arc::new(Given(self.samples.clone())),

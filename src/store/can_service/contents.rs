@@ -6,7 +6,6 @@
 use super::FollowError;
 use super::ServiceError;
 use super::Shared;
-use super::locked;
 use super::notice::Shown;
 use super::notice::shown;
 use super::pull::Pulled;
@@ -35,7 +34,7 @@ impl Shared {
         for batch in ids.chunks(limits::SERVICE_BATCH) {
             let mut wanted = Vec::with_capacity(batch.len());
             {
-                let (putting, unreadable) = (locked(&self.putting), locked(&self.unreadable));
+                let (putting, unreadable) = (self.putting.lock(), self.unreadable.lock());
                 for id in batch.iter().filter(|id| !putting.contains(id)) {
                     match unreadable.pausing(id) {
                         None => wanted.push(*id),
@@ -75,7 +74,7 @@ impl Shared {
                     },
                 };
                 let reason = causes(&error);
-                if locked(&self.unreadable).note(id, version, Fault::BrokeOff, reason.clone()) {
+                if self.unreadable.lock().note(id, version, Fault::BrokeOff, reason.clone()) {
                     tracing::warn!(asset = %id, reason, "a content of the can service cannot be read; it is tried again later");
                 }
                 put_off.push(id);
@@ -111,7 +110,7 @@ impl Shared {
             }
         }
         // What did not come is no longer there.
-        let mut unreadable = locked(&self.unreadable);
+        let mut unreadable = self.unreadable.lock();
         left.iter().for_each(|id| unreadable.forget(id));
         Ok(None)
     }
@@ -121,11 +120,11 @@ impl Shared {
         let id = seen.key.id;
         match verifier.finish(&id) {
             Ok(proof) => {
-                locked(&self.unreadable).forget(&id);
+                self.unreadable.lock().forget(&id);
                 self.show(Shown { key: proof.key(), ..seen }, proof.content()).await
             }
             Err(error) => {
-                if locked(&self.unreadable).note(id, seen.version, Fault::Unsound, error.to_string()) {
+                if self.unreadable.lock().note(id, seen.version, Fault::Unsound, error.to_string()) {
                     tracing::error!(asset = %id, %error, "the can service holds a content that is not the asset's");
                 }
                 Ok(())

@@ -19,7 +19,6 @@ use tokio::time::interval_at;
 use super::ServiceError;
 use super::Shared;
 use super::client::Pieces;
-use super::locked;
 use super::notice::Swept;
 use super::table;
 use crate::asset::AssetId;
@@ -81,7 +80,7 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
         // A service that failed is asked again by the clock, and not for each of them.
         let mut due = None;
         if !std::mem::take(&mut failed) {
-            due = locked(&shared.unreadable).next(unread.iter().chain(&put_off));
+            due = shared.unreadable.lock().next(unread.iter().chain(&put_off));
         }
         let mut batch = Vec::new();
         let step = tokio::select! {
@@ -92,7 +91,7 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
         };
         let listed = match step {
             Step::Again => {
-                let is_due = |id: &&AssetId| locked(&shared.unreadable).pausing(id).is_none();
+                let is_due = |id: &&AssetId| shared.unreadable.lock().pausing(id).is_none();
                 let ids: Vec<AssetId> = put_off.iter().filter(is_due).copied().collect();
                 look(shared, &ids, cursor).await
             }
@@ -120,7 +119,7 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
                     ids.sort_unstable();
                     ids.dedup();
                 }
-                put_off.retain(|id| locked(&shared.unreadable).is_untold(id));
+                put_off.retain(|id| shared.unreadable.lock().is_untold(id));
                 if matches!(step, Step::Hints | Step::Again) { Ok(()) } else { write_late(shared).await }
             }
             Err(error) => Err(error),

@@ -6,7 +6,6 @@
 use super::FollowError;
 use super::ServiceError;
 use super::Shared;
-use super::locked;
 use super::notice::Shown;
 use super::table;
 use super::unreadable::Fault;
@@ -29,7 +28,7 @@ impl Shared {
         let mut looked = Looked::default();
         for batch in ids.chunks(limits::SERVICE_BATCH) {
             let mut calls = {
-                let unreadable = locked(&self.unreadable);
+                let unreadable = self.unreadable.lock();
                 let (alone, together): (Vec<AssetId>, _) = batch.iter().partition(|id| unreadable.spoils(id));
                 alone.into_iter().map(|id| vec![id]).chain([together]).collect::<Vec<_>>()
             };
@@ -60,7 +59,7 @@ impl Shared {
     ) -> Result<(), FollowError> {
         for id in wanted.iter().filter(|id| !there.iter().any(|shown| shown.key.id == **id)) {
             match self.look_for(id).await {
-                Ok(()) => locked(&self.unreadable).forget(id),
+                Ok(()) => self.unreadable.lock().forget(id),
                 Err(FollowError::Service(error)) => self.put_off(*id, error, looked).await?,
                 Err(error) => return Err(error),
             }
@@ -69,7 +68,7 @@ impl Shared {
             let id = seen.key.id;
             match self.look_at(seen).await {
                 Ok(is_unknown) => {
-                    locked(&self.unreadable).forget_untold(&id);
+                    self.unreadable.lock().forget_untold(&id);
                     if is_unknown {
                         looked.unknown.push(id);
                     }
@@ -101,7 +100,7 @@ impl Shared {
         });
         let (known, purged) = known.await?;
         let Some(entry) = known.filter(|entry| entry.record.presence.is_here()) else {
-            locked(&self.unreadable).listed(&id, &seen.version);
+            self.unreadable.lock().listed(&id, &seen.version);
             let Some(purged) = purged.filter(|_| seen.metadata.trashed) else { return Ok(true) };
             if purged != seen.version {
                 self.index.write(move |writing| table::put_purged(writing.connection, &id, &seen.version)).await?;
@@ -128,7 +127,7 @@ impl Shared {
             false => (Fault::BrokeOff, &mut looked.unknown),
         };
         later.push(id);
-        let mut unreadable = locked(&self.unreadable);
+        let mut unreadable = self.unreadable.lock();
         // Whatever points at it before its time has come is no further failure.
         if unreadable.pausing(&id).is_none() && unreadable.note(id, Vec::new(), fault, reason.clone()) {
             tracing::warn!(asset = %id, reason, "an asset of the can service cannot be looked at; the rest goes on, it is tried again later");

@@ -33,4 +33,3 @@ pub use follow::FollowError;
 pub use open::{CanService, OpenError, Options};
 
 use shared::Shared;
-use shared::locked;

@@ -4,7 +4,6 @@ use super::FollowError;
 use super::ServiceError;
 use super::Shared;
 use super::convert;
-use super::locked;
 use super::table;
 use super::table::Entry;
 use super::view;
@@ -55,7 +54,7 @@ impl Shared {
     pub(super) async fn sweep(&self) -> Result<Swept, FollowError> {
         let before = self.index.read(table::ids_here).await?;
         let mut listed = vec![false; before.len()];
-        let mut gone_bad = locked(&self.unreadable).ids();
+        let mut gone_bad = self.unreadable.lock().ids();
         let mut swept = Swept::default();
         loop {
             let page = self.noted(self.client.hashes(swept.cursor).await)?;
@@ -73,7 +72,7 @@ impl Shared {
             }
             swept.cursor = page.cursor;
         }
-        gone_bad.iter().for_each(|id| locked(&self.unreadable).forget(id));
+        gone_bad.iter().for_each(|id| self.unreadable.lock().forget(id));
         let gone: Vec<AssetId> =
             before.iter().zip(&listed).filter(|(_, listed)| !**listed).map(|(id, _)| *id).collect();
         swept.put_off.extend(self.look(&gone).await?.put_off);
@@ -137,7 +136,7 @@ impl Shared {
         let (stale, unread) = sorted.await?;
         let looked = self.look(&stale).await?;
         swept.put_off.extend(looked.put_off);
-        let mut unreadable = locked(&self.unreadable);
+        let mut unreadable = self.unreadable.lock();
         unread.iter().for_each(|(id, version)| unreadable.listed(id, version));
         let unread = unread.into_iter().map(|(id, _)| id).chain(looked.unknown);
         swept.unread.extend(unread.filter(|id| !unreadable.rests(id)));

@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+
+use parking_lot::Mutex;
 
 use super::ServiceError;
 use super::client::Client;
@@ -32,11 +31,6 @@ pub(super) struct Shared {
     pub(super) unreadable: Mutex<Unreadable>,
 }
 
-/// Locks; what a panic left behind is as good as before.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Shared {
     /// Waits until nobody else changes the asset.
     pub(super) async fn lock(&self, id: &AssetId) -> tokio::sync::MutexGuard<'_, ()> {
@@ -45,7 +39,7 @@ impl Shared {
 
     /// Notes whether the service can be used.
     pub(super) fn noted<T>(&self, result: Result<T, ServiceError>) -> Result<T, ServiceError> {
-        *locked(&self.trouble) = match &result {
+        *self.trouble.lock() = match &result {
             Err(error) if !error.is_refusal() => Some(causes(error)),
             _ => None,
         };

@@ -14,7 +14,6 @@ use super::ServiceError;
 use super::Shared;
 use super::contents::hashed;
 use super::listing;
-use super::locked;
 use super::notice;
 use super::notice::Shown;
 use super::pull::Pulled;
@@ -89,9 +88,9 @@ impl Store for CanService {
 
     async fn health(&self) -> Result<Health, ReadError> {
         let counts = self.shared.index.read(table::counts).await?;
-        let trouble = locked(&self.shared.trouble).clone();
+        let trouble = self.shared.trouble.lock().clone();
         let table::Counts { assets, bytes, missing, .. } = counts;
-        let notes = notes(&counts).into_iter().chain(locked(&self.shared.unreadable).in_words()).collect();
+        let notes = notes(&counts).into_iter().chain(self.shared.unreadable.lock().in_words()).collect();
         Ok(Health { trouble, notes, assets, bytes, missing })
     }
 
@@ -194,7 +193,7 @@ impl Store for CanService {
             let record = shared.edit(&key.id, edit).await?;
             return record.ok_or(WriteError::Closed);
         }
-        locked(&shared.putting).insert(key.id);
+        shared.putting.lock().insert(key.id);
         let _putting = Putting { shared: Arc::clone(shared), id: key.id };
         shared.put(&verified, &bytes, origin, edit).await
     }
@@ -295,7 +294,7 @@ struct Putting {
 
 impl Drop for Putting {
     fn drop(&mut self) {
-        locked(&self.shared.putting).remove(&self.id);
+        self.shared.putting.lock().remove(&self.id);
     }
 }
 
@@ -341,7 +340,7 @@ impl Shared {
                 return Err(WriteError::Index(text.into()));
             }
             Some(Verification::Quarantined { reason } | Verification::Unreadable { reason }) => {
-                locked(&self.unreadable).note(id, seen.version, Fault::Unsound, reason);
+                self.unreadable.lock().note(id, seen.version, Fault::Unsound, reason);
                 let text = "the CAN Service keeps a damaged content and does not take the right one; remove it there";
                 return Err(WriteError::Index(text.into()));
             }
@@ -364,7 +363,7 @@ impl Shared {
             Ok(entry.record)
         });
         let record = stored.await?;
-        locked(&self.unreadable).forget(&id);
+        self.unreadable.lock().forget(&id);
         self.write_out_or_later(&id).await;
         Ok(record)
     }
@@ -374,7 +373,7 @@ impl Shared {
         let Some(entry) = self.entry(id).await? else { return Ok(None) };
         let here = entry.record.presence.is_here();
         // A change made at the service before this one must not look as if it came after it.
-        if here && locked(&self.trouble).is_none() {
+        if here && self.trouble.lock().is_none() {
             match self.read(id).await {
                 Ok(seen) => {
                     if let Some(seen) = seen

@@ -6,9 +6,7 @@
 //! look-up for each of them. One that many contain, or of fewer than three characters, costs one walk over all
 //! searched text (some tenths of a second) for the total, which is remembered until something changes.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
-
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::types::Value;
@@ -36,14 +34,14 @@ impl Totals {
     /// arrival, and what is purged is one asset less.
     fn get(&self, now: Sums, query: &Query, count: impl FnOnce() -> rusqlite::Result<u64>) -> rusqlite::Result<u64> {
         let unpaged = Query { after: None, offset: 0, limit: 0, order: Order::Newest, ..query.clone() };
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock();
         let total = known.iter().find(|(sums, query, _)| *sums == now && *query == unpaged).map(|(_, _, total)| *total);
         drop(known);
         if let Some(total) = total {
             return Ok(total);
         }
         let total = count()?;
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         known.retain(|(sums, query, _)| *sums == now && *query != unpaged);
         if known.len() >= limits::TOTALS_KEPT {
             known.remove(0);

@@ -2,12 +2,11 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
@@ -358,6 +357,6 @@ impl Store for EmbeddedStore {
             tracing::error!("closing the store ended in a panic");
         }
         self.inner.readers.close().await;
-        self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.inner.lock.lock().take();
     }
 }

@@ -11,13 +11,12 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::Condvar;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::Condvar;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use rusqlite::Connection;
 
 use super::attribute;
@@ -82,7 +81,7 @@ impl WriteBack {
     pub(super) fn start(inner: &Arc<Inner>) -> io::Result<()> {
         let this = Arc::clone(inner);
         let thread = std::thread::Builder::new().name("store-write-back".into()).spawn(move || run(&this))?;
-        *inner.write_back.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        *inner.write_back.thread.lock() = Some(thread);
         inner.write_back.wake(0);
         Ok(())
     }
@@ -106,7 +105,7 @@ impl WriteBack {
     /// Does what waits and ends the thread. Blocks until then.
     pub(super) fn finish(&self) {
         self.stop(Stop::WhenDone);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the write-back of the store ended in a panic");
         }
@@ -124,24 +123,22 @@ impl WriteBack {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Waits until there is something to do and no write has come for a moment; tells how to stop, if so.
     fn wait(&self, commits: impl Fn() -> u64) -> Option<Stop> {
         let mut state = self.state();
         while !state.woken && state.stop.is_none() {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut state);
         }
         let mut seen = commits();
         for _ in 0..limits::WRITE_BACK_PATIENCE {
             if state.stop.is_some() || state.bytes >= limits::WRITE_BACK_URGENT_BYTES {
                 break;
             }
-            let (next, timeout) =
-                self.changed.wait_timeout(state, limits::WRITE_BACK_QUIET).unwrap_or_else(PoisonError::into_inner);
-            state = next;
-            if timeout.timed_out() && commits() == seen {
+            let waited = self.changed.wait_for(&mut state, limits::WRITE_BACK_QUIET);
+            if waited.timed_out() && commits() == seen {
                 break;
             }
             seen = commits();
@@ -155,7 +152,7 @@ impl WriteBack {
         let mut state = self.state();
         state.woken = true;
         if state.stop.is_none() {
-            drop(self.changed.wait_timeout_while(state, time, |state| state.stop.is_none()));
+            self.changed.wait_while_for(&mut state, |state| state.stop.is_none(), time);
         }
     }
 }

@@ -8,13 +8,12 @@
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
@@ -146,7 +145,7 @@ impl Writer {
 
     /// Tells whether the thread has ended, which it does when it is stopped, and by a panic.
     pub(super) fn has_ended(&self) -> bool {
-        self.thread.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(JoinHandle::is_finished)
+        self.thread.lock().as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Tells whether no write waits, so that one that is not urgent holds up nobody.
@@ -178,12 +177,12 @@ impl Writer {
 
     /// Takes no more jobs. The thread ends when those that wait are done.
     pub(super) fn stop(&self) -> Option<JoinHandle<()>> {
-        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.sender.lock().take();
+        self.thread.lock().take()
     }
 
     fn sender(&self) -> Result<mpsc::Sender<Box<dyn Job>>, WriteError> {
-        self.sender.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(WriteError::Closed)
+        self.sender.lock().clone().ok_or(WriteError::Closed)
     }
 }
 

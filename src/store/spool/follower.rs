@@ -6,11 +6,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::Condvar;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::thread::JoinHandle;
+
+use parking_lot::Condvar;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 
 use crate::asset::Verifier;
 use crate::limits;
@@ -46,14 +46,15 @@ enum End {
 
 impl Progress {
     fn reached(&self) -> MutexGuard<'_, Reached> {
-        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reached.lock()
     }
 
     /// Waits until the file is `least` bytes longer than `done`, or has ended, and returns how long it is; `None` when
     /// there is nothing more to come.
     fn beyond(&self, done: u64, least: u64) -> Option<u64> {
         let waits = |reached: &mut Reached| reached.end.is_none() && reached.length < done + least;
-        let reached = self.changed.wait_while(self.reached(), waits).unwrap_or_else(PoisonError::into_inner);
+        let mut reached = self.reached();
+        self.changed.wait_while(&mut reached, waits);
         (reached.end != Some(End::Abandoned) && reached.length > done).then_some(reached.length)
     }
 }

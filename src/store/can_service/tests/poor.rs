@@ -6,8 +6,6 @@
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
 
 use axum::Router;
 use axum::body::Body;
@@ -22,6 +20,8 @@ use axum::routing::get;
 use axum::routing::post;
 use futures_util::StreamExt;
 use futures_util::stream;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use prost::Message;
 use tokio::sync::broadcast;
 
@@ -140,7 +140,7 @@ impl PoorService {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap()
+        self.inner.lock()
     }
 
     /// Returns behind which event each stream of events was asked for.
@@ -164,7 +164,7 @@ impl PoorService {
     }
 
     pub(super) fn tell(&self, telling: Telling) {
-        *self.telling.lock().unwrap() = telling;
+        *self.telling.lock() = telling;
     }
 
     /// Lists so many assets whose content is missing, before there is any other.
@@ -455,14 +455,14 @@ async fn events_of(State(service): Shared, headers: HeaderMap) -> Result<Respons
     let receiver = service.events.subscribe();
     let start = (receiver, service, 0_u64, String::new());
     let told = stream::unfold(start, |(mut receiver, service, n, mut kept_back)| async move {
-        if n == 1 && *service.telling.lock().unwrap() == Telling::Breaks {
+        if n == 1 && *service.telling.lock() == Telling::Breaks {
             // Not before the first is on its way.
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             return Some((Err(std::io::Error::other("cut")), (receiver, service, n + 1, kept_back)));
         }
         let id = receiver.recv().await.ok()?;
         let event = format!("event: new_asset\nid: {n}\ndata: {{\"hash\":\"{id}\"}}\n\n");
-        let telling = *service.telling.lock().unwrap();
+        let telling = *service.telling.lock();
         let text = match telling {
             Telling::Straight | Telling::Breaks => event,
             Telling::Mute => ":\n\n".to_owned(),

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::content;
 use super::damage;
@@ -35,7 +36,7 @@ async fn verification_of_everything_finds_what_is_wrong_and_tells() {
     let dir = tempfile::tempdir().unwrap();
     let told: Arc<Mutex<Vec<Event>>> = Arc::default();
     let tell = Arc::clone(&told);
-    let notice: Notice = Arc::new(move |event| tell.lock().unwrap().push(event));
+    let notice: Notice = Arc::new(move |event| tell.lock().push(event));
     let options = Options { notice, ..Options::new(dir.path()) };
     let store = EmbeddedStore::open(options.clone()).await.unwrap();
     let mut records = Vec::new();
@@ -52,10 +53,7 @@ async fn verification_of_everything_finds_what_is_wrong_and_tells() {
     assert_eq!(missing, BTreeSet::from([records[3].key.id, records[5].key.id]));
     let record = store.record(&records[5].key.id).await.unwrap().unwrap();
     assert_eq!(record.presence, Presence::Missing);
-    assert!(
-        matches!(&told.lock().unwrap()[..], [Event::AssetQuarantined { id, .. }] if *id == records[3].key.id),
-        "one event"
-    );
+    assert!(matches!(&told.lock()[..], [Event::AssetQuarantined { id, .. }] if *id == records[3].key.id), "one event");
     assert_eq!(std::fs::read_dir(dir.path().join(".trash/quarantine")).unwrap().count(), 1);
     store.close().await;
 }
