@@ -10,8 +10,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use data_encoding::HEXLOWER;
-
 use crate::asset::AssetKey;
 use crate::asset::Changes;
 use crate::asset::HostId;
@@ -122,7 +120,7 @@ pub enum Standing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// Its name.
-    pub plugin: String,
+    pub plugin: Arc<str>,
     /// What it said, or what its policy said for it.
     pub verdict: Verdict,
     /// Why its policy had to answer.
@@ -148,7 +146,7 @@ impl Judgement {
     #[must_use]
     pub fn stopped_by(&self) -> Option<&str> {
         let stops = matches!(self.verdict, Verdict::Drop(_) | Verdict::Hold(_));
-        self.steps.last().filter(|_| stops).map(|step| step.plugin.as_str())
+        self.steps.last().filter(|_| stops).map(|step| &*step.plugin)
     }
 }
 
@@ -160,7 +158,7 @@ bytes32!(Chain);
 
 impl fmt::Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        HEXLOWER.encode_write(&self.0, f)
+        f.pad(&self.hex())
     }
 }
 

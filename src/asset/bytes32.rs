@@ -1,5 +1,24 @@
 //! What types of 32 bytes have in common.
 
+/// 32 bytes as 64 lower-case hex characters, where a text is wanted for a moment: nothing is allocated.
+pub struct Hex([u8; 64]);
+
+impl Hex {
+    pub(crate) fn of(bytes: &[u8; 32]) -> Self {
+        let mut hex = [0; 64];
+        data_encoding::HEXLOWER.encode_mut(bytes, &mut hex);
+        Self(hex)
+    }
+}
+
+impl std::ops::Deref for Hex {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hex is ASCII")
+    }
+}
+
 /// Gives a tuple struct of 32 bytes its ways in and out, and a short form for logs.
 macro_rules! bytes32 {
     ($name:ident) => {
@@ -14,6 +33,12 @@ macro_rules! bytes32 {
             #[must_use]
             pub const fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
+            }
+
+            /// Returns them as 64 lower-case hex characters.
+            #[must_use]
+            pub fn hex(&self) -> $crate::asset::Hex {
+                $crate::asset::Hex::of(&self.0)
             }
         }
 
@@ -41,9 +66,7 @@ macro_rules! hex32 {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                let mut hex = [0; 64];
-                data_encoding::HEXLOWER.encode_mut(&self.0, &mut hex);
-                f.pad(std::str::from_utf8(&hex).expect("hex is ASCII"))
+                f.pad(&self.hex())
             }
         }
 

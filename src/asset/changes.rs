@@ -9,7 +9,10 @@ use super::names;
 /// Fields to set, clear, add or remove; at most one wish per field, the last one counts. A clone shares them: the edit of
 /// a plugin is part of its step, of the answer, of what is remembered and of what is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes(Arc<BTreeMap<String, Value>>);
+pub struct Changes(
+    /// `None` without a wish, as most are that are made: nothing is allocated for those.
+    Option<Arc<BTreeMap<String, Value>>>,
+);
 
 impl Changes {
     /// Starts without any wish.
@@ -64,37 +67,38 @@ impl Changes {
 
     /// Takes in later wishes, which count more.
     pub fn extend(&mut self, later: Self) {
-        if self.is_empty() {
-            *self = later;
-        } else {
-            Arc::make_mut(&mut self.0).extend(Arc::unwrap_or_clone(later.0));
+        match (&mut self.0, later.0) {
+            (_, None) => {}
+            (Some(wishes), Some(later)) => Arc::make_mut(wishes).extend(Arc::unwrap_or_clone(later)),
+            (none, later) => *none = later,
         }
     }
 
     /// Counts the fields there is a wish for.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.as_ref().map_or(0, |wishes| wishes.len())
     }
 
     /// Tells whether there is no wish.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// Goes through the wishes in the order of field names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+        self.0.iter().flat_map(|wishes| wishes.iter()).map(|(name, value)| (name.as_str(), value))
     }
 
     fn wish(&mut self, field: String, value: Value) {
-        Arc::make_mut(&mut self.0).insert(field, value);
+        Arc::make_mut(self.0.get_or_insert_default()).insert(field, value);
     }
 }
 
 impl FromIterator<(String, Value)> for Changes {
     fn from_iter<I: IntoIterator<Item = (String, Value)>>(wishes: I) -> Self {
-        Self(Arc::new(wishes.into_iter().collect()))
+        let wishes: BTreeMap<_, _> = wishes.into_iter().collect();
+        Self((!wishes.is_empty()).then(|| Arc::new(wishes)))
     }
 }

@@ -14,6 +14,7 @@ mod stamp;
 mod validate;
 mod verifier;
 
+pub use bytes32::Hex;
 pub(crate) use bytes32::bytes32;
 pub use changes::Changes;
 pub use document::{Digest, Document, Field, Value, names};

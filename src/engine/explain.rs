@@ -194,7 +194,7 @@ impl Engine {
                 _ => Vec::new(),
             };
             ExplainedStep {
-                plugin: step.plugin,
+                plugin: step.plugin.to_string(),
                 verdict: step.verdict,
                 failure: step.failure,
                 took_us: u64::try_from(step.took.as_micros()).unwrap_or(u64::MAX),

@@ -195,7 +195,7 @@ impl Engine {
         let whole = kept_there || shared.absent.load(Ordering::Relaxed) == 0;
         let equal = connected().next().is_some() && connected().all(|peer| peer.in_sync);
         let library = LibraryStatus {
-            name: shared.library.name.clone(),
+            name: shared.library.name.to_string(),
             summary,
             equal,
             in_sync: whole && equal,

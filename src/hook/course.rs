@@ -42,7 +42,7 @@ impl<'a> Course<'a> {
     /// Takes in what the next one said; tells whether the one behind it is asked.
     pub fn take(&mut self, step: Step, standing: Standing) -> bool {
         let verdict = step.verdict.clone();
-        let is_overruled = self.overruled.contains(&step.plugin);
+        let is_overruled = self.overruled.iter().any(|name| **name == *step.plugin);
         self.judgement.steps.push(step);
         match verdict {
             // How long that would stand says nothing any more, either.

@@ -33,7 +33,7 @@ pub struct Scripted {
 
 #[derive(Clone)]
 struct Script {
-    name: String,
+    name: Arc<str>,
     rule: Rule,
     standing: Standing,
 }
@@ -91,12 +91,12 @@ impl Scripted {
 
 impl Script {
     fn new(standing: Standing, name: &str, rule: impl Fn(&Asked) -> Verdict + Send + Sync + 'static) -> Self {
-        Self { name: name.to_owned(), rule: Arc::new(rule), standing }
+        Self { name: name.into(), rule: Arc::new(rule), standing }
     }
 }
 
 fn chain(scripts: &[Script]) -> Chain {
-    let names: Vec<&str> = scripts.iter().map(|script| script.name.as_str()).collect();
+    let names: Vec<&str> = scripts.iter().map(|script| &*script.name).collect();
     Chain::from_bytes(*blake3::hash(names.join("\n").as_bytes()).as_bytes())
 }
 

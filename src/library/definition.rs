@@ -1,5 +1,7 @@
 //! What a library is.
 
+use std::sync::Arc;
+
 use crate::asset::Metadata;
 
 /// Name of the built-in library that mirrors everything.
@@ -33,7 +35,7 @@ impl Filter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Library {
     /// What it is called; part of what its secret is stretched with.
-    pub name: String,
+    pub name: Arc<str>,
     /// What belongs to it.
     pub filter: Filter,
 }
@@ -42,7 +44,7 @@ impl Library {
     /// Returns the built-in library that mirrors everything.
     #[must_use]
     pub fn mirror() -> Self {
-        Self { name: MIRROR.to_owned(), filter: Filter::Everything }
+        Self { name: MIRROR.into(), filter: Filter::Everything }
     }
 }
 
@@ -53,7 +55,7 @@ mod tests {
     #[test]
     fn the_mirror_takes_everything_trash_too() {
         let mirror = Library::mirror();
-        assert_eq!(mirror.name, "mirror");
+        assert_eq!(&*mirror.name, "mirror");
         assert!(mirror.filter.takes(|| Metadata { trashed: true, ..Metadata::default() }));
     }
 }

@@ -86,7 +86,7 @@ pub(super) async fn begin(
 /// The latest assets of the store.
 struct Latest {
     store: Arc<dyn Store>,
-    library: String,
+    library: Arc<str>,
     host: Peer,
 }
 
@@ -97,7 +97,7 @@ impl Samples for Latest {
             let records = page.map(|page| page.records).unwrap_or_default();
             let asked = records.into_iter().map(|record| Asked {
                 point: Point::BeforePush,
-                library: self.library.as_str().into(),
+                library: Arc::clone(&self.library),
                 key: record.key,
                 metadata: record.document.metadata(),
                 peer: Some(self.host.clone()),

@@ -34,11 +34,11 @@ impl Line {
 
     /// Returns a line without the member of a name.
     pub(super) fn without(&self, name: &str) -> Self {
-        Self::new(self.members.iter().filter(|other| other.name != name).cloned().collect())
+        Self::new(self.members.iter().filter(|other| *other.name != *name).cloned().collect())
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Arc<Member>> {
-        self.members.iter().find(|member| member.name == name)
+        self.members.iter().find(|member| *member.name == *name)
     }
 
     /// Names those who are asked at a point.

@@ -26,7 +26,7 @@ use crate::hook::Verdict;
 
 /// A plugin that is asked, or counts as failing.
 pub(super) struct Member {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) settings: Settings,
     /// BLAKE3 of its component; of the one it last had, when it is not there.
     pub(super) digest: Option<[u8; 32]>,
@@ -56,7 +56,7 @@ impl Member {
         counter: Arc<Counter>,
     ) -> Self {
         let (breaker, last_failure) = (Mutex::default(), Mutex::default());
-        Self { name: name.to_owned(), settings, digest, points, plugin, counter, breaker, last_failure }
+        Self { name: name.into(), settings, digest, points, plugin, counter, breaker, last_failure }
     }
 
     /// Tells whether it is asked at a point, in a library.

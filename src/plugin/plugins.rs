@@ -212,9 +212,9 @@ impl Plugins {
             .map(|member| {
                 let plugin = member.plugin.as_ref().ok();
                 let about = plugin.map(|plugin| plugin.about());
-                let trouble = troubles.get(&member.name).cloned();
+                let trouble = troubles.get(&*member.name).cloned();
                 PluginStatus {
-                    name: member.name.clone(),
+                    name: member.name.to_string(),
                     enabled: true,
                     loaded: plugin.is_some(),
                     trouble: trouble.or_else(|| member.plugin.as_ref().err().cloned()),

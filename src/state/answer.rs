@@ -43,7 +43,9 @@ pub enum DecodeAnswerError {
 
 impl Answered {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
+        // Most answers are one plugin's, and short.
+        let mut out = Vec::with_capacity(64);
+        out.push(VERSION);
         put_verdict(&mut out, &self.verdict);
         put_count(&mut out, self.steps.len());
         for (index, step) in self.steps.iter().enumerate().take(MOST) {
@@ -84,7 +86,7 @@ impl Answered {
             let took = Duration::from_micros(u64::from(u32::from_le_bytes(reader.array()?)));
             let (verdict, changes) = reader.verdict()?;
             before.push((0..changes).map(|_| reader.value()).collect::<Result<_, _>>()?);
-            steps.push(Step { plugin, verdict, failure, took });
+            steps.push(Step { plugin: plugin.into(), verdict, failure, took });
         }
         if reader.0.is_empty() { Ok(Self { verdict, steps, before }) } else { Err(DecodeAnswerError::Damaged) }
     }
@@ -192,7 +194,7 @@ mod tests {
     fn an_answer_reads_back_and_half_of_it_does_not() {
         let edit = Verdict::Edit(Changes::new().set("path", "b").clear("user").add_tag("x"));
         let step = |plugin: &str, verdict: &Verdict| Step {
-            plugin: plugin.to_owned(),
+            plugin: plugin.into(),
             verdict: verdict.clone(),
             failure: Some("too slow".to_owned()),
             took: Duration::from_micros(1234),

@@ -120,8 +120,8 @@ impl Calls {
         metadata: &Metadata,
     ) -> Result<Result<Verdict, Failure>> {
         // What is shown is lent, not copied: a call takes a few microseconds, and copies would be a good part of it.
-        let (id, tags) = (asked.key.id.to_string(), metadata.tags.iter().map(String::as_str).collect::<Vec<_>>());
-        let peer = asked.peer.as_ref().map(|peer| peer.id.to_string());
+        let (id, tags) = (asked.key.id.hex(), metadata.tags.iter().map(String::as_str).collect::<Vec<_>>());
+        let peer = asked.peer.as_ref().map(|peer| peer.id.hex());
         let asset = words::asset(&id, &asked.key, metadata, &tags);
         let context = words::context(asked, peer.as_deref());
         let verdict = match asked.point {

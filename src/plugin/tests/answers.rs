@@ -89,7 +89,7 @@ async fn later_plugins_see_what_earlier_ones_changed_and_the_order_decides() {
     let judgement = host.ask(&asked(&[])).await;
     assert_eq!(judgement.verdict, Verdict::Drop("private".to_owned()));
     assert_eq!(judgement.stopped_by(), Some("a-keep"));
-    let names: Vec<_> = judgement.steps.iter().map(|step| step.plugin.as_str()).collect();
+    let names: Vec<_> = judgement.steps.iter().map(|step| &*step.plugin).collect();
     assert_eq!(names, ["b-tag", "a-keep"]);
     assert_ne!(host.plugins.chain(Point::BeforePush, "mirror"), first);
     host.stop().await;
@@ -272,7 +272,7 @@ async fn of_two_that_edit_the_same_field_the_later_one_wins() {
     let host = place.start().await;
     let judgement = host.ask(&asked(&[])).await;
     assert_eq!(judgement.verdict, Verdict::Edit(path("fixture").remove_tag("private")));
-    let said: Vec<_> = judgement.steps.iter().map(|step| (step.plugin.as_str(), step.verdict.clone())).collect();
+    let said: Vec<_> = judgement.steps.iter().map(|step| (&*step.plugin, step.verdict.clone())).collect();
     let [a_path, b_path] = ["private", "fixture"].map(|text| Verdict::Edit(path(text)));
     let [a_tag, b_tag] = [tag, no_tag].map(Verdict::Edit);
     let steps = [("a-path", a_path), ("a-tag", a_tag), ("b-path", b_path), ("b-tag", b_tag)];
@@ -286,7 +286,7 @@ async fn of_two_that_edit_the_same_field_the_later_one_wins() {
     let host = place.start().await;
     let judgement = host.ask(&asked(&[])).await;
     assert_eq!(judgement.verdict, Verdict::Edit(path("private").add_tag("private")));
-    let said: Vec<_> = judgement.steps.iter().rev().map(|step| (step.plugin.as_str(), step.verdict.clone())).collect();
+    let said: Vec<_> = judgement.steps.iter().rev().map(|step| (&*step.plugin, step.verdict.clone())).collect();
     assert_eq!(said, steps);
     assert_ne!(host.plugins.chain(Point::BeforePush, "mirror"), before);
     host.stop().await;
