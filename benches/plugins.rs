@@ -239,15 +239,13 @@ fn custom_section(n: u64) -> Vec<u8> {
 fn verdict_in_memory() {
     let (memory, document) = (VerdictMemory::default(), document());
     let shared = document.shared();
-    let version = shared.digest();
     for n in 0..VERDICTS {
-        memory.keep(key(n), shared, version);
+        memory.keep(key(n), shared);
     }
     let (mut naming, mut finding) = (Vec::new(), Vec::new());
     for round in 0..11 {
         let began = Instant::now();
-        let names: Vec<_> =
-            (0..10_000).map(|n| memory.name(key((n * 7 + round) % VERDICTS), shared, version)).collect();
+        let names: Vec<_> = (0..10_000).map(|n| memory.name(key((n * 7 + round) % VERDICTS), shared)).collect();
         naming.push(began.elapsed() / 10_000);
         let began = Instant::now();
         let found = names.iter().filter(|name| memory.has(name)).count();

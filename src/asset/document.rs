@@ -1,7 +1,9 @@
 //! The document: the mergeable form of one asset's metadata.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use super::Metadata;
 use super::Stamp;
@@ -96,9 +98,35 @@ bytes32!(Digest);
 /// The mergeable metadata of one asset: a map from field name to value and stamp.
 ///
 /// Merging is commutative, associative and idempotent, so hosts that have seen the same changes in any order hold the
-/// same document. Fields of unknown name are kept, merged and passed on.
+/// same document. Fields of unknown name are kept, merged and passed on. A clone shares them, and the digest with them,
+/// until one of the two is changed: on its way, a document is part of an offer, of what was decided and of what is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Document(BTreeMap<String, Field>);
+pub struct Document(
+    /// `None` without fields.
+    Option<Arc<Fields>>,
+);
+
+#[derive(Debug, Default)]
+struct Fields {
+    by_name: BTreeMap<String, Field>,
+    /// Once somebody wanted it.
+    digest: OnceLock<Digest>,
+}
+
+/// For those who are about to change it, so without the digest.
+impl Clone for Fields {
+    fn clone(&self) -> Self {
+        Self { by_name: self.by_name.clone(), digest: OnceLock::new() }
+    }
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.by_name == other.by_name
+    }
+}
+
+impl Eq for Fields {}
 
 impl Document {
     /// Starts without fields.
@@ -110,13 +138,13 @@ impl Document {
     /// Tells whether there is no field.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_name().is_empty()
     }
 
     /// Returns a field.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Field> {
-        self.0.get(name)
+        self.by_name().get(name)
     }
 
     /// Returns the stamp of a field, zero when there is no such field.
@@ -127,24 +155,27 @@ impl Document {
 
     /// Goes through the fields in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Field)> {
-        self.0.iter().map(|(name, field)| (name.as_str(), field))
+        self.by_name().iter().map(|(name, field)| (name.as_str(), field))
     }
 
     /// Puts a field in, whatever was there.
     pub fn insert(&mut self, name: impl Into<String>, field: Field) {
-        self.0.insert(name.into(), field);
+        self.by_name_mut().insert(name.into(), field);
     }
 
     /// Takes a field out, as if it had never been there. Only for what nobody else has: a merge brings it back.
     pub(super) fn remove(&mut self, name: &str) {
-        self.0.remove(name);
+        self.by_name_mut().remove(name);
+        if self.by_name().is_empty() {
+            self.0 = None;
+        }
     }
 
     /// Takes over every field of `other` that beats the one here, then keeps within the field counts.
     /// Tells whether anything changed.
     pub fn merge(&mut self, other: &Self) -> bool {
         // Only where fields may have to give way again it is not enough to see what is taken.
-        if self.0.len() + other.0.len() <= limits::TAG_FIELDS.min(limits::UNKNOWN_FIELDS) {
+        if self.by_name().len() + other.by_name().len() <= limits::TAG_FIELDS.min(limits::UNKNOWN_FIELDS) {
             return self.take(other);
         }
         let before = self.clone();
@@ -156,25 +187,18 @@ impl Document {
 
     /// Takes over the fields that beat those that are here; tells whether there were any.
     fn take(&mut self, other: &Self) -> bool {
-        if self.0.is_empty() {
-            self.0.clone_from(&other.0);
-            return !self.0.is_empty();
+        if self.is_empty() {
+            self.clone_from(other);
+            return !self.is_empty();
         }
-        let mut taken = false;
-        for (name, field) in &other.0 {
-            match self.0.get_mut(name) {
-                Some(own) if !field.beats(own, name) => {}
-                Some(own) => {
-                    taken = true;
-                    own.clone_from(field);
-                }
-                None => {
-                    taken = true;
-                    self.0.insert(name.clone(), field.clone());
-                }
-            }
+        let own = self.by_name();
+        let beats = |(name, field): &(&String, &Field)| own.get(*name).is_none_or(|own| field.beats(own, name));
+        let taken: Vec<_> = other.by_name().iter().filter(beats).collect();
+        if taken.is_empty() {
+            return false;
         }
-        taken
+        self.by_name_mut().extend(taken.into_iter().map(|(name, field)| (name.clone(), field.clone())));
+        true
     }
 
     /// Returns the merge of two documents.
@@ -188,23 +212,32 @@ impl Document {
     /// Tells whether merging `other` would change nothing.
     #[must_use]
     pub fn includes(&self, other: &Self) -> bool {
-        other.0.iter().all(|(name, field)| self.0.get(name).is_some_and(|own| !field.beats(own, name)))
+        other.iter().all(|(name, field)| self.get(name).is_some_and(|own| !field.beats(own, name)))
             || !self.clone().merge(other)
     }
 
     /// Splits off the fields stamped too far ahead of `now_ms` (Unix milliseconds).
     #[must_use]
     pub fn split_early(self, now_ms: u64) -> (Self, Self) {
-        if !self.0.values().any(|field| field.stamp.is_early(now_ms)) {
+        if !self.iter().any(|(_, field)| field.stamp.is_early(now_ms)) {
             return (self, Self::new());
         }
-        let (early, rest) = self.0.into_iter().partition(|(_, field)| field.stamp.is_early(now_ms));
-        (Self(rest), Self(early))
+        let fields = self.by_name().clone().into_iter();
+        let (early, rest) = fields.partition(|(_, field): &(String, Field)| field.stamp.is_early(now_ms));
+        (Self::of(rest), Self::of(early))
     }
 
     /// Returns BLAKE3 over the frozen encoding.
     #[must_use]
     pub fn digest(&self) -> Digest {
+        static OF_NONE: LazyLock<Digest> = LazyLock::new(|| Document::default().hashed());
+        match &self.0 {
+            Some(fields) => *fields.digest.get_or_init(|| self.hashed()),
+            None => *OF_NONE,
+        }
+    }
+
+    fn hashed(&self) -> Digest {
         // The context of a key is hashed too, once and not for every document.
         static HASHER: LazyLock<blake3::Hasher> =
             LazyLock::new(|| blake3::Hasher::new_derive_key("can-sync v1 document"));
@@ -235,21 +268,41 @@ impl Document {
 
     /// Keeps only the `most` fields of a kind with the highest stamps; equal stamps by name.
     fn keep_within(&mut self, most: usize, kind: fn(&str) -> bool) {
-        if self.0.keys().filter(|name| kind(name)).count() <= most {
+        if self.by_name().keys().filter(|name| kind(name)).count() <= most {
             return;
         }
-        let mut of_kind: Vec<(Stamp, String)> =
-            self.0.iter().filter(|(name, _)| kind(name)).map(|(name, field)| (field.stamp, name.clone())).collect();
+        let mut of_kind: Vec<(Stamp, String)> = self
+            .by_name()
+            .iter()
+            .filter(|(name, _)| kind(name))
+            .map(|(name, field)| (field.stamp, name.clone()))
+            .collect();
         of_kind.sort_unstable_by(|a, b| b.cmp(a));
         for (_, name) in of_kind.drain(most..) {
-            self.0.remove(&name);
+            self.by_name_mut().remove(&name);
         }
+    }
+
+    fn of(by_name: BTreeMap<String, Field>) -> Self {
+        Self((!by_name.is_empty()).then(|| Arc::new(Fields { by_name, digest: OnceLock::new() })))
+    }
+
+    fn by_name(&self) -> &BTreeMap<String, Field> {
+        static NONE: BTreeMap<String, Field> = BTreeMap::new();
+        self.0.as_ref().map_or(&NONE, |fields| &fields.by_name)
+    }
+
+    /// Lets the fields be changed, which is the end of the digest.
+    fn by_name_mut(&mut self) -> &mut BTreeMap<String, Field> {
+        let fields = Arc::make_mut(self.0.get_or_insert_default());
+        fields.digest = OnceLock::new();
+        &mut fields.by_name
     }
 }
 
 impl FromIterator<(String, Field)> for Document {
     fn from_iter<I: IntoIterator<Item = (String, Field)>>(fields: I) -> Self {
-        Self(fields.into_iter().collect())
+        Self::of(fields.into_iter().collect())
     }
 }
 
@@ -301,6 +354,27 @@ mod tests {
         fn the_frozen_encoding_reads_back(a in documents(), b in documents()) {
             prop_assert_eq!(&Document::decode(&a.encode()).unwrap(), &a);
             prop_assert_eq!(a.digest() == b.digest(), a == b);
+        }
+
+        #[test]
+        fn what_is_changed_has_another_digest_and_leaves_its_clones_alone(a in documents(), b in documents()) {
+            let (before, digest) = (a.clone(), a.digest());
+            let as_read = |document: &Document| Document::decode(&document.encode()).unwrap().digest();
+            let mut changed = a.clone();
+            changed.merge(&b);
+            prop_assert_eq!(changed.digest(), as_read(&changed));
+            for (name, _) in b.iter() {
+                changed.remove(name);
+                prop_assert_eq!(changed.digest(), as_read(&changed));
+            }
+            for (name, field) in before.iter() {
+                changed.insert(name, field.clone());
+                prop_assert_eq!(changed.digest(), as_read(&changed));
+            }
+            changed.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>().iter().for_each(|name| changed.remove(name));
+            prop_assert_eq!(&changed, &Document::new());
+            prop_assert_eq!(changed.digest(), Document::new().digest());
+            prop_assert_eq!((&a, a.digest()), (&before, digest));
         }
     }
 

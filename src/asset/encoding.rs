@@ -168,13 +168,8 @@ impl<'a> Reader<'a> {
     }
 
     fn document(&mut self) -> Result<Document, DecodeError> {
-        let mut document = Document::new();
-        for _ in 0..self.length()? {
-            let name = self.text()?;
-            let field = Field { value: self.value()?, stamp: self.stamp()? };
-            document.insert(name, field);
-        }
-        Ok(document)
+        let fields = 0..self.length()?;
+        fields.map(|_| Ok((self.text()?, Field { value: self.value()?, stamp: self.stamp()? }))).collect()
     }
 
     fn end(&self) -> Result<(), DecodeError> {

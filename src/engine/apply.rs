@@ -94,9 +94,8 @@ fn fits(offer: &Offer) -> bool {
 struct Case<'a> {
     peer: HostId,
     offer: &'a Offer,
-    /// Those of its fields that are taken now, and the digest of that.
+    /// Those of its fields that are taken now.
     taken: Document,
-    version: Digest,
     /// What was decided before.
     before: Option<&'a Decided>,
     /// How many purges there were before that.
@@ -113,7 +112,7 @@ impl Case<'_> {
         let waits = self.again && before.standing == Standing::Absent;
         let braked = before.decider == BRAKE;
         let same =
-            || (braked || before.decider == shared.decider(before.point)) && before.version == *self.offer.version();
+            || (braked || before.decider == shared.decider(before.point)) && before.version == self.offer.version();
         (before.decider == HAND || (!waits && same())).then_some(before)
     }
 
@@ -121,7 +120,7 @@ impl Case<'_> {
     /// in it is overruled still; all others are asked as ever.
     fn same(&self, shared: &Shared) -> Option<&Decided> {
         let same = |before: &&Decided| {
-            before.decider == shared.decider(before.point) && before.version == *self.offer.version()
+            before.decider == shared.decider(before.point) && before.version == self.offer.version()
         };
         self.before.filter(same)
     }
@@ -154,20 +153,9 @@ pub(super) fn occasion(shared: &Shared, peer: HostId) -> Occasion {
     if settled { Occasion::Live } else { Occasion::CatchUp }
 }
 
-/// What is taken of an offer.
-pub(super) struct Taken {
-    pub(super) document: Document,
-    /// Its digest.
-    pub(super) version: Digest,
-    /// What is stamped too far ahead.
-    early: Document,
-}
-
 /// Splits the document of an offer into what is taken now and what is not yet.
-pub(super) fn take(offer: &Offer) -> Taken {
-    let Received { document, early } = receive(&offer.document, now_ms());
-    let version = if early.is_empty() { *offer.version() } else { document.digest() };
-    Taken { document, version, early }
+pub(super) fn take(offer: &Offer) -> Received {
+    receive(&offer.document, now_ms())
 }
 
 /// Decides about offers of a peer, one after the other.
@@ -180,7 +168,7 @@ pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>
         let mut inputs = Vec::with_capacity(offers.len());
         for offer in std::mem::replace(&mut offers, rest) {
             let asset = offer.key.id;
-            let Taken { document: taken, version, early } = take(&offer);
+            let Received { document: taken, early } = take(&offer);
             if let Some(ahead_ms) = ahead_ms(&early) {
                 tracing::warn!(
                     peer = %peer.fmt_short(),
@@ -194,7 +182,7 @@ pub(super) async fn decide(shared: &Shared, peer: HostId, mut offers: Vec<Offer>
                 Ok(known) => {
                     let before = known.decisions.get(&(asset, Way::Pull));
                     let (purges, again) = (known.purges, false);
-                    let case = Case { peer, offer: &offer, taken, version, before, purges, again, occasion };
+                    let case = Case { peer, offer: &offer, taken, before, purges, again, occasion };
                     decide_one(shared, case, known.records.get(&asset)).await
                 }
                 Err(error) => match barred(shared, peer, &offer) {
@@ -250,7 +238,6 @@ async fn decide_one(shared: &Shared, case: Case<'_>, known: Option<&Record>) -> 
         point: Point::BeforePull,
         key: offer.key,
         shown: Shown::Local(&document),
-        version: case.version,
         peer: Some(case.peer),
         occasion: case.occasion,
         content: Source::Nowhere,
@@ -260,7 +247,7 @@ async fn decide_one(shared: &Shared, case: Case<'_>, known: Option<&Record>) -> 
     let judged = judge::ask(shared, question).await;
     match judged.verdict {
         Verdict::Pass | Verdict::Edit(_) => Ok(None),
-        _ => stop(shared, Point::BeforePull, offer.key, *offer.version(), same.as_ref(), judged).await.map(Some),
+        _ => stop(shared, Point::BeforePull, offer.key, offer.version(), same.as_ref(), judged).await.map(Some),
     }
 }
 
@@ -277,7 +264,7 @@ async fn merge(shared: &Shared, case: Case<'_>, record: &Record) -> Result<Fate,
         return Ok((answer_of(before), Arrival::default()));
     }
     if passed.is_none()
-        && let Some(held) = brakes::check(shared, record, taken, *peer, *case.offer.version()).await?
+        && let Some(held) = brakes::check(shared, record, taken, *peer, case.offer.version()).await?
     {
         shared.announce(Event::AssetHeld { id: record.key.id, reason: held.reason.clone() });
         let answer = answer_of(&held);
@@ -293,7 +280,6 @@ async fn merge(shared: &Shared, case: Case<'_>, record: &Record) -> Result<Fate,
         point: Point::AfterReceive,
         key: record.key,
         shown: Shown::Local(&merged),
-        version: merged.shared().digest(),
         peer: Some(*peer),
         occasion: case.occasion,
         content: Source::Store,
@@ -304,7 +290,7 @@ async fn merge(shared: &Shared, case: Case<'_>, record: &Record) -> Result<Fate,
     let edits = match judged.verdict {
         Verdict::Edit(edits) => edits,
         Verdict::Drop(_) | Verdict::Hold(_) => {
-            return stop(shared, Point::AfterReceive, record.key, *case.offer.version(), same, judged).await;
+            return stop(shared, Point::AfterReceive, record.key, case.offer.version(), same, judged).await;
         }
         Verdict::Pass => Changes::new(),
     };
@@ -333,9 +319,9 @@ pub(super) async fn take_known(shared: &Shared, peer: HostId, offers: &[Offer]) 
         let record = known.records.get(&offer.key.id).filter(|record| record.presence.is_here());
         let Some(record) = record else { continue };
         let before = known.decisions.get(&(offer.key.id, Way::Pull));
-        let Taken { document: taken, version, .. } = take(offer);
+        let Received { document: taken, .. } = take(offer);
         let (purges, again, occasion) = (known.purges, false, Occasion::CatchUp);
-        merge(shared, Case { peer, offer, taken, version, before, purges, again, occasion }, record).await?;
+        merge(shared, Case { peer, offer, taken, before, purges, again, occasion }, record).await?;
     }
     Ok(())
 }
@@ -362,7 +348,7 @@ async fn decide_all_again(shared: &Shared, peer: HostId) -> bool {
             return false;
         }
     };
-    let mut known = known.into_iter().map(|known| Offer::new(known.key, Arc::new(known.document))).peekable();
+    let mut known = known.into_iter().map(|known| Offer::new(known.key, known.document)).peekable();
     while known.peek().is_some() {
         let offers: Vec<Offer> = known.by_ref().take(limits::OFFERS_DECIDED_TOGETHER).collect();
         decide_these_again(shared, peer, offers).await;
@@ -391,10 +377,10 @@ pub(super) async fn decide_these_again(shared: &Shared, peer: HostId, offers: Ve
         if before.is_some_and(stands) {
             continue;
         }
-        let Taken { document: taken, version, .. } = take(&offer);
+        let Received { document: taken, .. } = take(&offer);
         let record = known.records.get(&offer.key.id);
         let (purges, again, occasion) = (known.purges, true, Occasion::CatchUp);
-        let case = Case { peer, offer: &offer, taken, version, before, purges, again, occasion };
+        let case = Case { peer, offer: &offer, taken, before, purges, again, occasion };
         match decide_one(shared, case, record).await {
             Ok(None) => wanted.push(offer),
             Ok(Some(_)) => {}

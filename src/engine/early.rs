@@ -5,7 +5,6 @@
 //! is looked through at every poll is what waits, and not everything that is known.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use dashmap::DashMap;
 use tokio::sync::Mutex;
@@ -84,7 +83,7 @@ pub(super) async fn take(shared: &Shared) {
 async fn take_of(shared: &Shared, peer: HostId, assets: &[AssetId]) -> Result<(), ApplyError> {
     let known = shared.state.known_of_assets(assets.to_vec()).await?;
     let known = known.into_values().flatten().filter(|known| known.peer == peer);
-    let offers: Vec<Offer> = known.map(|known| Offer::new(known.key, Arc::new(known.document))).collect();
+    let offers: Vec<Offer> = known.map(|known| Offer::new(known.key, known.document)).collect();
     for offer in &offers {
         // Of several changes some may have to wait on.
         shared.early.note(peer, offer.key.id, &offer.document, now_ms());

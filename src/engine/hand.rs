@@ -1,7 +1,6 @@
 //! What people decide: releasing what was stopped, dropping it for good, having it asked about again.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use futures_util::Stream;
 use futures_util::StreamExt;
@@ -258,7 +257,7 @@ impl Engine {
     async fn offer_again(&self, known: Vec<Known>) {
         for Known { peer, key, document } in known {
             if self.shared.connected.contains_key(&peer) {
-                let offer = Offer::new(key, Arc::new(document));
+                let offer = Offer::new(key, document);
                 apply::decide_these_again(&self.shared, peer, vec![offer]).await;
             }
         }

@@ -10,7 +10,6 @@ use super::shared::Shared;
 use super::verdicts::Brief;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
-use crate::asset::Digest;
 use crate::asset::Document;
 use crate::asset::HostId;
 use crate::asset::LocalDocument;
@@ -38,8 +37,6 @@ pub(super) struct Question<'a> {
     pub(super) point: Point,
     pub(super) key: AssetKey,
     pub(super) shown: Shown<'a>,
-    /// The digest of the shared part of that.
-    pub(super) version: Digest,
     /// Who offers it, or from whom it came; `None` before a push, and where that is not known any more.
     pub(super) peer: Option<HostId>,
     pub(super) occasion: Occasion,
@@ -82,6 +79,11 @@ impl Judged {
     /// Names those who were asked, as it is remembered beside what they decided.
     pub(super) fn decider(&self) -> String {
         self.asked.map_or_else(|| NOBODY.to_owned(), |(chain, _)| chain.to_string())
+    }
+
+    /// Tells whether those who were asked are named so.
+    pub(super) fn is_of(&self, decider: &str) -> bool {
+        self.asked.map_or(decider == NOBODY, |(chain, _)| *chain.hex() == *decider)
     }
 
     fn by_nobody() -> Self {
@@ -131,19 +133,24 @@ impl<'a> Shown<'a> {
 /// Asks about one version of one asset, unless a verdict about it stands.
 pub(super) async fn ask(shared: &Shared, question: Question<'_>) -> Judged {
     let Some(chain) = chain(shared, question.point) else { return Judged::by_nobody() };
-    let context = context(shared, &question);
-    let key = key(&context, &question, &chain);
+    let (library, peer) = (&shared.library.name, peer_name(shared, &question));
+    let key = key(library, &peer, &question, &chain);
     if !question.fresh
         && let Some(brief) = shared.verdicts.get(&key)
     {
         return Judged::of(brief, chain, key);
     }
     let epoch = shared.verdicts.epoch();
-    let asked = asked(shared, &question, &context);
+    let asked = asked(shared, &question, peer);
     let judgement = shared.hooks.ask(&asked).await;
     // It may have been replaced meanwhile: what is said is remembered as said by those who were asked.
     let Some(answering) = judgement.chain else { return Judged::by_nobody() };
-    let key = if answering == chain { key } else { self::key(&context, &question, &answering) };
+    let key = if answering == chain {
+        key
+    } else {
+        let peer = asked.peer.as_ref().map_or("", |peer| &peer.name);
+        self::key(library, peer, &question, &answering)
+    };
     let chain = answering;
     let by = judgement.stopped_by().unwrap_or_default().to_owned();
     let judged = Judged {
@@ -172,7 +179,7 @@ pub(super) async fn ask(shared: &Shared, question: Question<'_>) -> Judged {
 /// edit that is not the same when it is made twice would never come to rest.
 pub(super) async fn stands_for(shared: &Shared, judged: &Judged, question: Question<'_>) {
     if let Some((chain, from)) = judged.asked.filter(|_| judged.standing == Standing::Firm) {
-        let to = key(&context(shared, &question), &question, &chain);
+        let to = key(&shared.library.name, &peer_name(shared, &question), &question, &chain);
         shared.verdicts.extend(question.key.id, question.point, from, to).await;
     }
 }
@@ -193,25 +200,17 @@ fn chain(shared: &Shared, point: Point) -> Option<Chain> {
     shared.hooks.chain(point, &shared.library.name)
 }
 
-/// What is shown beside the asset: the name of the library, and what the peer is called here.
-pub(super) struct Context<'a> {
-    pub(super) library: &'a str,
-    pub(super) peer: String,
+/// Returns what the peer is called here, which is shown too; nothing where there is none.
+fn peer_name(shared: &Shared, question: &Question<'_>) -> String {
+    question.peer.map(|peer| shared.registry.name(peer)).unwrap_or_default()
 }
 
-fn context<'a>(shared: &'a Shared, question: &Question<'_>) -> Context<'a> {
-    Context {
-        library: &shared.library.name,
-        peer: question.peer.map(|peer| shared.registry.name(peer)).unwrap_or_default(),
-    }
-}
-
-/// Names everything that is shown.
-pub(super) fn key(context: &Context<'_>, question: &Question<'_>, chain: &Chain) -> VerdictKey {
+/// Names everything that is shown; `peer` is the name of the peer.
+pub(super) fn key(library: &str, peer: &str, question: &Question<'_>, chain: &Chain) -> VerdictKey {
     // What a key is for is hashed once. In one piece, as a hasher would have to be set up for every question.
     static KEY: LazyLock<[u8; 32]> = LazyLock::new(|| blake3::derive_key("can-sync v1 verdict", &[]));
     let local = question.shown.local();
-    let mut all = Vec::with_capacity(192 + context.library.len() + context.peer.len() + local.len());
+    let mut all = Vec::with_capacity(192 + library.len() + peer.len() + local.len());
     all.push(question.point as u8);
     match question.overruled {
         [] => all.extend_from_slice(chain.as_bytes()),
@@ -224,14 +223,13 @@ pub(super) fn key(context: &Context<'_>, question: &Question<'_>, chain: &Chain)
     all.extend_from_slice(&size.to_le_bytes());
     // Both are of the same length, so that nothing can slide from one part into the next.
     all.extend_from_slice(question.peer.as_ref().map_or(&[0; 32], |peer| peer.as_bytes()));
-    for text in [context.library, &context.peer] {
+    for text in [library, peer] {
         all.extend_from_slice(&(text.len() as u64).to_le_bytes());
         all.extend_from_slice(text.as_bytes());
     }
-    debug_assert_eq!(question.version, question.shown.shared().digest());
-    // The digest stands for the shared part, which is not read again: it is known of what is offered and of what is
-    // passed on, and a question is named several times on the way of an asset.
-    all.extend_from_slice(question.version.as_bytes());
+    // The digest stands for the shared part, which is not read again: a question is named several times on the way of an
+    // asset.
+    all.extend_from_slice(question.shown.shared().digest().as_bytes());
     all.extend_from_slice(&local);
     VerdictKey(blake3::keyed_hash(&KEY, &all).into())
 }
@@ -246,7 +244,7 @@ fn without(chain: &Chain, overruled: &[String]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-fn asked(shared: &Shared, question: &Question<'_>, context: &Context<'_>) -> Asked {
+fn asked(shared: &Shared, question: &Question<'_>, peer: String) -> Asked {
     let key = question.key;
     let content: Option<Arc<dyn Content>> = match question.content {
         Source::Nowhere => None,
@@ -258,18 +256,21 @@ fn asked(shared: &Shared, question: &Question<'_>, context: &Context<'_>) -> Ask
     };
     Asked {
         point: question.point,
-        library: context.library.into(),
+        library: Arc::clone(&shared.library.name),
         key,
         metadata: question.shown.metadata(),
-        peer: question.peer.map(|id| Peer { id, name: context.peer.clone() }),
+        peer: question.peer.map(|id| Peer { id, name: peer }),
         occasion: question.occasion,
         content,
         overruled: question.overruled.to_vec(),
     }
 }
 
-/// Returns for each step what the fields of its edit held before it.
+/// Returns for each step what the fields of its edit held before it; nothing at all without an edit.
 fn before(shown: Shown<'_>, steps: &[Step]) -> Vec<Vec<Value>> {
+    if !steps.iter().any(|step| matches!(step.verdict, Verdict::Edit(_))) {
+        return Vec::new();
+    }
     let mut changed: HashMap<&str, &Value> = HashMap::new();
     let mut all = Vec::with_capacity(steps.len());
     for step in steps {

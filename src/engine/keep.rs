@@ -102,39 +102,29 @@ async fn keep_one(
         return Ok((answer_of(before), Arrival::default()));
     }
     let from = offers.first().map_or(shared.host, |(peer, _)| *peer);
-    let (shared_document, version) = match offers {
-        [(_, offer)] => {
-            let taken = take(offer);
-            (taken.document, taken.version)
-        }
-        _ => {
-            let taken = offers.iter().map(|(_, offer)| take(offer).document);
-            let merged = taken.reduce(|mut merged, document| {
-                merged.merge(&document);
-                merged
-            });
-            let merged = merged.unwrap_or_default();
-            let version = merged.digest();
-            (merged, version)
-        }
-    };
+    let taken = offers.iter().map(|(_, offer)| take(offer).document);
+    let merged = taken.reduce(|mut merged, document| {
+        merged.merge(&document);
+        merged
+    });
+    let merged = merged.unwrap_or_default();
     // What one peer offers is remembered by what it offered, which is what it is compared with.
-    let offered = if let [(_, offer)] = offers { *offer.version() } else { version };
+    let offered = if let [(_, offer)] = offers { offer.version() } else { merged.digest() };
     let same = before.filter(|before| {
         before.decider == shared.decider(before.point)
-            && offers.iter().any(|(_, offer)| *offer.version() == before.version)
+            && offers.iter().any(|(_, offer)| offer.version() == before.version)
     });
     let overruled_at = |point| same.map(|before| before.overruled_at(point)).unwrap_or_default();
     // It was wanted without a look at it where this host could not decide.
-    if !shared.library.filter.takes(|| shared_document.metadata()) {
+    if !shared.library.filter.takes(|| merged.metadata()) {
         return Ok((Answer::Declined(OUTSIDE.to_owned()), Arrival::default()));
     }
-    let document = LocalDocument::from_parts(shared_document, []);
+    let document = LocalDocument::from_parts(merged, []);
     let (peer, occasion, fresh) = (Some(from), occasion(shared, from), false);
     let (shown, content) = (Shown::Local(&document), Source::Nowhere);
     let (point, overruled) = (Point::BeforePull, overruled_at(Point::BeforePull));
     let overruled = &overruled[..];
-    let question = Question { point, key, shown, version, peer, occasion, content, fresh, overruled };
+    let question = Question { point, key, shown, peer, occasion, content, fresh, overruled };
     let judged = judge::ask(shared, question).await;
     let edits = match judged.verdict {
         Verdict::Edit(edits) => edits,
@@ -147,10 +137,9 @@ async fn keep_one(
         seen.to_mut().lay(&edits);
     }
     let (shown, content) = (Shown::Local(&seen), Source::Spooled(&spooled));
-    // What is laid over it leaves the shared part as it is.
     let (point, overruled) = (Point::AfterReceive, overruled_at(Point::AfterReceive));
     let overruled = &overruled[..];
-    let question = Question { point, key, shown, version, peer, occasion, content, fresh, overruled };
+    let question = Question { point, key, shown, peer, occasion, content, fresh, overruled };
     let judged = judge::ask(shared, question).await;
     let received = match judged.verdict {
         Verdict::Edit(edits) => edits,

@@ -90,7 +90,7 @@ pub(super) async fn exceptions(shared: &Shared, peer: HostId, passes: bool) -> V
         let passed = records.into_iter().filter_map(|record| offered(shared, record));
         let passed: HashMap<_, _> = passed.map(|offer| (offer.key.id, offer.document)).collect();
         exceptions.extend(known.iter().filter_map(|known| {
-            let version = exception(passed.get(&known.key.id).map(|document| &**document), Some(&known.document))?;
+            let version = exception(passed.get(&known.key.id), Some(&known.document))?;
             Some((known.key.timestamp, known.key.id, version))
         }));
     }
@@ -98,7 +98,7 @@ pub(super) async fn exceptions(shared: &Shared, peer: HostId, passes: bool) -> V
 }
 
 /// Returns the shared document of an asset that is passed on.
-pub(super) async fn passed(shared: &Shared, key: AssetKey) -> Option<Arc<Document>> {
+pub(super) async fn passed(shared: &Shared, key: AssetKey) -> Option<Document> {
     shared.replica().passes(key.timestamp, &key.id)?;
     let record = shared.store.record(&key.id).await.ok().flatten()?;
     offered(shared, record).map(|offer| offer.document)
@@ -107,7 +107,7 @@ pub(super) async fn passed(shared: &Shared, key: AssetKey) -> Option<Arc<Documen
 /// Returns the offer of an asset, if this version of it is passed on. One that was not judged yet is not, and the one
 /// that was is no longer there to be read.
 pub(super) fn offered(shared: &Shared, record: Record) -> Option<Offer> {
-    let offer = Offer::new(record.key, Arc::new(record.document.into_shared()));
+    let offer = Offer::new(record.key, record.document.into_shared());
     let passed = shared.replica().passes(record.key.timestamp, &record.key.id);
     (passed == Some(offer.item())).then_some(offer)
 }
@@ -116,20 +116,20 @@ async fn remember(
     shared: &Shared,
     peer: HostId,
     key: AssetKey,
-    document: Arc<Document>,
+    document: Document,
     replaces: bool,
 ) -> Result<Option<Digest>, StateError> {
     // Where nothing is passed on to the peer, its set holds only what it has itself.
     let passes = if shared.flow(peer).send { passed(shared, key).await } else { None };
     let keeps = passes.clone();
-    let keep = move |known: &Document| exception(keeps.as_deref(), Some(known)).is_some();
+    let keep = move |known: &Document| exception(keeps.as_ref(), Some(known)).is_some();
     shared.state.remember(peer, key, document, replaces, keep).await?;
     let known = shared.state.known_of_asset(key.id).await?;
     let known = known.iter().find(|known| known.peer == peer).map(|known| &known.document);
     if let Some(known) = known {
         shared.early.note(peer, key.id, known, now_ms());
     }
-    Ok(exception(passes.as_deref(), known))
+    Ok(exception(passes.as_ref(), known))
 }
 
 async fn tell(

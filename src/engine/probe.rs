@@ -3,13 +3,11 @@
 use tokio::sync::mpsc;
 
 use super::judge;
-use super::judge::Context;
 use super::judge::Question;
 use super::judge::Shown;
 use super::judge::Source;
 use super::verdicts::Verdicts;
 use crate::asset::AssetKey;
-use crate::asset::Digest;
 use crate::asset::Document;
 use crate::hook::Chain;
 use crate::hook::Occasion;
@@ -33,8 +31,8 @@ impl Default for VerdictMemory {
 
 impl VerdictMemory {
     /// Keeps that a version of an asset passes.
-    pub fn keep(&self, key: AssetKey, document: &Document, version: Digest) {
-        self.verdicts.put(self.name(key, document, version), &Verdict::Pass, "");
+    pub fn keep(&self, key: AssetKey, document: &Document) {
+        self.verdicts.put(self.name(key, document), &Verdict::Pass, "");
     }
 
     /// Looks for a verdict.
@@ -43,21 +41,19 @@ impl VerdictMemory {
         self.verdicts.get(name).is_some()
     }
 
-    /// Names what would be shown about a version of an asset, whose digest is known on its whole way.
+    /// Names what would be shown about a version of an asset.
     #[must_use]
-    pub fn name(&self, key: AssetKey, document: &Document, version: Digest) -> VerdictKey {
+    pub fn name(&self, key: AssetKey, document: &Document) -> VerdictKey {
         let question = Question {
             point: Point::BeforePush,
             key,
             shown: Shown::Shared(document),
-            version,
             peer: None,
             occasion: Occasion::Live,
             content: Source::Nowhere,
             fresh: false,
             overruled: &[],
         };
-        let context = Context { library: "mirror", peer: String::new() };
-        judge::key(&context, &question, &self.chain)
+        judge::key("mirror", "", &question, &self.chain)
     }
 }

@@ -1,6 +1,5 @@
 //! Decides what of stored assets is passed on, and, after a change of plugins, what is seen here of what peers sent.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 
@@ -66,18 +65,17 @@ impl<'a> Deciders<'a> {
     }
 
     fn heard(&mut self, point: Point, judged: &Judged) {
-        let decider = judged.decider();
         match point {
-            Point::BeforePush => self.others.pushes |= decider != self.pushes,
-            Point::BeforePull | Point::AfterReceive => self.others.receives |= decider != self.receives,
+            Point::BeforePush => self.others.pushes |= !judged.is_of(self.pushes),
+            Point::BeforePull | Point::AfterReceive => self.others.receives |= !judged.is_of(self.receives),
         }
     }
 }
 
 /// What becomes of an asset.
-enum Outcome<'a> {
-    /// This version is passed on, of this digest, or none.
-    Passes(Option<(Cow<'a, Document>, Digest)>),
+enum Outcome {
+    /// This version is passed on, or none.
+    Passes(Option<Document>),
     /// A newer version is there, and is judged for itself.
     Outdated,
 }
@@ -116,10 +114,10 @@ pub(super) async fn judge_all(
                 let known = known.get(&key.id).map_or(&[][..], Vec::as_slice);
                 let exceptional = |known: &Known| {
                     let passes = passes.as_ref().filter(|_| shared.flow(known.peer).send);
-                    (known.peer, exception(passes.map(|(document, _)| &**document), Some(&known.document)))
+                    (known.peer, exception(passes, Some(&known.document)))
                 };
                 let exceptions: Vec<(HostId, Option<Digest>)> = known.iter().map(exceptional).collect();
-                inputs.push(Input::Passes { key, version: passes.map(|(_, version)| version), exceptions });
+                inputs.push(Input::Passes { key, version: passes.as_ref().map(Document::digest), exceptions });
             }
         }
         if let Some(purged) = decisions.get(&(key.id, Way::Pull)).filter(|before| before.is_purged()) {
@@ -161,13 +159,13 @@ fn senders(kept: &[Kept]) -> HashMap<AssetId, HostId> {
 }
 
 /// Decides what of an asset is passed on.
-async fn judge<'a>(
+async fn judge(
     shared: &Shared,
-    record: &'a Record,
+    record: &Record,
     before: Option<&Decided>,
     how: How,
     deciders: &mut Deciders<'_>,
-) -> Result<Outcome<'a>, FeedError> {
+) -> Result<Outcome, FeedError> {
     let document = record.document.shared();
     if !record.presence.is_here() || !shared.library.filter.takes(|| record.document.metadata()) {
         return Ok(Outcome::Passes(None));
@@ -189,7 +187,6 @@ async fn judge<'a>(
         point: Point::BeforePush,
         key: record.key,
         shown: Shown::Shared(document),
-        version,
         peer: None,
         occasion: how.occasion,
         content: Source::Store,
@@ -224,18 +221,18 @@ async fn judge<'a>(
         return Ok(Outcome::Passes(None));
     }
     let outcome = match &judged.verdict {
-        Verdict::Edit(edits) => withhold(shared, record, version, edits).await?,
-        _ => Outcome::Passes(Some((Cow::Borrowed(document), version))),
+        Verdict::Edit(edits) => withhold(shared, record, edits).await?,
+        _ => Outcome::Passes(Some(document.clone())),
     };
-    if let (Some(before), Outcome::Passes(Some((_, edition)))) = (same.filter(|_| !overruled.is_empty()), &outcome)
-        && !release(shared, before, *edition).await?
+    if let (Some(before), Outcome::Passes(Some(passed))) = (same.filter(|_| !overruled.is_empty()), &outcome)
+        && !release(shared, before, passed.digest()).await?
     {
         return Ok(Outcome::Passes(None));
     }
-    if let Outcome::Passes(Some((edited, edition))) = &outcome
-        && *edition != version
+    if let Outcome::Passes(Some(passed)) = &outcome
+        && passed.digest() != version
     {
-        let question = Question { shown: Shown::Shared(edited), version: *edition, ..question };
+        let question = Question { shown: Shown::Shared(passed), ..question };
         judge::stands_for(shared, &judged, question).await;
     }
     Ok(outcome)
@@ -279,15 +276,10 @@ fn decided(record: &Record, version: Digest, judged: &Judged, decision: Decision
 }
 
 /// Applies a before-push edit to what was made here and was not shared yet.
-async fn withhold<'a>(
-    shared: &Shared,
-    record: &'a Record,
-    version: Digest,
-    edits: &Changes,
-) -> Result<Outcome<'a>, FeedError> {
+async fn withhold(shared: &Shared, record: &Record, edits: &Changes) -> Result<Outcome, FeedError> {
     if is_passed(shared, record) {
         // Its values are with others already, under the stamps they have.
-        return Ok(Outcome::Passes(Some((Cow::Borrowed(record.document.shared()), version))));
+        return Ok(Outcome::Passes(Some(record.document.shared().clone())));
     }
     let (host, here) = (shared.host, record.origin == Origin::Here);
     let ours = move |_: &str, field: &Field| field.stamp.host() == host || (field.stamp.is_zero() && here);
@@ -305,9 +297,7 @@ async fn withhold<'a>(
     let edited = shared.store.edit(&record.key.id, edit).await?;
     Ok(match edited {
         Some(edited) if edited.document == withheld && edited.presence.is_here() => {
-            let edited = withheld.into_shared();
-            let version = edited.digest();
-            Outcome::Passes(Some((Cow::Owned(edited), version)))
+            Outcome::Passes(Some(withheld.into_shared()))
         }
         // A version came meanwhile that nobody has judged.
         _ => Outcome::Outdated,
@@ -329,7 +319,6 @@ async fn receive_again(
         point: Point::AfterReceive,
         key: record.key,
         shown: Shown::Local(&record.document),
-        version: record.document.shared().digest(),
         peer: sender,
         occasion: how.occasion,
         content: Source::Store,

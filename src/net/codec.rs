@@ -1,7 +1,5 @@
 //! Words of `sync` as wire messages, and back. What comes in is checked here, before it reaches a rule.
 
-use std::sync::Arc;
-
 use super::control::Gossip;
 use super::control::Word;
 use super::succession;
@@ -169,7 +167,7 @@ fn decode_offer(offer: wire::Offer) -> Result<Offer, CodecError> {
         let value = field.value.map_or(Value::Absent, Value::Text);
         document.insert(field.name, Field { value, stamp: Stamp::from_parts(field.stamp_time, host) });
     }
-    Ok(Offer::new(key, Arc::new(document)))
+    Ok(Offer::new(key, document))
 }
 
 fn encode_answer((asset, version, answer): (AssetId, Digest, Answer)) -> wire::Answer {
@@ -230,7 +228,7 @@ mod tests {
         document.insert("tag/x", Field { value: Value::Absent, stamp: Stamp::from_parts(8, host) });
         document.insert("mime_type", Field { value: Value::Text(String::new()), stamp: Stamp::ZERO });
         let key = AssetKey { id: AssetId::from_bytes([3; 32]), timestamp, size: 5 };
-        Offer::new(key, Arc::new(document))
+        Offer::new(key, document)
     }
 
     fn messages() -> Vec<Message> {
@@ -322,7 +320,7 @@ mod tests {
         let document: Document = tags.chain(unknown).chain(texts).collect();
         validate_received(&document).unwrap();
         let key = AssetKey { size: u64::MAX, ..offer().key };
-        let offer = Offer::new(key, Arc::new(document));
+        let offer = Offer::new(key, document);
         let (bytes, guessed) = (message_bytes(&Message::Offers(vec![offer.clone()])).len(), offer.bytes());
         assert!(bytes <= guessed && guessed <= limits::CONTROL_FRAME_BYTES, "{bytes} bytes, {guessed} guessed");
     }

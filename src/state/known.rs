@@ -98,7 +98,7 @@ impl State {
         &self,
         peer: HostId,
         key: AssetKey,
-        document: Arc<Document>,
+        document: Document,
         replaces: bool,
         keep: impl FnOnce(&Document) -> bool + Send + 'static,
     ) -> Result<(), StateError> {

@@ -1,7 +1,6 @@
 //! The memory over restarts.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -28,9 +27,9 @@ fn key(n: u8) -> AssetKey {
     AssetKey { id: AssetId::from_bytes([n; 32]), timestamp, size: 5 }
 }
 
-fn document(name: &str) -> Arc<Document> {
+fn document(name: &str) -> Document {
     let field = Field { value: Value::Text("x".into()), stamp: Stamp::ZERO };
-    Arc::new([(name.to_owned(), field)].into_iter().collect())
+    [(name.to_owned(), field)].into_iter().collect()
 }
 
 #[tokio::test]
@@ -48,7 +47,7 @@ async fn what_peers_have_is_replaced_merged_and_forgotten_and_survives_a_restart
     assert_eq!(known[0].document, document("a").merged(&document("b")));
     assert_eq!(state.known_of_asset(key(1).id).await.unwrap(), known);
     state.remember(peer, key(1), document("c"), true, |_| true).await.unwrap();
-    assert_eq!(state.known_of_peer(peer).await.unwrap()[0].document, *document("c"));
+    assert_eq!(state.known_of_peer(peer).await.unwrap()[0].document, document("c"));
     state.remember(peer, key(1), document("c"), true, |_| false).await.unwrap();
     assert!(state.known_of_peer(peer).await.unwrap().is_empty());
     state.remember(peer, key(2), document("c"), true, |_| true).await.unwrap();

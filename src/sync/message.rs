@@ -1,7 +1,5 @@
 //! What two hosts say to each other about one library, as plain words.
 
-use std::sync::Arc;
-
 use super::Item;
 use super::ItemHash;
 use super::Summary;
@@ -86,23 +84,20 @@ pub struct Offer {
     /// Which asset.
     pub key: AssetKey,
     /// The shared document.
-    pub document: Arc<Document>,
-    /// Its digest.
-    version: Digest,
+    pub document: Document,
 }
 
 impl Offer {
     /// Makes an offer of a document.
     #[must_use]
-    pub fn new(key: AssetKey, document: Arc<Document>) -> Self {
-        let version = document.digest();
-        Self { key, document, version }
+    pub const fn new(key: AssetKey, document: Document) -> Self {
+        Self { key, document }
     }
 
     /// Returns the digest of the document.
     #[must_use]
-    pub fn version(&self) -> &Digest {
-        &self.version
+    pub fn version(&self) -> Digest {
+        self.document.digest()
     }
 
     /// Returns the bytes the document takes in a message, nearly.
@@ -115,7 +110,7 @@ impl Offer {
     /// Returns the item of this version.
     #[must_use]
     pub fn item(&self) -> Item {
-        Item::new(self.key.timestamp, self.key.id, &self.version)
+        Item::new(self.key.timestamp, self.key.id, &self.version())
     }
 }
 

@@ -204,7 +204,7 @@ impl Replica {
                 }
                 // What was decided again is overtaken by a newer offer: only that one is waited for over there, and in
                 // place of it this one would be all that is ever answered.
-                let overtaken = session.awaits_other(&offer.key.id, offer.version());
+                let overtaken = session.awaits_other(&offer.key.id, &offer.version());
                 #[cfg(test)]
                 let overtaken = overtaken && !self.wants_overtaken;
                 if !overtaken {
@@ -243,7 +243,7 @@ impl Replica {
             };
             let answer = Answer::Refused(why.to_owned());
             if let Some(session) = self.sessions.get_mut(&peer) {
-                session.answer(asset, *offer.version(), answer);
+                session.answer(asset, offer.version(), answer);
             }
         }
         if failure == Failure::Wrong && self.sessions.get_mut(&peer).is_some_and(Session::lied) {
@@ -268,7 +268,7 @@ impl Replica {
 
     /// Answers an offer whose fate is durable, and remembers that the peer has that version.
     fn answer(&mut self, peer: HostId, offer: Offer, answer: Answer) {
-        let (asset, version) = (offer.key.id, *offer.version());
+        let (asset, version) = (offer.key.id, offer.version());
         self.remember(peer, offer, true);
         if let Some(session) = self.sessions.get_mut(&peer) {
             session.answer(asset, version, answer);

@@ -187,7 +187,7 @@ impl Session {
 
     /// Offers a version to the peer, unless it is the one that the peer has just offered, or is being offered.
     pub(super) fn offer(&mut self, asset: AssetId, version: &Digest) {
-        let open = self.open.get(&asset).is_some_and(|offer| offer.version() == version);
+        let open = self.open.get(&asset).is_some_and(|offer| offer.version() == *version);
         if self.passes && !open && !self.theirs.has(&asset, version) {
             self.enqueue(asset);
         }
@@ -269,7 +269,7 @@ impl Session {
             }
             Message::Answers(answers) => {
                 for (asset, version, answer) in answers {
-                    if self.open.get(&asset).is_some_and(|offer| *offer.version() == version)
+                    if self.open.get(&asset).is_some_and(|offer| offer.version() == version)
                         && let Some(offer) = self.open.remove(&asset)
                     {
                         self.open_bytes -= offer.bytes();

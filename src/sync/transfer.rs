@@ -307,7 +307,6 @@ fn fetched<'a>(wants: &'a mut BTreeMap<AssetId, Want>, peer: HostId, id: &AssetI
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
     use crate::asset::Document;
@@ -324,7 +323,7 @@ mod tests {
     }
 
     fn offer(size: u64) -> Offer {
-        Offer::new(key(size), Arc::new(Document::new()))
+        Offer::new(key(size), Document::new())
     }
 
     /// The size is a claim of whoever offers; a wrong one must not make a liar of the next.

@@ -34,7 +34,7 @@ impl Unanswered {
     pub(super) fn take(&mut self, offer: &Offer) -> Result<(), String> {
         let bytes = offer.bytes();
         self.bytes += bytes;
-        let again = self.versions.insert(offer.key.id, (*offer.version(), bytes)).is_some();
+        let again = self.versions.insert(offer.key.id, (offer.version(), bytes)).is_some();
         let (most, most_bytes) = (2 * limits::OFFERS_OPEN, 2 * limits::OFFERS_OPEN_BYTES);
         if again {
             return Err("an asset is offered again before it was answered about".to_owned());
@@ -60,7 +60,6 @@ impl Unanswered {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
     use crate::asset::AssetKey;
@@ -75,7 +74,7 @@ mod tests {
         document.change(&Changes::new().set(names::DESCRIPTION, text), 1_800_000_000_000, HostId::from_bytes([1; 32]));
         let id = AssetId::from_bytes(blake3::hash(&number.to_le_bytes()).into());
         let key = AssetKey { id, timestamp: Timestamp::new(1_800_000_000_000).unwrap(), size: 1 };
-        Offer::new(key, Arc::new(document.into_shared()))
+        Offer::new(key, document.into_shared())
     }
 
     #[test]
@@ -83,14 +82,14 @@ mod tests {
         let mut unanswered = Unanswered::default();
         let (first, second) = (offer(1, "one"), offer(1, "another"));
         unanswered.take(&first).unwrap();
-        unanswered.answered(&first.key.id, first.version());
+        unanswered.answered(&first.key.id, &first.version());
         assert_eq!((unanswered.len(), unanswered.bytes), (0, 0));
         unanswered.take(&second).unwrap();
         // The answer about another version says nothing about this one.
-        unanswered.answered(&first.key.id, first.version());
-        assert!(unanswered.has(&second.key.id, second.version()));
-        assert!(unanswered.has_other(&first.key.id, first.version()));
-        assert!(!unanswered.has_other(&second.key.id, second.version()));
+        unanswered.answered(&first.key.id, &first.version());
+        assert!(unanswered.has(&second.key.id, &second.version()));
+        assert!(unanswered.has_other(&first.key.id, &first.version()));
+        assert!(!unanswered.has_other(&second.key.id, &second.version()));
         assert!(unanswered.take(&first).unwrap_err().contains("again"));
     }
 

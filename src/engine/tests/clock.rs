@@ -1,7 +1,5 @@
 //! Hosts whose clocks differ.
 
-use std::sync::Arc;
-
 use super::host::Host;
 use super::host::within;
 use super::member::Member;
@@ -35,7 +33,7 @@ async fn a_change_from_the_future_waits_and_both_sides_are_told() {
     let mut document = Document::new();
     document.insert(names::USER, field("now", now_ms()));
     document.insert(names::PATH, field("later", now_ms() + ahead_ms));
-    member.control.writer.send(Message::Offers(vec![Offer::new(key, Arc::new(document))])).await.unwrap();
+    member.control.writer.send(Message::Offers(vec![Offer::new(key, document)])).await.unwrap();
 
     let told = member.hears(|message| match message {
         Message::Early { asset, ahead_ms } => Some((asset, ahead_ms)),

@@ -68,7 +68,7 @@ impl Liar {
     }
 
     async fn offer(&mut self, key: AssetKey) {
-        let offer = Offer::new(key, Arc::new(Document::new()));
+        let offer = Offer::new(key, Document::new());
         self.member.control.writer.send(Message::Offers(vec![offer])).await.unwrap();
     }
 

@@ -91,8 +91,8 @@ impl Member {
         fields: [(&str, Field); N],
     ) -> Answer {
         let document = fields.into_iter().map(|(name, field)| (name.to_owned(), field)).collect();
-        let offer = Offer::new(key, Arc::new(document));
-        let version = *offer.version();
+        let offer = Offer::new(key, document);
+        let version = offer.version();
         self.control.writer.send(Message::Offers(vec![offer])).await.unwrap();
         let answer = self.hears(|message| match message {
             Message::Answers(answers) => answers.into_iter().find(|(id, of, _)| (*id, *of) == (key.id, version)),

@@ -1,6 +1,5 @@
 //! A member that answers the wants of a host one by one, at the pace of a test.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -63,7 +62,7 @@ impl Sender {
     /// Has a host ask for contents.
     async fn asked_by(host: &Host, seed: u8, contents: &[Made]) -> Self {
         let mut member = Member::of(host, seed, crate::task::now_ms()).await;
-        let offers = contents.iter().map(|made| Offer::new(made.key, Arc::new(Document::new()))).collect();
+        let offers = contents.iter().map(|made| Offer::new(made.key, Document::new())).collect();
         member.control.writer.send(Message::Offers(offers)).await.unwrap();
         let next = within(member.links.recv()).await.unwrap();
         let Accepted::Member { purpose: Purpose::Bulk, link } = next else { panic!("{next:?}") };

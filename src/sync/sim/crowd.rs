@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
@@ -63,7 +62,7 @@ struct Host {
     passes_on: bool,
     replica: Replica,
     store: BTreeMap<AssetId, Stored>,
-    known: BTreeMap<(HostId, AssetId), Arc<Document>>,
+    known: BTreeMap<(HostId, AssetId), Document>,
     inbox: Vec<Input>,
     messages: u64,
     bytes: u64,
@@ -73,7 +72,7 @@ struct Host {
 #[derive(Clone)]
 struct Stored {
     key: AssetKey,
-    document: Arc<Document>,
+    document: Document,
     made_here: bool,
 }
 
@@ -230,7 +229,7 @@ impl Crowd {
         let mut document = LocalDocument::default();
         document.see(&Changes::new().set(names::PATH, format!("from/{}", self.made)).set(names::FILE_NAME, "a.bin"));
         let key = AssetKey { id, timestamp, size: CONTENT_BYTES };
-        Stored { key, document: Arc::new(document.shared().clone()), made_here: false }
+        Stored { key, document: document.shared().clone(), made_here: false }
     }
 }
 
@@ -265,13 +264,13 @@ impl Host {
                 }
             }
             Output::Keep { key, offers } => {
-                let document = Arc::clone(&offers[0].1.document);
+                let document = offers[0].1.document.clone();
                 self.store.insert(key.id, Stored { key, document, made_here: false });
                 inputs.push(self.passed(&key.id));
                 inputs.push(Input::Kept { asset: key.id, outcome: Kept::Answer(Answer::Stored) });
             }
             Output::Remember { peer, offer, .. } => {
-                self.known.insert((peer, offer.key.id), Arc::clone(&offer.document));
+                self.known.insert((peer, offer.key.id), offer.document.clone());
                 inputs.push(self.excepted(peer, offer.key.timestamp, offer.key.id));
             }
             Output::Forget { peer, assets } => {
@@ -289,7 +288,7 @@ impl Host {
     }
 
     fn offer(&self, id: &AssetId) -> Option<Offer> {
-        self.shared(id).map(|stored| Offer::new(stored.key, Arc::clone(&stored.document)))
+        self.shared(id).map(|stored| Offer::new(stored.key, stored.document.clone()))
     }
 
     fn passed(&self, id: &AssetId) -> Input {
@@ -300,8 +299,8 @@ impl Host {
     }
 
     fn exception(&self, peer: HostId, id: &AssetId) -> Option<crate::asset::Digest> {
-        let known = self.known.get(&(peer, *id)).map(|document| &**document);
-        exception(self.shared(id).map(|stored| &*stored.document), known)
+        let known = self.known.get(&(peer, *id));
+        exception(self.shared(id).map(|stored| &stored.document), known)
     }
 
     fn excepted(&mut self, peer: HostId, timestamp: Timestamp, asset: AssetId) -> Input {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
@@ -214,8 +213,7 @@ impl Host {
     /// Returns what a peer is known to have and is wanted here now, as the engine finds it when plugins have changed.
     pub(super) fn decide_again(&mut self, peer: HostId, now_ms: u64) -> Vec<Offer> {
         let known = self.known.iter().filter(|((of, id), _)| *of == peer && !self.store.contains_key(id));
-        let known: Vec<Offer> =
-            known.map(|(_, (key, document))| Offer::new(*key, Arc::new(document.clone()))).collect();
+        let known: Vec<Offer> = known.map(|(_, (key, document))| Offer::new(*key, document.clone())).collect();
         known.into_iter().filter(|offer| self.decide(offer, now_ms) == Decision::Want).collect()
     }
 

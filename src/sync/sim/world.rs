@@ -611,7 +611,7 @@ impl World {
                 let offers = assets
                     .iter()
                     .filter_map(|id| {
-                        let document = std::sync::Arc::new(of.passed(id)?.clone());
+                        let document = of.passed(id)?.clone();
                         Some(Offer::new(of.store[id].key, document))
                     })
                     .collect();
@@ -639,7 +639,7 @@ impl World {
                 let before = known.get(&(peer, key.id)).map(|(_, document)| document);
                 let document = match before {
                     Some(before) if !replaces => before.merged(&offer.document),
-                    _ => (*offer.document).clone(),
+                    _ => offer.document.clone(),
                 };
                 known.insert((peer, key.id), (key, document));
                 self.excepted(host, peer, key.timestamp, key.id);
