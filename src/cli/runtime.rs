@@ -14,7 +14,6 @@ use crate::config::Settings;
 use crate::http;
 use crate::http::Listener;
 use crate::http::Secret;
-use crate::net;
 use crate::node;
 use crate::node::BrakeLimits;
 use crate::node::DataFolder;
@@ -76,7 +75,7 @@ pub(super) async fn start(settings: &Settings, safe_mode: bool) -> anyhow::Resul
         brake: BrakeLimits { assets: settings.brake_assets, per_mille: settings.brake_per_mille },
         name: settings.device_name.clone(),
         bind_addr: settings.bind_addr,
-        relay: relay(settings),
+        relay: settings.relay.clone(),
         poll_interval: settings.poll_interval,
         ticket_file: settings.ticket_file.clone(),
         connect_ticket_file: settings.connect_ticket_file.clone(),
@@ -100,15 +99,6 @@ pub(super) async fn start(settings: &Settings, safe_mode: bool) -> anyhow::Resul
     }
     node.serve(faces);
     Ok(Running { node, can_api, host_api })
-}
-
-/// Returns the relay that is to be used.
-pub(super) fn relay(settings: &Settings) -> net::Relay {
-    match &settings.relay {
-        config::Relay::Public => net::Relay::Public,
-        config::Relay::Off => net::Relay::Off,
-        config::Relay::At(url) => net::Relay::Own(url.clone()),
-    }
 }
 
 /// Returns where hosts meet that know nothing of each other but the secret.

@@ -22,4 +22,4 @@ pub use init::{TEMPLATE, template_with, write_new};
 pub use key::Key;
 pub use plugins::{PluginEntry, plugin_settings};
 pub use resolve::{Resolved, Shown, Source, resolve};
-pub use settings::{Hidden, PkarrDht, Relay, Settings};
+pub use settings::{Hidden, PkarrDht, Settings};

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::ConfigError;
 use super::PluginEntry;
 use crate::auth::Phrase;
+use crate::library::Relay;
 use crate::library::RelayPolicy;
 use crate::library::Role;
 use crate::library::Ticket;
@@ -40,17 +41,6 @@ impl fmt::Debug for Hidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Hidden(…)")
     }
-}
-
-/// Which relay helps hosts that cannot reach each other directly.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Relay {
-    /// iroh's public relays, and its public look-up.
-    Public,
-    /// None, and no public service or look-up at all.
-    Off,
-    /// This one.
-    At(String),
 }
 
 /// Whether hosts meet in the Mainline DHT itself.
@@ -184,7 +174,7 @@ impl Settings {
         match (&self.pkarr_relays, &self.relay) {
             (Some(relays), _) => relays.clone(),
             (None, Relay::Public) => PUBLIC_PKARR_RELAYS.map(str::to_owned).to_vec(),
-            (None, Relay::Off | Relay::At(_)) => Vec::new(),
+            (None, Relay::Off | Relay::Own(_)) => Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::auth::Phrase;
+use crate::library::Relay;
 
 fn parse(text: &str) -> Result<Settings, String> {
     let file::Parsed { values, plugins } = file::parse(Path::new("c.yaml"), text).map_err(|error| error.to_string())?;

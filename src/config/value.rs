@@ -10,12 +10,12 @@ use std::time::Duration;
 use super::Hidden;
 use super::Key;
 use super::PkarrDht;
-use super::Relay;
 use super::Settings;
 use crate::auth::Phrase;
 use crate::library::ParseRelayPolicyError;
 use crate::library::ParseRoleError;
 use crate::library::ParseTicketError;
+use crate::library::Relay;
 use crate::library::Ticket;
 use crate::limits;
 
@@ -88,7 +88,7 @@ pub(super) fn show(settings: &Settings, key: Key) -> Option<String> {
         Key::RelayUrl => match &settings.relay {
             Relay::Public => None,
             Relay::Off => Some("off".to_owned()),
-            Relay::At(url) => Some(url.clone()),
+            Relay::Own(url) => Some(url.clone()),
         },
         Key::RelayPolicy => Some(settings.relay_policy.to_string()),
         Key::PkarrRelays => settings.pkarr_relays.as_ref().map(|relays| match &relays[..] {
@@ -189,7 +189,7 @@ fn url(text: &str) -> Result<String, String> {
 fn relay(text: &str) -> Result<Relay, String> {
     match text.to_ascii_lowercase().as_str() {
         "off" | "false" | "no" => Ok(Relay::Off),
-        _ => url(text).map(Relay::At).map_err(|reason| format!("{reason}, or `off`")),
+        _ => url(text).map(Relay::Own).map_err(|reason| format!("{reason}, or `off`")),
     }
 }
 

@@ -5,11 +5,13 @@
 //! Called by `sync`, `net`, `engine`, `node` and the faces.
 
 mod definition;
+mod relay;
 mod relay_policy;
 mod role;
 mod ticket;
 
 pub use definition::{Filter, Library, MIRROR};
+pub use relay::Relay;
 pub use relay_policy::{ParseRelayPolicyError, RelayPolicy};
 pub use role::{Flow, ParseRoleError, Role};
 pub use ticket::{ParseTicketError, Ticket};

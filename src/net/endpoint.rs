@@ -35,6 +35,7 @@ use super::strangers::Strangers;
 use super::succession::Moved;
 use crate::asset::HostId;
 use crate::auth::members::Circle;
+use crate::library::Relay;
 use crate::library::Ticket;
 use crate::limits;
 use crate::task::Group;
@@ -55,17 +56,6 @@ impl Purpose {
             Self::Bulk => b"/can-sync/bulk/1",
         }
     }
-}
-
-/// Which relays carry what cannot go direct.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Relay {
-    /// iroh's public ones, with its public look-up of addresses.
-    Public,
-    /// None, and no service outside.
-    Off,
-    /// One's own, and no look-up outside.
-    Own(String),
 }
 
 /// How to bind the endpoint.

@@ -24,7 +24,7 @@ pub use codec::CodecError;
 #[cfg(test)]
 pub(crate) use codec::message_bytes;
 pub use control::{Control, ControlReader, ControlWriter, Gossip, Greeting, Line, Word};
-pub use endpoint::{Accepted, BindError, DialError, Net, Options, Path, Purpose, Reachability, Relay, host_id};
+pub use endpoint::{Accepted, BindError, DialError, Net, Options, Path, Purpose, Reachability, host_id};
 pub use frame::FrameError;
 pub use pairing::PairingStream;
 pub use proof::{Link, ProofError};

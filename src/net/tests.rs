@@ -21,6 +21,7 @@ use crate::auth::Proof;
 use crate::auth::Role;
 use crate::auth::members::Circle;
 use crate::auth::members::Succession;
+use crate::library::Relay;
 use crate::library::Ticket;
 use crate::limits;
 use crate::proto::peer::v1 as wire;

@@ -316,9 +316,9 @@ mod tests {
     use crate::discovery::Condition;
     use crate::discovery::LoopbackRelay;
     use crate::discovery::Manner;
+    use crate::library::Relay;
     use crate::library::RelayPolicy;
     use crate::library::Role;
-    use crate::net::Relay;
     use crate::node::BrakeLimits;
     use crate::node::DataFolder;
     use crate::node::Node;

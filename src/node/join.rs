@@ -31,6 +31,7 @@ use crate::discovery::Search;
 use crate::discovery::Servers;
 use crate::discovery::Surroundings;
 use crate::library::MIRROR;
+use crate::library::Relay;
 use crate::library::Ticket;
 use crate::limits;
 use crate::limits::membership as pairing;
@@ -57,7 +58,7 @@ pub struct JoinOptions {
     /// Socket for peers; `None` for any.
     pub bind_addr: Option<SocketAddr>,
     /// Relays.
-    pub relay: net::Relay,
+    pub relay: Relay,
     /// Whether the other device is looked for on the local network.
     pub mdns: bool,
     /// Where it is looked for elsewhere.

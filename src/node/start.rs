@@ -31,6 +31,7 @@ use crate::engine::Engine;
 use crate::event::Event;
 use crate::hook::Peer;
 use crate::library::Library;
+use crate::library::Relay;
 use crate::library::RelayPolicy;
 use crate::library::Role;
 use crate::library::Ticket;
@@ -71,7 +72,7 @@ pub struct Options {
     /// Socket for peers; `None` for every interface and a port that is kept.
     pub bind_addr: Option<SocketAddr>,
     /// Relays.
-    pub relay: net::Relay,
+    pub relay: Relay,
     /// How often sets are compared with peers when nothing happens.
     pub poll_interval: Duration,
     /// Where its ticket is written.

@@ -77,7 +77,6 @@ pub(crate) const MODULES: &[(&str, u8, &[&str])] = &[
             "auth",
             "hook",
             "store",
-            "net",
             "plugin",
             "node",
             "http",

@@ -156,7 +156,7 @@ fn join(context: &Context, link: Link) -> anyhow::Result<()> {
             code: link.code,
             ticket: link.ticket,
             bind_addr: settings.bind_addr,
-            relay: runtime::relay(&settings),
+            relay: settings.relay.clone(),
             mdns: settings.mdns,
             pkarr: runtime::pkarr(&settings),
         };
