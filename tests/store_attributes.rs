@@ -72,7 +72,7 @@ impl Ramfs {
 
 impl Drop for Ramfs {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
     }
 }
 

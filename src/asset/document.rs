@@ -222,8 +222,8 @@ impl Document {
         if !self.iter().any(|(_, field)| field.stamp.is_early(now_ms)) {
             return (self, Self::new());
         }
-        let fields = self.by_name().clone().into_iter();
-        let (early, rest) = fields.partition(|(_, field): &(String, Field)| field.stamp.is_early(now_ms));
+        let fields = self.0.map(Arc::unwrap_or_clone).unwrap_or_default().by_name.into_iter();
+        let (early, rest) = fields.partition(|(_, field)| field.stamp.is_early(now_ms));
         (Self::of(rest), Self::of(early))
     }
 

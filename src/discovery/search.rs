@@ -267,8 +267,9 @@ mod tests {
         stage.group.shut_down().await;
     }
 
-    /// Says the same over and over.
-    struct Parrot;
+    /// Says the same over and over, and counts it.
+    #[derive(Default)]
+    struct Parrot(watch::Sender<u64>);
 
     #[async_trait]
     impl Source for Parrot {
@@ -279,6 +280,7 @@ mod tests {
         async fn run(&self, _: Surroundings, finder: &Finder) -> Result<(), SourceError> {
             loop {
                 finder.found(ticket(1), now_ms(), None).await;
+                self.0.send_modify(|said| *said += 1);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
@@ -286,9 +288,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_known_is_handed_on_again_when_the_connection_has_ended() {
-        let mut stage = stage(vec![Planned::On(Box::new(Parrot))], vec![ticket(1)]);
+        let parrot = Parrot::default();
+        let mut said = parrot.0.subscribe();
+        let mut stage = stage(vec![Planned::On(Box::new(parrot))], vec![ticket(1)]);
         assert_eq!(stage.found().await, ticket(1).host);
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        said.wait_for(|said| *said >= 10).await.unwrap();
         assert!(stage.finds.try_recv().is_err(), "nothing new was said");
         stage.connected.send(Vec::new()).unwrap();
         assert_eq!(stage.found().await, ticket(1).host);

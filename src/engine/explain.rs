@@ -180,7 +180,8 @@ impl Engine {
     fn verdicted(&self, kept: Kept) -> Verdicted {
         let shared = &self.shared;
         let name = |peer| shared.registry.name(peer);
-        let steps = kept.answered.steps.into_iter().zip(kept.answered.before).map(|(step, before)| {
+        let before = kept.answered.before.into_iter().chain(std::iter::repeat_with(Vec::new));
+        let steps = kept.answered.steps.into_iter().zip(before).map(|(step, before)| {
             let changed = match &step.verdict {
                 Verdict::Edit(changes) => changes
                     .iter()

@@ -197,7 +197,7 @@ async fn judge(
     deciders.heard(Point::BeforePush, &judged);
     let stop = |decision, reason: &str| Decided {
         overruled: same.map(|before| before.overruled.clone()).unwrap_or_default(),
-        ..decided(record, version, &judged, decision, reason)
+        ..decided(record, &judged, decision, reason)
     };
     let stopped = match &judged.verdict {
         // What others have been shown stays until a plugin has really said otherwise. It is asked as soon as it can be.
@@ -259,7 +259,7 @@ fn is_passed(shared: &Shared, record: &Record) -> bool {
     shared.replica().passes(key.timestamp, &key.id) == Some(version)
 }
 
-fn decided(record: &Record, version: Digest, judged: &Judged, decision: Decision, reason: &str) -> Decided {
+fn decided(record: &Record, judged: &Judged, decision: Decision, reason: &str) -> Decided {
     Decided {
         key: record.key,
         way: Way::Push,
@@ -269,7 +269,7 @@ fn decided(record: &Record, version: Digest, judged: &Judged, decision: Decision
         by: judged.by.clone(),
         standing: judged.standing,
         reason: reason.to_owned(),
-        version,
+        version: record.document.shared().digest(),
         at_ms: now_ms(),
         overruled: BTreeSet::new(),
     }

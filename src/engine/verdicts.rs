@@ -234,7 +234,7 @@ fn weight(kept: &Kept) -> usize {
     let Answered { verdict, steps, before } = &kept.answered;
     let step = |step: &Step| {
         let failure = step.failure.as_ref().map_or(0, String::len);
-        size_of::<Step>() + step.plugin.len() + failure + bytes(&step.verdict)
+        size_of::<Step>() + failure + bytes(&step.verdict)
     };
     let value = |value: &Value| size_of::<Value>() + value.text().map_or(0, str::len);
     size_of::<Kept>()

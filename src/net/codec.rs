@@ -158,15 +158,15 @@ fn encode_offer(offer: &Offer) -> wire::Offer {
 fn decode_offer(offer: wire::Offer) -> Result<Offer, CodecError> {
     let timestamp = Timestamp::new(offer.timestamp).map_err(|_| CodecError::Field("timestamp"))?;
     let key = AssetKey { id: AssetId::from_bytes(fixed(&offer.id, "asset id")?), timestamp, size: offer.size };
-    let mut document = Document::new();
-    for field in offer.fields {
+    let field = |field: wire::Field| {
         let host = match field.stamp_host.is_empty() {
             true => HostId::from_bytes([0; 32]),
             false => HostId::from_bytes(fixed(&field.stamp_host, "stamp")?),
         };
         let value = field.value.map_or(Value::Absent, Value::Text);
-        document.insert(field.name, Field { value, stamp: Stamp::from_parts(field.stamp_time, host) });
-    }
+        Ok((field.name, Field { value, stamp: Stamp::from_parts(field.stamp_time, host) }))
+    };
+    let document = offer.fields.into_iter().map(field).collect::<Result<Document, CodecError>>()?;
     Ok(Offer::new(key, document))
 }
 

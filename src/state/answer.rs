@@ -25,7 +25,8 @@ pub struct Answered {
     pub verdict: Verdict,
     /// What each plugin said, in their order.
     pub steps: Vec<Step>,
-    /// For each step, the values that the fields of its edit had before, in the order of their names.
+    /// For each step, the values that the fields of its edit had before, in the order of their names; nothing behind the
+    /// last step with an edit.
     pub before: Vec<Vec<Value>>,
 }
 

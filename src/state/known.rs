@@ -110,7 +110,7 @@ impl State {
             let before = connection.prepare_cached(sql)?.query_row(place, read).optional()?.transpose()?;
             let after = match &before {
                 Some(before) if !replaces => before.document.merged(&document),
-                _ => Document::clone(&document),
+                _ => document,
             };
             let kept = keep(&after);
             if kept {

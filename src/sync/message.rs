@@ -90,7 +90,9 @@ pub struct Offer {
 impl Offer {
     /// Makes an offer of a document.
     #[must_use]
-    pub const fn new(key: AssetKey, document: Document) -> Self {
+    pub fn new(key: AssetKey, document: Document) -> Self {
+        // Where it is made, and not where it is wanted first: that is with the replica locked.
+        let _ = document.digest();
         Self { key, document }
     }
 

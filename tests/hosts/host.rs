@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::io::Read;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
@@ -143,7 +144,7 @@ impl Place {
 
     /// Starts the host with arguments before the configuration.
     pub(crate) fn start_as(&self, arguments: &[&str]) -> Host {
-        let mut child = self
+        let child = self
             .program()
             .envs(self.environment.iter().cloned())
             .args(arguments)
@@ -153,8 +154,9 @@ impl Place {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut child = Killed(child);
         let said = Arc::new(Mutex::new(String::new()));
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
         let (mut can, mut api) = (None, None);
         while can.is_none() || api.is_none() {
             let Some(Ok(line)) = lines.next() else {
@@ -180,7 +182,7 @@ impl Place {
     }
 
     /// Runs the host under `strace` until it is killed at the n-th call of a kind that one of its threads makes; `false`
-    /// when none has made that many within ten seconds.
+    /// when none has made that many within two minutes.
     pub(crate) async fn run_until_killed(&self, call: &str, nth: u32) -> bool {
         let mut traced = Command::new("strace")
             .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")])
@@ -193,7 +195,8 @@ impl Place {
             .process_group(0)
             .spawn()
             .unwrap();
-        for _ in 0..1000 {
+        // Traced, it stops at every call that it makes.
+        for _ in 0..12_000 {
             if traced.try_wait().unwrap().is_some() {
                 break;
             }
@@ -222,8 +225,12 @@ impl Place {
 
     /// Runs the program with arguments until it ends; returns how, and what it said.
     pub(crate) fn refused(config: &Path) -> (Option<i32>, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_can-sync")).arg(config).stdin(Stdio::null()).output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        let mut program = Command::new(env!("CARGO_BIN_EXE_can-sync"));
+        let program = program.arg(config).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = Killed(program.spawn().unwrap());
+        let (status, mut said) = (child.ended("it is refused"), String::new());
+        child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (status.code(), said)
     }
 
     /// Prepares a command that is given this host's configuration; while the host runs, it is told where that answers.
@@ -256,9 +263,32 @@ impl Place {
     }
 }
 
+/// A process that is killed when it is dropped, also by a test that fails.
+struct Killed(Child);
+
+impl Killed {
+    /// Waits until it ends by itself.
+    fn ended(&mut self, what: &str) -> ExitStatus {
+        for _ in 0..12_000 {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{what}: it did not end within two minutes");
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A running host. Dropped, it is killed.
 pub(crate) struct Host {
-    child: Child,
+    child: Killed,
     pub(crate) can: String,
     api: String,
     token: String,
@@ -266,29 +296,22 @@ pub(crate) struct Host {
     client: Client,
 }
 
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Host {
     /// Ends it as a person does, and waits.
     pub(crate) fn terminate(mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.child);
+        let pid = rustix::process::Pid::from_child(&self.child.0);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        self.child.wait().unwrap()
+        self.child.ended("a host is told to end")
     }
 
     /// Ends it as a power cut does.
     pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.child.0.kill().unwrap();
+        self.child.0.wait().unwrap();
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     pub(crate) fn said(&self) -> String {

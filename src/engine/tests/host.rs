@@ -29,6 +29,7 @@ use crate::library::RelayPolicy;
 use crate::library::Role;
 use crate::library::Ticket;
 use crate::net;
+use crate::net::FrameError;
 use crate::net::Head;
 use crate::net::Net;
 use crate::net::Purpose;
@@ -326,9 +327,14 @@ impl Host {
 
     /// Asks another host for a content as a peer does, without having been offered it.
     pub(super) async fn ask_for(&self, other: &Self, id: AssetId) -> Head {
-        let (_line, mut wants, mut replies) = self.net.dial(&other.ticket(), Purpose::Bulk).await.unwrap().into_lane();
+        self.ask_at(&other.ticket(), id).await.unwrap()
+    }
+
+    /// The same, by a ticket; an error when the other ends the connection instead.
+    pub(super) async fn ask_at(&self, ticket: &Ticket, id: AssetId) -> Result<Head, FrameError> {
+        let (_line, mut wants, mut replies) = self.net.dial(ticket, Purpose::Bulk).await.unwrap().into_lane();
         wants.want(&id, 0).await.unwrap();
         wants.flush().await.unwrap();
-        within(replies.head()).await.unwrap()
+        within(replies.head()).await
     }
 }

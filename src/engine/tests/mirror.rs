@@ -251,13 +251,16 @@ async fn ten_differences_in_a_hundred_thousand_cost_less_than_100_kib_on_the_wir
 async fn a_change_from_the_future_is_taken_when_its_time_has_come() {
     let (a, b) = (Host::start(51).await, Host::start(52).await);
     let id = a.ingest(10, "early").await;
-    let ahead = crate::limits::STAMP_AHEAD_MS + 3_000;
-    a.change_at(&id, Changes::new().set(names::PATH, "tomorrow").add_tag("t"), crate::task::now_ms() + ahead).await;
+    let due_ms = crate::task::now_ms() + 3_000;
+    let stamped_ms = due_ms + crate::limits::STAMP_AHEAD_MS;
+    a.change_at(&id, Changes::new().set(names::PATH, "tomorrow").add_tag("t"), stamped_ms).await;
     a.change(&id, Changes::new().set(names::USER, "now")).await;
     b.engine.connect(a.ticket()).await;
     in_sync(&[(&a, &b)]).await;
     let seen = b.metadata(&id).await;
-    assert_eq!((seen.path, seen.user.as_deref()), (None, Some("now")));
+    assert_eq!(seen.user.as_deref(), Some("now"));
+    // A slow machine may have come here after that time.
+    assert!(seen.path.is_none() || crate::task::now_ms() >= due_ms);
     b.metadata_is(&id, |metadata| metadata.path.as_deref() == Some("tomorrow")).await;
     in_sync(&[(&a, &b)]).await;
     assert_eq!(a.metadata(&id).await, b.metadata(&id).await);

@@ -755,8 +755,11 @@ async fn nothing_slips_by_a_plugin_that_is_loaded_at_that_moment() {
     });
     let late = Arc::new(Late { keeper, then: Mutex::default(), is_loaded: AtomicBool::new(false) });
     let a = Host::start_with_hooks(205, late.clone()).await;
-    let shared = Arc::clone(&a.engine.shared);
-    let _ = passed.set(Box::new(move |asked| shared.replica().passes(asked.key.timestamp, &asked.key.id).is_some()));
+    // Not held by what it holds itself.
+    let shared = Arc::downgrade(&a.engine.shared);
+    let _ = passed.set(Box::new(move |asked| {
+        shared.upgrade().is_some_and(|shared| shared.replica().passes(asked.key.timestamp, &asked.key.id).is_some())
+    }));
     let store = Arc::clone(&a.store);
     let ingest = move || {
         ingest_into(&store, now_ms(), 100, "secret").now_or_never().unwrap();

@@ -8,9 +8,11 @@ use iroh_relay::server::ServerConfig;
 
 use super::host::Host;
 use super::host::in_sync;
+use super::host::within;
 use crate::library::RelayPolicy;
 use crate::library::Ticket;
 use crate::limits;
+use crate::net::Purpose;
 use crate::store::Store as _;
 
 /// A relay that speaks plain HTTP.
@@ -60,12 +62,13 @@ async fn the_stricter_policy_of_two_says_what_travels_over_a_relay() {
     let small = a.ingest(100_000, "small").await;
     b.engine.connect(by_relay(&a, &url)).await;
     b.has(&small).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Asked for all the same, it is not given.
+    assert!(b.ask_at(&by_relay(&a, &url), large).await.is_err());
     assert!(b.store.record(&large).await.unwrap().is_none_or(|record| !record.presence.is_here()));
     // Where nothing may, no connection stays.
     let never = behind(3, &url, RelayPolicy::Never, true).await;
-    never.engine.connect(by_relay(&b, &url)).await;
-    tokio::time::sleep(limits::RELAYED_FOR + Duration::from_secs(2)).await;
+    let link = b.net.dial(&by_relay(&never, &url), Purpose::Control).await.unwrap();
+    within(link.line().closed()).await;
     assert!(never.engine.status().await.unwrap().peers.iter().all(|peer| !peer.connected));
     for host in [a, b, never] {
         host.stop().await;

@@ -114,13 +114,12 @@ async fn it_ends_equal_whatever_fails_on_the_way() {
         let edit = by_peer(Changes::new().set(names::USER, "ann"), MILLIS);
         client.edit(&theirs.id, edit).await.unwrap().unwrap();
         // The person's change comes behind the write that failed, and both end on both sides.
-        loop {
-            let held = service.metadata(&theirs.id).unwrap();
-            if held.user.as_deref() == Some("ann") {
-                break;
+        let taken = async {
+            while service.metadata(&theirs.id).unwrap().user.as_deref() != Some("ann") {
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        };
+        tokio::time::timeout(HANG, taken).await.unwrap_or_else(|_| panic!("{fault:?}: the write never came"));
         let held = service.metadata(&theirs.id).unwrap();
         service.by_hand(theirs, b"theirs", v1::Metadata { description: Some("by hand".into()), ..held });
         until(&client, &theirs.id, "a change by hand", |record| {

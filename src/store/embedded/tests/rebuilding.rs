@@ -89,12 +89,16 @@ async fn a_rebuild_takes_what_the_old_index_still_has_and_keeps_it() {
     let large = put(&store, &content(100_000, 1), 3, Changes::new()).await;
     // As after a crash: nothing was written back.
     drop(store);
-    let rebuilt = loop {
-        match rebuild(dir.path(), &Disk::default(), |_| {}) {
-            Err(RebuildError::Open(OpenError::Locked(_))) => tokio::time::sleep(Duration::from_millis(20)).await,
-            other => break other.unwrap(),
+    let unlocked = async {
+        loop {
+            match rebuild(dir.path(), &Disk::default(), |_| {}) {
+                Err(RebuildError::Open(OpenError::Locked(_))) => tokio::time::sleep(Duration::from_millis(20)).await,
+                other => break other.unwrap(),
+            }
         }
     };
+    let rebuilt =
+        tokio::time::timeout(Duration::from_mins(1), unlocked).await.expect("the store lets go of its folder");
     assert_eq!((rebuilt.assets, &rebuilt.unrecovered), (3, &vec![]));
     assert!(rebuilt.old_index.unwrap().exists());
     let store = open(dir.path()).await;
