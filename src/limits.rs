@@ -162,6 +162,9 @@ pub const STATEMENTS_KEPT: usize = 96;
 /// Bytes a second the background verifier hashes: a twentieth of what one core can.
 pub const VERIFY_BYTES_PER_SEC: u64 = 16 * 1024 * 1024;
 
+/// Bytes after which the verifier writes down how far it has come; at its rate, about a minute's.
+pub const VERIFY_NOTED_BYTES: u64 = 1024 * 1024 * 1024;
+
 /// Assets the verifier asks the index for at once.
 pub const VERIFY_ROWS: usize = 256;
 

@@ -106,24 +106,27 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// Returns what was decided before and still stands.
+    /// Returns what was decided before and still stands. What plugins said before a pull is looked up by everything they
+    /// were shown, and so by the peer, too: what they say of one peer's offer is no word about another's.
     fn standing(&self, shared: &Shared) -> Option<&Decided> {
         let before = self.before?;
         let waits = self.again && before.standing == Standing::Absent;
-        let braked = before.decider == BRAKE;
-        let same =
-            || (braked || before.decider == shared.decider(before.point)) && before.version == self.offer.version();
-        (before.decider == HAND || (!waits && same())).then_some(before)
+        let braked = before.decider == BRAKE && before.version == self.offer.version();
+        let kept = before.point == Point::BeforePull && before.standing == Standing::Firm;
+        let stands = || braked || (!kept && self.same(shared).is_some());
+        (before.decider == HAND || (!waits && stands())).then_some(before)
     }
 
     /// Returns what was decided before about this very version, by those who decide today. Whom a person has overruled
     /// in it is overruled still; all others are asked as ever.
     fn same(&self, shared: &Shared) -> Option<&Decided> {
-        let same = |before: &&Decided| {
-            before.decider == shared.decider(before.point) && before.version == self.offer.version()
-        };
-        self.before.filter(same)
+        self.before.filter(|before| is_same(shared, before, self.offer))
     }
+}
+
+/// Tells whether something was decided about this very version, as it is offered, by those who decide today.
+fn is_same(shared: &Shared, before: &Decided, offer: &Offer) -> bool {
+    before.decider == shared.decider(before.point) && before.version == offer.version() && before.key == offer.key
 }
 
 /// What is known about assets that are decided about together.
@@ -297,8 +300,8 @@ async fn merge(shared: &Shared, case: Case<'_>, record: &Record) -> Result<Fate,
     let Some(_apart) = shared.purges.keep_off(shared, record.key.id, case.purges).await? else {
         return Ok((Answer::Declined(PURGED.to_owned()), Arrival::default()));
     };
-    if let Some(before) = case.before {
-        shared.state.undecide(before).await?;
+    if let Some(answer) = let_in(shared, case.before).await? {
+        return Ok((answer, Arrival::default()));
     }
     let (peer, taken) = (*peer, taken.clone());
     let edit = Box::new(move |document: &mut LocalDocument| {
@@ -370,9 +373,11 @@ pub(super) async fn decide_these_again(shared: &Shared, peer: HostId, offers: Ve
     for offer in offers {
         let before = known.decisions.get(&(offer.key.id, Way::Pull));
         let stands = |before: &Decided| {
+            // What was said of another peer's offer is found out by asking, which costs no call.
+            let kept = before.point == Point::BeforePull && before.standing == Standing::Firm;
             let same = || before.decider == shared.decider(before.point) && before.standing != Standing::Absent;
             let stops = before.decision != crate::state::Decision::Pass;
-            before.decider == HAND || (stops && (before.decider == BRAKE || same()))
+            before.decider == HAND || (stops && (before.decider == BRAKE || (!kept && same())))
         };
         if before.is_some_and(stands) {
             continue;
@@ -429,10 +434,7 @@ pub(super) async fn stop(
 ) -> Result<Fate, ApplyError> {
     let decider = judged.decider();
     let (decision, reason) = match judged.verdict {
-        Verdict::Hold(reason) => {
-            shared.announce(Event::AssetHeld { id: key.id, reason: reason.clone() });
-            (crate::state::Decision::Hold, reason)
-        }
+        Verdict::Hold(reason) => (crate::state::Decision::Hold, reason),
         Verdict::Drop(reason) => (crate::state::Decision::Drop, reason),
         Verdict::Pass | Verdict::Edit(_) => return Ok((Answer::Stored, Arrival::default())),
     };
@@ -440,9 +442,26 @@ pub(super) async fn stop(
     let overruled = same.map(|before| before.overruled.clone()).unwrap_or_default();
     let decided = Decided { key, way, point, decision, decider, by, standing, reason, version, at_ms, overruled };
     let answer = answer_of(&decided);
-    // Where a person was faster, it is decided again with what the peer is known to have.
-    shared.state.decide(decided, false).await?;
+    // What is written down already is not news.
+    if same.is_none_or(|before| Decided { at_ms, ..before.clone() } != decided) {
+        if decided.decision == crate::state::Decision::Hold {
+            shared.announce(Event::AssetHeld { id: key.id, reason: decided.reason.clone() });
+        }
+        // Where a person was faster, it is decided again with what the peer is known to have.
+        shared.state.decide(decided, false).await?;
+    }
     Ok((answer, Arrival::default()))
+}
+
+/// Takes back what was decided before, since the asset is stored now; returns the answer where a person has refused it
+/// meanwhile.
+pub(super) async fn let_in(shared: &Shared, before: Option<&Decided>) -> Result<Option<Answer>, ApplyError> {
+    let Some(before) = before else { return Ok(None) };
+    if shared.state.undecide(before).await? {
+        return Ok(None);
+    }
+    let stands = shared.state.decision(before.key.id, before.way).await?;
+    Ok(stands.filter(|stands| stands.decider == HAND && stands != before).map(|stands| answer_of(&stands)))
 }
 
 pub(super) fn answer_of(decided: &Decided) -> Answer {

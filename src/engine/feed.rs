@@ -65,6 +65,10 @@ pub(super) async fn items(
     let silent = decider == NOBODY;
     let nothing = Position { arrival: 0, decider: decider.to_owned(), receiver: receiver.to_owned() };
     let mut position = state.position().await?.unwrap_or(nothing);
+    if position.arrival > store.latest().borrow().0 {
+        // The store is another than the one that was judged: it was put back from a copy, or made from its files.
+        position.arrival = 0;
+    }
     if position.decider != decider && state.peers().await?.is_empty() {
         position.arrival = 0;
     }

@@ -26,7 +26,6 @@ use crate::limits;
 use crate::net::Line;
 use crate::net::Word;
 use crate::store::Arrival;
-use crate::sync::Answer;
 use crate::sync::Decision;
 use crate::sync::Fetched;
 use crate::sync::Input;
@@ -249,7 +248,7 @@ impl Hub {
                 self.work("load", async move { apply::load(&shared, peer, assets).await }, failed);
             }
             Output::Decide { peer, offers } => {
-                let refused = || Decision::Answer(Answer::Refused("this host failed at it; see its log".to_owned()));
+                let refused = || Decision::Failed("this host failed at it; see its log".to_owned());
                 let failed =
                     offers.iter().map(|offer| Input::Decided { peer, offer: offer.clone(), decision: refused() });
                 let failed = failed.collect();

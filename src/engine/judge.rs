@@ -205,7 +205,7 @@ fn peer_name(shared: &Shared, question: &Question<'_>) -> String {
     question.peer.map(|peer| shared.registry.name(peer)).unwrap_or_default()
 }
 
-/// Names everything that is shown; `peer` is the name of the peer.
+/// Names everything that is shown, but the occasion, on which a verdict must not depend; `peer` is the name of the peer.
 pub(super) fn key(library: &str, peer: &str, question: &Question<'_>, chain: &Chain) -> VerdictKey {
     // What a key is for is hashed once. In one piece, as a hasher would have to be set up for every question.
     static KEY: LazyLock<[u8; 32]> = LazyLock::new(|| blake3::derive_key("can-sync v1 verdict", &[]));
@@ -217,9 +217,10 @@ pub(super) fn key(library: &str, peer: &str, question: &Question<'_>, chain: &Ch
         // What is said while some are overruled stands for nothing else.
         overruled => all.extend_from_slice(&without(chain, overruled)),
     }
-    let AssetKey { id, size, .. } = question.key;
+    let AssetKey { id, timestamp, size } = question.key;
     all.extend_from_slice(id.as_bytes());
-    // The id covers the timestamp, and not the size, which is a claim of whoever offers it.
+    // Before the content is here, both are claims of whoever offers it.
+    all.extend_from_slice(&timestamp.as_millis().to_le_bytes());
     all.extend_from_slice(&size.to_le_bytes());
     // Both are of the same length, so that nothing can slide from one part into the next.
     all.extend_from_slice(question.peer.as_ref().map_or(&[0; 32], |peer| peer.as_bytes()));

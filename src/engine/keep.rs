@@ -9,6 +9,7 @@ use super::apply::ApplyError;
 use super::apply::Fate;
 use super::apply::OUTSIDE;
 use super::apply::answer_of;
+use super::apply::let_in;
 use super::apply::occasion;
 use super::apply::stop;
 use super::apply::take;
@@ -149,8 +150,8 @@ async fn keep_one(
     let Some(_apart) = shared.purges.keep_off(shared, key.id, purges).await? else {
         return Ok((Answer::Declined(PURGED.to_owned()), Arrival::default()));
     };
-    if let Some(before) = before {
-        shared.state.undecide(before).await?;
+    if let Some(answer) = let_in(shared, before).await? {
+        return Ok((answer, Arrival::default()));
     }
     let edit = Box::new(move |stored: &mut LocalDocument| {
         stored.merge(document.shared());

@@ -217,9 +217,10 @@ impl Spool {
             Place::File(mut growing) => {
                 let hashing = growing.hasher()?;
                 let Growing { mut file, flushing, .. } = growing;
+                // Stored or not: what could not be read or flushed is not gone on with.
+                file.keep = false;
                 let flushed = flushing.map_or(Ok(()), Follower::finish);
                 let verifier = flushed.and_then(|()| hashing.finish()).map_err(|source| file.error(source))?;
-                file.keep = false;
                 Ok((verifier, SpooledBytes::File(file)))
             }
         }
@@ -264,7 +265,7 @@ impl Growing {
         self.length += piece.len() as u64;
         self.hashing = Some(self.hasher()?);
         if self.flushing.is_none() && self.length >= limits::SPOOL_FLUSHED_BYTES {
-            let flushing = follower::flush(&self.file.file, self.file.disk.clone());
+            let flushing = follower::flush(&self.file.file, self.file.path.clone(), self.file.disk.clone());
             self.flushing = Some(flushing.map_err(|source| self.file.error(source))?);
         }
         if let Some(flushing) = &self.flushing {
@@ -297,6 +298,15 @@ pub enum SpooledBytes {
     File(SpoolFile),
 }
 
+impl SpooledBytes {
+    /// Lets go of the bytes as [`Spooled::leave`] does.
+    pub fn leave(self) {
+        if let Self::File(mut file) = self {
+            file.keep = file.is_part;
+        }
+    }
+}
+
 impl Spooled {
     /// Returns id, timestamp and size.
     #[must_use]
@@ -320,9 +330,7 @@ impl Spooled {
 
     /// Lets go of the content without removing what a later [`Spool::resume`] can go on with, from its end.
     pub fn leave(self) {
-        if let SpooledBytes::File(mut file) = self.bytes {
-            file.keep = file.is_part;
-        }
+        self.bytes.leave();
     }
 
     /// Hands proof and bytes to a store.
@@ -562,6 +570,38 @@ mod tests {
         spool.write(&piece).unwrap();
         assert!(matches!(spool.finish_ingest(), Err(SpoolError::File { .. })));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    /// The system tells of it once: a second flush would succeed, and the content be taken for durable.
+    #[test]
+    fn a_part_that_could_not_be_flushed_is_not_gone_on_with() {
+        let piece = vec![5; limits::SPOOL_FLUSHED_BYTES as usize];
+        let key = AssetKey { size: 2 * piece.len() as u64, ..key(&piece) };
+        for breaks_off in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let disk = Disk::failing(0, io::ErrorKind::Other);
+            disk.fail_in(100);
+            let mut spool = Spool::resume(disk.clone(), dir.path(), &key).unwrap();
+            // Writing, then the flush.
+            disk.fail_in(2);
+            let before = disk.operations();
+            spool.write(&piece).unwrap();
+            let began = std::time::Instant::now();
+            let soon = || began.elapsed() < std::time::Duration::from_mins(1);
+            while disk.operations() < before + 2 && soon() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            if breaks_off {
+                drop(spool);
+            } else {
+                assert!(matches!(spool.finish(&key.id), Err(SpoolError::File { .. })));
+            }
+            let gone = || std::fs::read_dir(dir.path()).unwrap().count() == 0;
+            while !gone() && soon() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            assert!(gone(), "broken off: {breaks_off}");
+        }
     }
 
     #[test]

@@ -111,6 +111,8 @@ pub enum Decision {
     Want,
     /// It needs no content: it was merged, held, declined or refused, durably.
     Answer(Answer),
+    /// This host failed at it, in these words. Nothing is remembered, so that it is offered again.
+    Failed(String),
 }
 
 /// How a fetch has ended.

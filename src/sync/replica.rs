@@ -195,7 +195,7 @@ impl Replica {
     }
 
     fn decided(&mut self, peer: HostId, offer: Offer, decision: Decision) {
-        let Some(session) = self.sessions.get(&peer) else { return };
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
         match decision {
             Decision::Want => {
                 #[cfg(test)]
@@ -212,6 +212,7 @@ impl Replica {
                 }
             }
             Decision::Answer(answer) => self.answer(peer, offer, answer),
+            Decision::Failed(why) => session.answer(offer.key.id, offer.version(), Answer::Refused(why)),
         }
     }
 
@@ -244,6 +245,11 @@ impl Replica {
             let answer = Answer::Refused(why.to_owned());
             if let Some(session) = self.sessions.get_mut(&peer) {
                 session.answer(asset, offer.version(), answer);
+                // Where it was remembered that the peer has it, nobody would ask for it again.
+                if session.has_exception(&asset) {
+                    session.remember(asset);
+                    self.outputs.push_back(Output::Forget { peer, assets: vec![(offer.key.timestamp, asset)] });
+                }
             }
         }
         if failure == Failure::Wrong && self.sessions.get_mut(&peer).is_some_and(Session::lied) {

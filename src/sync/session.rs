@@ -202,8 +202,12 @@ impl Session {
     /// Takes in the documents that were loaded for offers; assets that are not passed on any more are left out.
     pub(super) fn loaded(&mut self, asked: &[AssetId], offers: Vec<Offer>, acts: &mut Vec<Act>) {
         let offered: BTreeSet<AssetId> = offers.iter().map(|offer| offer.key.id).collect();
+        // What an earlier connection has had loaded is not among what this one waits for.
+        let mut due = BTreeSet::new();
         for asset in asked {
-            self.loading.remove(asset);
+            if self.loading.remove(asset) {
+                due.insert(*asset);
+            }
             if !offered.contains(asset) && self.again.remove(asset) {
                 self.enqueue(*asset);
             }
@@ -213,7 +217,7 @@ impl Session {
         }
         let mut message = Vec::new();
         let mut bytes = 0;
-        for offer in offers {
+        for offer in offers.into_iter().filter(|offer| due.contains(&offer.key.id)) {
             let size = offer.bytes();
             self.typical_bytes = (3 * self.typical_bytes + size) / 4;
             if self.open_bytes >= limits::OFFERS_OPEN_BYTES {

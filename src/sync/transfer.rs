@@ -55,8 +55,9 @@ enum State {
     Waiting,
     /// From a peer, as what it offers.
     Fetching(HostId, AssetKey),
-    /// The content is here and is being stored. Sources that come now are answered afterwards.
-    Keeping,
+    /// The content is here, from that peer, and is being stored; until then it takes its place in the window. Sources that
+    /// come now are answered afterwards.
+    Keeping(HostId, AssetKey),
 }
 
 #[derive(Debug)]
@@ -64,6 +65,10 @@ struct Want {
     state: State,
     sources: Vec<Source>,
     late: Vec<Source>,
+    /// How long it was left alone when it could not be kept last, in milliseconds.
+    pause: u64,
+    /// Who alone is asked: what several have sent was wrong, and whoever sends all of it shows whose part that was.
+    alone: Option<HostId>,
 }
 
 /// What a peer is asked for at present.
@@ -129,9 +134,11 @@ impl Plan {
             state: State::Waiting,
             sources: Vec::new(),
             late: Vec::new(),
+            pause: 0,
+            alone: None,
         });
         let source = Source { peer, offer, lies: 0, not_before: 0 };
-        if want.state == State::Keeping {
+        if matches!(want.state, State::Keeping(..)) {
             want.late.retain(|late| late.peer != peer);
             want.late.push(source);
             return;
@@ -172,7 +179,7 @@ impl Plan {
                     break;
                 }
                 window.queue.pop_front();
-                if now < source.not_before {
+                if now < source.not_before || want.alone.is_some_and(|alone| alone != *peer) {
                     not_yet.push(id);
                     continue;
                 }
@@ -190,18 +197,20 @@ impl Plan {
     /// it is no longer wanted.
     pub(super) fn arrived(&mut self, peer: HostId, id: &AssetId) -> Option<(AssetKey, Vec<Source>)> {
         let (want, key) = fetched(&mut self.wants, peer, id)?;
-        want.state = State::Keeping;
-        let sources = want.sources.clone();
-        self.leave(peer, key);
-        self.pause = 0;
-        Some((key, sources))
+        want.state = State::Keeping(peer, key);
+        Some((key, want.sources.clone()))
     }
 
     /// Notes that a fetch did not bring the content.
     pub(super) fn failed(&mut self, peer: HostId, id: &AssetId, failure: Failure, now: u64) -> AfterFailure {
         let Some((want, key)) = fetched(&mut self.wants, peer, id) else { return AfterFailure::GoesOn };
         want.state = State::Waiting;
-        let mut lost = false;
+        if failure == Failure::Mixed {
+            want.alone = Some(peer);
+        } else if want.alone == Some(peer) {
+            want.alone = None;
+        }
+        let (mut lost, mut local) = (false, false);
         if let Some(source) = want.sources.iter_mut().find(|source| source.peer == peer) {
             match failure {
                 Failure::NotHere => lost = true,
@@ -212,13 +221,13 @@ impl Plan {
                 // It begins anew, and then it shows who lies.
                 Failure::Mixed => {}
                 Failure::Stalled => source.not_before = now + limits::STALLED_SOURCE_PAUSE_MS,
-                Failure::Local => {
-                    self.pause = (self.pause * 2).clamp(limits::LOCAL_PAUSE_MS, limits::LOCAL_PAUSE_MOST_MS);
-                    self.paused_until = now + self.pause;
-                }
+                Failure::Local => local = true,
             }
         }
         self.leave(peer, key);
+        if local {
+            self.pause_all(now);
+        }
         if lost {
             self.remove_source(peer, id);
             AfterFailure::SourceLost
@@ -230,24 +239,42 @@ impl Plan {
 
     /// Ends a want; returns the sources to be answered, and those that came too late and must be decided again.
     pub(super) fn kept(&mut self, id: &AssetId) -> (Vec<Source>, Vec<Source>) {
-        self.wants.remove(id).map_or_else(Default::default, |want| (want.sources, want.late))
+        self.pause = 0;
+        let Some(want) = self.wants.remove(id) else { return Default::default() };
+        if let State::Keeping(peer, key) = want.state {
+            self.leave(peer, key);
+        }
+        (want.sources, want.late)
     }
 
-    /// Fetches an asset again whose keeping has failed on this host.
+    /// Fetches an asset again whose keeping has failed on this host: all have a pause, since it may be the disk, and this
+    /// one a pause of its own, since it may be this one alone.
     pub(super) fn not_kept(&mut self, id: &AssetId, now: u64) {
-        self.pause = (self.pause * 2).clamp(limits::LOCAL_PAUSE_MS, limits::LOCAL_PAUSE_MOST_MS);
-        self.paused_until = now + self.pause;
+        self.pause_all(now);
         let Some(want) = self.wants.get_mut(id) else { return };
-        want.state = State::Waiting;
+        let kept = std::mem::replace(&mut want.state, State::Waiting);
+        want.pause = longer(want.pause);
         for late in std::mem::take(&mut want.late) {
             want.sources.retain(|source| source.peer != late.peer);
             want.sources.push(late);
         }
-        if want.sources.is_empty() {
+        for source in &mut want.sources {
+            source.not_before = source.not_before.max(now + want.pause);
+        }
+        let is_over = want.sources.is_empty();
+        if let State::Keeping(peer, key) = kept {
+            self.leave(peer, key);
+        }
+        if is_over {
             self.wants.remove(id);
         } else {
             self.requeue(id);
         }
+    }
+
+    fn pause_all(&mut self, now: u64) {
+        self.pause = longer(self.pause);
+        self.paused_until = now + self.pause;
     }
 
     /// Forgets a peer; what only it offered is no longer wanted until it is offered again.
@@ -257,11 +284,12 @@ impl Plan {
         self.wants.retain(|id, want| {
             want.sources.retain(|source| source.peer != peer);
             want.late.retain(|source| source.peer != peer);
+            want.alone = want.alone.filter(|alone| *alone != peer);
             if matches!(want.state, State::Fetching(from, _) if from == peer) {
                 want.state = State::Waiting;
                 again.push(*id);
             }
-            want.state == State::Keeping || !want.sources.is_empty()
+            matches!(want.state, State::Keeping(..)) || !want.sources.is_empty()
         });
         again.iter().for_each(|id| self.requeue(id));
     }
@@ -305,9 +333,13 @@ fn fetched<'a>(wants: &'a mut BTreeMap<AssetId, Want>, peer: HostId, id: &AssetI
     }
 }
 
+/// Returns the pause after one of this length.
+fn longer(pause: u64) -> u64 {
+    (pause * 2).clamp(limits::LOCAL_PAUSE_MS, limits::LOCAL_PAUSE_MOST_MS)
+}
+
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::asset::Document;
     use crate::asset::Timestamp;
@@ -341,6 +373,8 @@ mod tests {
             let (kept, sources) = plan.arrived(honest, &key(truth).id).unwrap();
             assert_eq!(kept, key(truth));
             assert!(sources.iter().any(|source| source.peer == honest));
+            assert_eq!(plan.under_way(), (1, truth), "until it is stored");
+            plan.kept(&key(truth).id);
             assert_eq!(plan.under_way(), (0, 0));
         }
     }
@@ -356,6 +390,7 @@ mod tests {
             assert!(plan.start(0).is_empty(), "it is being fetched");
             assert_eq!(plan.under_way(), (1, then));
             plan.arrived(peer, &key(then).id).unwrap();
+            plan.not_kept(&key(then).id, 0);
             assert_eq!(plan.under_way(), (0, 0));
         }
     }
@@ -369,6 +404,46 @@ mod tests {
             assert_eq!(plan.failed(peer, &key(LARGE).id, Failure::Mixed, 0), AfterFailure::GoesOn);
         }
         assert_eq!(plan.under_way(), (0, 0));
+    }
+
+    /// Else a liar sends the beginning and breaks off, an honest peer goes on behind it, and that begins anew for ever.
+    #[test]
+    fn whose_rest_was_wrong_is_asked_for_all_of_it_and_nobody_else_meanwhile() {
+        let (liar, honest, mut plan) = (host(1), host(2), Plan::default());
+        plan.add(liar, offer(LARGE));
+        plan.add(honest, offer(LARGE));
+        let (id, later) = (key(LARGE).id, limits::STALLED_SOURCE_PAUSE_MS);
+        assert_eq!(plan.start(0), [(liar, key(LARGE))]);
+        plan.failed(liar, &id, Failure::Stalled, 0);
+        assert_eq!(plan.start(0), [(honest, key(LARGE))]);
+        plan.failed(honest, &id, Failure::Mixed, later);
+        assert_eq!(plan.start(later), [(honest, key(LARGE))], "although the other could be asked again");
+        // Whichever way that ends, or when it has gone, all may be asked again.
+        plan.failed(honest, &id, Failure::Stalled, later);
+        assert_eq!(plan.start(later), [(liar, key(LARGE))]);
+        plan.failed(liar, &id, Failure::Mixed, later);
+        plan.disconnected(liar);
+        assert_eq!(plan.start(2 * later), [(honest, key(LARGE))]);
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_left_alone_for_longer_each_time_whatever_else_is_kept() {
+        let (peer, mut plan) = (host(1), Plan::default());
+        let other = AssetKey { id: AssetId::from_bytes([8; 32]), ..key(10) };
+        plan.add(peer, offer(10));
+        let (mut now, mut waited) = (0, Vec::new());
+        for _ in 0..9 {
+            let began = now;
+            while plan.start(now).is_empty() {
+                now += 1000;
+            }
+            waited.push((now - began) / 1000);
+            plan.arrived(peer, &key(10).id).unwrap();
+            plan.not_kept(&key(10).id, now);
+            // Something else is kept, so it is not the disk.
+            plan.kept(&other.id);
+        }
+        assert_eq!(waited, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
     }
 
     #[test]

@@ -777,6 +777,30 @@ async fn nothing_slips_by_a_plugin_that_is_loaded_at_that_moment() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_plugin_says_of_one_peers_offer_is_no_word_about_anothers() {
+    let (a, c) = (Host::start(1).await, Host::start(3).await);
+    let refused = a.net.id();
+    let hooks = Arc::new(Scripted::new("by the peer", move |asked: &Asked| {
+        let of_refused = asked.peer.as_ref().is_some_and(|peer| peer.id == refused);
+        match asked.point {
+            Point::BeforePull if of_refused => Verdict::Drop("not from there".into()),
+            _ => Verdict::Pass,
+        }
+    }));
+    let b = Host::start_with_hooks(2, hooks).await;
+    let asset = ingest_into(&a.store, 1_700_000_000_000, 100, "both have it").await;
+    assert_eq!(ingest_into(&c.store, 1_700_000_000_000, 100, "both have it").await, asset);
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    assert!(b.store.record(&asset).await.unwrap().is_none());
+    b.engine.connect(c.ticket()).await;
+    b.has(&asset).await;
+    for host in [a, b, c] {
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_strands_no_asset() {
     // While it is decided about, and when it is kept: at each of them once.
     for point in [Point::BeforePull, Point::AfterReceive] {
@@ -789,9 +813,7 @@ async fn a_panic_strands_no_asset() {
         let (a, b) = (Host::start(1).await, Host::start_with_hooks(2, hooks).await);
         let asset = a.ingest(100, "unlucky").await;
         a.engine.connect(b.ticket()).await;
-        if point == Point::AfterReceive {
-            b.has(&asset).await;
-        }
+        b.has(&asset).await;
         in_sync(&[(&a, &b)]).await;
         for host in [a, b] {
             host.stop().await;

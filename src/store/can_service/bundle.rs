@@ -180,6 +180,10 @@ where
                 self.content_left = size;
                 break;
             }
+            // Many fields of nothing are much, too.
+            if head.len() > limits::BUNDLE_HEAD_BYTES {
+                return Err(BundleError::TooLarge { limit: limits::BUNDLE_HEAD_BYTES });
+            }
             encode_key(tag, wire_type, &mut head);
             let most = left(self.taken)?;
             self.take_field(wire_type, most, &mut head).await?;

@@ -80,6 +80,29 @@ impl From<FollowError> for WriteError {
     }
 }
 
+impl CanService {
+    /// Hands a verified content to the service, unless it has it.
+    async fn store(
+        &self,
+        verified: &Verified,
+        bytes: &SpooledBytes,
+        origin: Origin,
+        edit: Edit,
+    ) -> Result<Record, WriteError> {
+        let key = verified.key();
+        let shared = &self.shared;
+        let _turn = shared.lock(&key.id).await;
+        let known = shared.entry(&key.id).await?;
+        if known.is_some_and(|entry| entry.record.presence.is_here()) {
+            let record = shared.edit(&key.id, edit).await?;
+            return record.ok_or(WriteError::Closed);
+        }
+        shared.putting.lock().insert(key.id);
+        let _putting = Putting { shared: Arc::clone(shared), id: key.id };
+        shared.put(verified, bytes, origin, edit).await
+    }
+}
+
 #[async_trait]
 impl Store for CanService {
     fn kind(&self) -> &'static str {
@@ -185,17 +208,12 @@ impl Store for CanService {
 
     async fn put(&self, spooled: Spooled, origin: Origin, edit: Edit) -> Result<Record, WriteError> {
         let (verified, bytes) = spooled.into_parts();
-        let key = verified.key();
-        let shared = &self.shared;
-        let _turn = shared.lock(&key.id).await;
-        let known = shared.entry(&key.id).await?;
-        if known.is_some_and(|entry| entry.record.presence.is_here()) {
-            let record = shared.edit(&key.id, edit).await?;
-            return record.ok_or(WriteError::Closed);
+        let stored = self.store(&verified, &bytes, origin, edit).await;
+        if stored.is_err() {
+            // It need not come again.
+            bytes.leave();
         }
-        shared.putting.lock().insert(key.id);
-        let _putting = Putting { shared: Arc::clone(shared), id: key.id };
-        shared.put(&verified, &bytes, origin, edit).await
+        stored
     }
 
     async fn edit(&self, id: &AssetId, edit: Edit) -> Result<Option<Record>, WriteError> {

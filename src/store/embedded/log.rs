@@ -110,7 +110,7 @@ mod tests {
     fn a_long_log_is_copied_beside_the_commits_and_on_a_full_disk_by_each() {
         let dir = tempfile::tempdir().unwrap();
         let index = dir.path().join("index");
-        let mut connection = schema::connect(&index).unwrap();
+        let mut connection = schema::make(&index).unwrap();
         schema::prepare(&mut connection, 0).unwrap().unwrap();
         let log = Log::start(index.clone()).unwrap();
         log.follow(&mut connection).unwrap();

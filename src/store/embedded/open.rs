@@ -112,10 +112,14 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     let layout = Layout::new(&options.storage_root);
     let lock = lock(&layout, &options.disk)?;
     let at_index = |source: Cause| OpenError::Index { path: layout.index.clone(), source };
-    if !layout.index.exists() && holds_assets(&layout).map_err(folder(&layout.root))? {
+    let holds_assets = || holds_assets(&layout).map_err(folder(&layout.root));
+    if !layout.index.exists() && holds_assets()? {
         return Err(OpenError::NoIndex(layout.root));
     }
-    let mut connection = schema::connect(&layout.index).map_err(|source| at_index(source.into()))?;
+    let mut connection = schema::make(&layout.index).map_err(|source| at_index(source.into()))?;
+    if schema::is_blank(&connection).map_err(|source| at_index(source.into()))? && holds_assets()? {
+        return Err(OpenError::NoIndex(layout.root));
+    }
     // A new index counts on from the time, so that one made from files is above all arrivals of the one before.
     let prepared = schema::prepare(&mut connection, task::now_ms()).map_err(|source| at_index(source.into()))?;
     if let Err(schema::Newer(found)) = prepared {

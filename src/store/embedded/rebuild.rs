@@ -138,7 +138,7 @@ pub fn rebuild(storage_root: &Path, disk: &Disk, mut progress: impl FnMut(u64)) 
     old.save_contents(&layout, disk, &mut rebuilt)?;
     save_whole(&layout, disk, &purged)?;
 
-    let mut connection = schema::connect(&new).map_err(at_new)?;
+    let mut connection = schema::make(&new).map_err(at_new)?;
     let prepared = schema::prepare(&mut connection, task::now_ms()).map_err(at_new)?;
     if let Err(schema::Newer(found)) = prepared {
         return Err(OpenError::Newer { path: new, found, known: schema::VERSION }.into());

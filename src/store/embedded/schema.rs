@@ -16,6 +16,7 @@
 use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::OpenFlags;
 
 use crate::database;
 use crate::limits;
@@ -82,9 +83,18 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) struct Newer(pub(super) i64);
 
-/// Opens a connection that writes.
+/// Makes an index, or opens the one that is there.
+pub(super) fn make(path: &Path) -> rusqlite::Result<Connection> {
+    ready(Connection::open(path)?)
+}
+
+/// Opens a connection that writes. An index that is gone stays gone: a blank one would pass for that of a new store.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    ready(Connection::open_with_flags(path, flags)?)
+}
+
+fn ready(connection: Connection) -> rusqlite::Result<Connection> {
     database::prepare(&connection)?;
     set_up(&connection)?;
     connection.pragma_update(None, "wal_autocheckpoint", limits::WAL_PAGES)?;
@@ -96,6 +106,11 @@ pub(super) fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(limits::STATEMENTS_KEPT);
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -16 * 1024)
+}
+
+/// Tells whether an index has no tables yet.
+pub(super) fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0)).map(|version: i64| version == 0)
 }
 
 /// Makes the tables when there are none. `first_arrival` is where arrivals begin in a new index.

@@ -295,8 +295,11 @@ impl Store for EmbeddedStore {
     }
 
     async fn put(&self, spooled: Spooled, origin: Origin, edit: Edit) -> Result<Record, WriteError> {
-        self.inner.check_open()?;
-        self.inner.check_space(spooled.key().size)?;
+        if let Err(error) = self.inner.check_open().and_then(|()| self.inner.check_space(spooled.key().size)) {
+            // It need not come again.
+            spooled.leave();
+            return Err(error);
+        }
         let (verified, bytes) = spooled.into_parts();
         let (incoming, bytes) = match bytes {
             SpooledBytes::Memory(content) => {

@@ -308,7 +308,7 @@ mod tests {
             cap in 0..6_usize,
         ) {
             let dir = tempfile::tempdir().unwrap();
-            let mut connection = schema::connect(&dir.path().join("index")).unwrap();
+            let mut connection = schema::make(&dir.path().join("index")).unwrap();
             connection.pragma_update(None, "synchronous", "OFF").unwrap();
             schema::prepare(&mut connection, 1).unwrap().unwrap();
             let (mut numbers, mut ids) = (LabelNumbers::new(), Vec::new());

@@ -123,6 +123,7 @@ async fn walk(inner: &Arc<Inner>, after: &mut i64, bytes_per_sec: u64) -> Result
         let from = *after;
         let rows = inner.read(move |c| row::numbered(c, from, limits::VERIFY_ROWS).map_err(index_error)).await?;
         let ended = rows.is_empty();
+        let mut hashed = 0;
         for (number, id) in rows {
             let bytes = match one(inner, id).await? {
                 Some(Verification::Sound { bytes }) => bytes,
@@ -133,17 +134,27 @@ async fn walk(inner: &Arc<Inner>, after: &mut i64, bytes_per_sec: u64) -> Result
                 _ => 0,
             };
             *after = number;
+            hashed += bytes;
+            if hashed >= limits::VERIFY_NOTED_BYTES {
+                // A machine that is off every night would begin at the same large files again.
+                hashed = 0;
+                note(inner, number).await?;
+            }
             let millis = bytes.saturating_mul(1000) / bytes_per_sec.max(1);
             tokio::time::sleep(Duration::from_millis(millis)).await;
         }
-        let at = if ended { 0 } else { *after };
-        let noted = inner.writer.run(0, move |index| index.set_counter(AFTER, at));
-        noted.await.map_err(|error| ReadError::Index(error.into()))?;
+        note(inner, if ended { 0 } else { *after }).await?;
         if ended {
             *after = 0;
             return Ok(());
         }
     }
+}
+
+/// Writes down behind which row it goes on.
+async fn note(inner: &Inner, after: i64) -> Result<(), ReadError> {
+    let noted = inner.writer.run(0, move |index| index.set_counter(AFTER, after));
+    noted.await.map_err(|error| ReadError::Index(error.into()))
 }
 
 /// Hashes a content whole; the inner error says what is wrong with it. What the disk cannot read any more is as good as

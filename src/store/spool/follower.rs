@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -108,8 +109,9 @@ pub(super) fn hash(file: &File, mut verifier: Verifier) -> io::Result<Follower<V
     })
 }
 
-/// Brings a file that grows to stable storage a stretch at a time, so that little is left to do at its end.
-pub(super) fn flush(file: &File, disk: Disk) -> io::Result<Follower<()>> {
+/// Brings a file that grows to stable storage a stretch at a time, so that little is left to do at its end. A file that
+/// could not be flushed is removed: the system tells of that once, and whoever goes on with it would never hear.
+pub(super) fn flush(file: &File, path: PathBuf, disk: Disk) -> io::Result<Follower<()>> {
     let file = file.try_clone()?;
     Follower::start("spool-flush", move |progress| {
         let mut done = 0;
@@ -118,7 +120,7 @@ pub(super) fn flush(file: &File, disk: Disk) -> io::Result<Follower<()>> {
                 // The store flushes the whole file, this last part with it.
                 break;
             }
-            disk.sync(&file)?;
+            disk.sync(&file).inspect_err(|_| drop(std::fs::remove_file(&path)))?;
             done = length;
         }
         Ok(())

@@ -111,6 +111,14 @@ fn a_length_that_lies_is_refused_before_anything_is_kept() {
     whole.extend_from_slice(&[0; 64]);
     assert!(matches!(read(&whole, 16), Err(BundleError::TooLarge { .. })));
 
+    // Many fields of next to nothing are much, too.
+    let mut many = BytesMut::new();
+    encode_key(ASSETS, WireType::LengthDelimited, &mut many);
+    encode_varint(u64::MAX / 2, &mut many);
+    let fields = [0x10, 1].repeat(limits::BUNDLE_HEAD_BYTES);
+    many.extend_from_slice(&fields);
+    assert!(matches!(read(&many, 65_536), Err(BundleError::TooLarge { .. })));
+
     // A field may not be longer than its asset.
     let mut short = BytesMut::new();
     encode_key(ASSETS, WireType::LengthDelimited, &mut short);

@@ -93,7 +93,7 @@ async fn what_the_service_cannot_hold_stays_here_and_never_flaps() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_ends_equal_whatever_fails_on_the_way() {
-    for fault in [Fault::Fails, Fault::DoneAndFails, Fault::Cuts, Fault::Stalls] {
+    for fault in [Fault::Fails, Fault::DoneAndFails, Fault::Cuts, Fault::CutsBehind, Fault::Stalls] {
         let (service, url, group) = PoorService::start().await;
         let dir = tempfile::tempdir().unwrap();
         let mut options = options(&url, dir.path());

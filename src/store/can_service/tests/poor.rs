@@ -42,6 +42,8 @@ pub(super) enum Fault {
     DoneAndFails,
     /// The answer is cut in the middle.
     Cuts,
+    /// Breaks off behind all that was asked for, before the last byte.
+    CutsBehind,
     /// The answer begins and never goes on.
     Stalls,
     /// The bytes of contents are wrong.
@@ -271,6 +273,11 @@ fn answer(bytes: Vec<u8>, fault: Option<Fault>) -> Response {
         Some(Fault::Cuts) => {
             let cut = stream::iter([Err(std::io::Error::other("cut"))]);
             Body::from_stream(part.chain(cut)).into_response()
+        }
+        Some(Fault::CutsBehind) => {
+            let most = Bytes::copy_from_slice(&bytes[..bytes.len().saturating_sub(1)]);
+            let cut = stream::iter([Err(std::io::Error::other("cut"))]);
+            Body::from_stream(stream::iter([Ok::<_, std::io::Error>(most)]).chain(cut)).into_response()
         }
         Some(Fault::Stalls) => Body::from_stream(part.chain(stream::pending())).into_response(),
         Some(Fault::Trickles) => trickle(bytes),

@@ -53,6 +53,11 @@ async fn an_index_that_is_gone_is_rebuilt_from_the_files() {
     }
     let refused = EmbeddedStore::open(Options::new(dir.path())).await;
     assert!(matches!(refused, Err(OpenError::NoIndex(_))));
+    // A blank one has lost what it knew.
+    std::fs::write(dir.path().join(".can.db"), b"").unwrap();
+    let refused = EmbeddedStore::open(Options::new(dir.path())).await;
+    assert!(matches!(refused, Err(OpenError::NoIndex(_))));
+    std::fs::remove_file(dir.path().join(".can.db")).unwrap();
 
     let rebuilt = rebuild(dir.path(), &Disk::default(), |_| {}).unwrap();
     assert_eq!((rebuilt.assets, rebuilt.bytes, rebuilt.old_index), (3, 100_009, None));
