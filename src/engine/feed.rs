@@ -1,7 +1,7 @@
 //! Follows the store and judges every change; and judges the store again when plugins change.
 //!
-//! One task judges all that is stored, so that what it tells the hub about an asset is in order: new changes first, for
-//! as long as nobody wishes for anything, then what people wish, then, in small portions, what is to be judged again.
+//! One task judges all that is stored, so that what it tells the hub about an asset is in order: what people wish first,
+//! then new changes, then, in small portions, what is to be judged again.
 
 use std::collections::HashSet;
 use std::collections::VecDeque;
@@ -198,12 +198,13 @@ impl Feed {
 
     /// Does what is most urgent; tells whether there may be more to do.
     async fn step(&mut self) -> Result<bool, FeedError> {
-        self.look_at_plugins().await?;
-        let more = self.judge_page().await?;
+        // Also where nothing else succeeds: whoever waits for it hears that it failed.
         if let Ok(order) = self.orders.try_recv() {
             self.carry_out(order).await?;
             return Ok(true);
         }
+        self.look_at_plugins().await?;
+        let more = self.judge_page().await?;
         // Others have judged a part of it.
         if more || self.decider == MIXED {
             return Ok(true);

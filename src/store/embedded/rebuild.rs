@@ -252,7 +252,9 @@ fn examine(path: &Path, timestamp: Timestamp, id: AssetId) -> Result<(AssetKey, 
 
 /// Finds the document of a sound content.
 fn describe(path: &Path, key: AssetKey, content: ContentDigest, old: &Old, rebuilt: &mut Rebuilt) -> Adopted {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_owned();
+    // All of it, as the row must lead to the file.
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let extension = name.split_once('.').map_or("", |(_, extension)| extension).to_owned();
     let (origin, document, is_stale) = match (old.record(&key.id), attribute::get(path)) {
         (Some(Record { origin, document, .. }), found) => {
             let says_all =

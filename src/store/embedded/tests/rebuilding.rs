@@ -83,6 +83,23 @@ async fn an_index_that_is_gone_is_rebuilt_from_the_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_somebody_gave_another_ending_is_read_where_it_lies() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let made = put(&store, b"an archive", 1, Changes::new()).await;
+    store.close().await;
+    let name = layout::flat_name(&made.key, "");
+    std::fs::rename(dir.path().join(&name), dir.path().join(name + ".tar.gz")).unwrap();
+    for name in [".can.db", ".can.db-wal", ".can.db-shm"] {
+        let _ = std::fs::remove_file(dir.path().join(name));
+    }
+    assert_eq!(rebuild(dir.path(), &Disk::default(), |_| {}).unwrap().assets, 1);
+    let store = open(dir.path()).await;
+    assert_eq!(get(&store, &made.key.id).await.unwrap(), b"an archive");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_takes_what_the_old_index_still_has_and_keeps_it() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
