@@ -123,13 +123,11 @@ async fn remember(
     let passes = if shared.flow(peer).send { passed(shared, key).await } else { None };
     let keeps = passes.clone();
     let keep = move |known: &Document| exception(keeps.as_ref(), Some(known)).is_some();
-    shared.state.remember(peer, key, document, replaces, keep).await?;
-    let known = shared.state.known_of_asset(key.id).await?;
-    let known = known.iter().find(|known| known.peer == peer).map(|known| &known.document);
-    if let Some(known) = known {
+    let known = shared.state.remember(peer, key, document, replaces, keep).await?;
+    if let Some(known) = &known {
         shared.early.note(peer, key.id, known, now_ms());
     }
-    Ok(exception(passes.as_ref(), known))
+    Ok(exception(passes.as_ref(), known.as_ref()))
 }
 
 async fn tell(

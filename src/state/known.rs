@@ -90,7 +90,7 @@ impl State {
     }
 
     /// Remembers a version that a peer has: in place of what was known (`replaces`), or merged with it. `keep` tells of
-    /// the result whether it must be remembered; if not, the row goes. Returns the result.
+    /// the result whether it must be remembered; if not, the row goes. Returns what is remembered now.
     ///
     /// # Errors
     /// [`StateError`] when the database refuses.
@@ -101,7 +101,7 @@ impl State {
         document: Document,
         replaces: bool,
         keep: impl FnOnce(&Document) -> bool + Send + 'static,
-    ) -> Result<(), StateError> {
+    ) -> Result<Option<Document>, StateError> {
         let (library, rows) = (Arc::clone(&self.library), Arc::clone(&self.known_rows));
         let write = move |connection: &Connection| {
             let sql = "SELECT peer, asset, timestamp, size, document FROM known
@@ -124,10 +124,10 @@ impl State {
                 let sql = "DELETE FROM known WHERE library = ?1 AND asset = ?2 AND peer = ?3";
                 connection.prepare_cached(sql)?.execute(place)?;
             }
-            Ok::<_, StateError>((before.is_some(), kept))
+            Ok::<_, StateError>((before.is_some(), kept.then_some(after)))
         };
-        let tell = move |(before, kept): &(bool, bool)| count_rows(&rows, *before, *kept);
-        self.database.write_and_tell(write, tell).await.map(drop)
+        let tell = move |(before, kept): &(bool, Option<Document>)| count_rows(&rows, *before, kept.is_some());
+        Ok(self.database.write_and_tell(write, tell).await?.1)
     }
 
     /// Forgets what a peer was known to have of an asset.
