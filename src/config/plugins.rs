@@ -9,6 +9,7 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::Deserialize;
 
 use super::key;
+use crate::library::MIRROR;
 use crate::plugin;
 use crate::plugin::Grant;
 
@@ -101,6 +102,10 @@ impl PluginEntry {
             None => {}
         }
         if let Some(libraries) = &self.libraries {
+            // A plugin that is bound to a library that does not exist is asked nowhere, and keeps nothing back.
+            if let Some(unknown) = libraries.iter().find(|name| *name != MIRROR) {
+                return Err(format!("`libraries` names `{unknown}`; the only library is `{MIRROR}`"));
+            }
             settings.libraries = Some(libraries.clone());
         }
         if let Some(sha256) = &self.sha256 {
@@ -211,6 +216,7 @@ mod tests {
             ("memmory: 3", "unknown field `memmory`"),
             ("limits: {memory: 3}", "limits: unknown field `memory`"),
             ("grants: [contents]", "did you mean `content`?"),
+            ("libraries: [miror]", "`libraries` names `miror`; the only library is `mirror`"),
             ("on_failure: explode", "unknown variant `explode`"),
             ("limits: {call_ms: 0}", "`limits.call_ms` is a whole number from 1 to 60000, not 0"),
             ("sha256: abc", "64 hex characters"),

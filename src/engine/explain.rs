@@ -154,8 +154,8 @@ impl Engine {
                 id: peer.id,
                 name: peer.name,
                 connected: shared.connected.contains_key(&peer.id),
-                // Where nothing of its own is known and the sets are equal, it has what is passed on.
-                version: has.or_else(|| version.filter(|_| in_sync && passed.is_some())),
+                // Where nothing of its own is known and the sets are equal, it has what is passed on to it.
+                version: has.or_else(|| version.filter(|_| in_sync && passed.is_some() && shared.flow(peer.id).send)),
             });
         }
         let mut verdicts: Vec<Verdicted> = kept.into_iter().map(|kept| self.verdicted(kept)).collect();

@@ -1,11 +1,13 @@
 //! Writes down what peers are known to have, one note after the other, so that a later one never loses to an earlier.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::push;
 use super::shared::Shared;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
@@ -15,6 +17,7 @@ use crate::asset::HostId;
 use crate::asset::Timestamp;
 use crate::limits;
 use crate::state::StateError;
+use crate::state::Way;
 use crate::store::Record;
 use crate::sync::Input;
 use crate::sync::Offer;
@@ -87,9 +90,13 @@ pub(super) async fn exceptions(shared: &Shared, peer: HostId, passes: bool) -> V
             tracing::error!(peer = %peer.fmt_short(), error = %causes(&error), "documents could not be read");
             Vec::new()
         });
+        let gone = records.iter().filter(|record| !record.presence.is_here()).map(|record| record.key.id).collect();
+        let decisions = shared.state.decisions(gone).await.unwrap_or_default();
+        let is_lost = |record: &&Record| push::is_lost(record, decisions.get(&(record.key.id, Way::Pull)));
+        let lost: HashSet<AssetId> = records.iter().filter(is_lost).map(|record| record.key.id).collect();
         let passed = records.into_iter().filter_map(|record| offered(shared, record));
         let passed: HashMap<_, _> = passed.map(|offer| (offer.key.id, offer.document)).collect();
-        exceptions.extend(known.iter().filter_map(|known| {
+        exceptions.extend(known.iter().filter(|known| !lost.contains(&known.key.id)).filter_map(|known| {
             let version = exception(passed.get(&known.key.id), Some(&known.document))?;
             Some((known.key.timestamp, known.key.id, version))
         }));

@@ -56,7 +56,7 @@ pub enum PurgeError {
     /// Nobody else is known to hold its content.
     #[error(
         "no connected device has asset {0} to give, so this may be its last copy; connect one that has it, or purge it \
-         as the last copy"
+         as the last copy (`--last-copy`)"
     )]
     LastCopy(AssetId),
     /// The store could not be read.

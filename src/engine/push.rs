@@ -112,7 +112,16 @@ pub(super) async fn judge_all(
             let before = decisions.get(&(key.id, Way::Push));
             if let Outcome::Passes(passes) = judge(shared, record, before, how, deciders).await? {
                 let known = known.get(&key.id).map_or(&[][..], Vec::as_slice);
+                let is_lost = is_lost(record, decisions.get(&(key.id, Way::Pull)));
+                if is_lost {
+                    for known in known {
+                        shared.state.forget(known.peer, key.id).await?;
+                    }
+                }
                 let exceptional = |known: &Known| {
+                    if is_lost {
+                        return (known.peer, None);
+                    }
                     let passes = passes.as_ref().filter(|_| shared.flow(known.peer).send);
                     (known.peer, exception(passes, Some(&known.document)))
                 };
@@ -156,6 +165,12 @@ fn senders(kept: &[Kept]) -> HashMap<AssetId, HostId> {
         }
     }
     senders.into_iter().map(|(asset, (_, peer))| (asset, peer)).collect()
+}
+
+/// Tells whether the content of an asset is gone, and not by anybody's decision. What peers are known to have of it must
+/// not count then: the sets would be equal, and nobody would offer it again.
+pub(super) fn is_lost(record: &Record, decided: Option<&Decided>) -> bool {
+    !record.presence.is_here() && decided.is_none_or(|decided| decided.decision == Decision::Pass)
 }
 
 /// Decides what of an asset is passed on.

@@ -34,7 +34,7 @@ impl Args {
             match printer.confirmed(&question)? {
                 Some(true) => {}
                 Some(false) => bail!("nothing was changed"),
-                None => bail!("what is purged cannot be restored here; say `--yes`"),
+                None => bail!("what is purged comes back only from another device that has it; say `--yes`"),
             }
         }
         for hash in &self.hashes {

@@ -801,6 +801,28 @@ async fn what_a_plugin_says_of_one_peers_offer_is_no_word_about_anothers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_content_that_is_lost_comes_again_although_nothing_of_it_is_passed_on() {
+    let keeper = Scripted::new("keeper", |asked: &Asked| match asked.point {
+        Point::BeforePush => Verdict::Drop("stays here".into()),
+        _ => Verdict::Pass,
+    });
+    let (a, b) = (Host::start(1).await, Host::start_with_hooks(2, Arc::new(keeper)).await);
+    let asset = a.ingest(3_000, "lost twice").await;
+    b.engine.connect(a.ticket()).await;
+    for _ in 0..2 {
+        b.has(&asset).await;
+        in_sync(&[(&a, &b)]).await;
+        assert!(b.store.damage(&asset));
+        b.store.verify(&asset).await.unwrap();
+        assert!(!b.store.record(&asset).await.unwrap().unwrap().presence.is_here());
+    }
+    b.has(&asset).await;
+    for host in [a, b] {
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_strands_no_asset() {
     // While it is decided about, and when it is kept: at each of them once.
     for point in [Point::BeforePull, Point::AfterReceive] {
