@@ -116,7 +116,7 @@ fn plugin_options(settings: &Settings, safe_mode: bool) -> PluginOptions {
     PluginOptions {
         folder: settings.plugins_dir.clone(),
         named: entries.keys().cloned().collect(),
-        settings: Arc::new(move |name, sidecar| config::plugin_settings(entries.get(name), "its sidecar", sidecar)),
+        settings: Arc::new(move |name, sidecar| config::plugin_settings(entries.get(name), sidecar)),
         safe_mode,
     }
 }

@@ -95,7 +95,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Parsed, ConfigError> {
         Ok(parsed) => {
             for (name, entry) in &parsed.plugins {
                 let path = path.to_owned();
-                entry.check().map_err(|reason| ConfigError::Plugin { path, plugin: name.clone(), reason })?;
+                entry.check(name).map_err(|reason| ConfigError::Plugin { path, plugin: name.clone(), reason })?;
             }
             return Ok(parsed);
         }

@@ -60,30 +60,42 @@ struct Limits {
     calls_per_instance: Option<u64>,
 }
 
-/// Puts together how a plugin is set up: the configuration beats the sidecar, key by key. `called` is what the file of the
-/// sidecar is called in an error.
+/// Puts together how a plugin is set up: the configuration beats the sidecar, key by key. Where the configuration switches
+/// it off, mistakes in the sidecar do not count.
 ///
 /// # Errors
 /// Says in words which key of which of the two is wrong.
 pub fn plugin_settings(
     configured: Option<&PluginEntry>,
-    called: &str,
-    sidecar: Option<&str>,
+    sidecar: Option<plugin::Sidecar<'_>>,
 ) -> Result<plugin::Settings, String> {
-    let mut settings = plugin::Settings::default();
-    if let Some(text) = sidecar.filter(|text| !text.trim().is_empty()) {
-        let entry: PluginEntry = serde_yaml::from_str(text).map_err(|error| format!("{called}: {error}"))?;
-        entry.apply(&mut settings).map_err(|reason| format!("{called}: {reason}"))?;
-    }
+    let is_off = configured.is_some_and(|entry| entry.enabled == Some(false));
+    let mut settings = match sidecar.map(of_sidecar).transpose() {
+        Err(error) if !is_off => return Err(error),
+        said => said.ok().flatten().unwrap_or_default(),
+    };
     if let Some(entry) = configured {
         entry.apply(&mut settings)?;
     }
     Ok(settings)
 }
 
+fn of_sidecar(sidecar: plugin::Sidecar<'_>) -> Result<plugin::Settings, String> {
+    let mut settings = plugin::Settings::default();
+    if !sidecar.text.trim().is_empty() {
+        let wrong = |reason: String| format!("{}: {reason}", sidecar.path.display());
+        let entry: PluginEntry = serde_yaml::from_str(sidecar.text).map_err(|error| wrong(error.to_string()))?;
+        entry.apply(&mut settings).map_err(wrong)?;
+    }
+    Ok(settings)
+}
+
 impl PluginEntry {
-    /// Checks the values that have a range or a form.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// Checks the values that have a range or a form, and the name.
+    pub(super) fn check(&self, name: &str) -> Result<(), String> {
+        if !plugin::is_name(name) {
+            return Err("no file can have this name; it is the plugin's file without `.wasm`".to_owned());
+        }
         self.apply(&mut plugin::Settings::default())
     }
 
@@ -167,10 +179,25 @@ fn grant(name: &str) -> Result<Grant, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn entry(text: &str) -> Result<PluginEntry, String> {
         serde_yaml::from_str(text).map_err(|error: serde_yaml::Error| error.to_string())
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "as it is asked for")]
+    fn sidecar(text: &str) -> Option<plugin::Sidecar<'_>> {
+        Some(plugin::Sidecar { path: Path::new("x.yaml"), text })
+    }
+
+    #[test]
+    fn one_that_the_configuration_switches_off_is_off_whatever_its_sidecar_says() {
+        let configured = entry("{enabled: false}").unwrap();
+        let settings = plugin_settings(Some(&configured), sidecar("order: first")).unwrap();
+        assert!(!settings.enabled);
+        assert!(plugin_settings(None, sidecar("order: first")).is_err());
     }
 
     #[test]
@@ -187,7 +214,7 @@ mod tests {
             limits: {call_ms: 1, start_ms: 2, memory_mib: 3, table_elements: 4, instances: 5, stack_kib: 64,
                      answer_kib: 7, content_mib: 9, state_kib: 9, log_lines_per_sec: 10, component_mib: 11,
                      calls_per_instance: 12}";
-        let (settings, plain) = (plugin_settings(None, "x.yaml", Some(text)).unwrap(), plugin::Settings::default());
+        let (settings, plain) = (plugin_settings(None, sidecar(text)).unwrap(), plugin::Settings::default());
         assert!(!settings.enabled && settings.order == -3 && settings.grants.len() == 4);
         assert_eq!(settings.configuration.to_string(), r#"{"size":3,"tags":["private","secret"]}"#);
         assert_eq!(settings.sha256.unwrap()[31], 1);
@@ -203,11 +230,11 @@ mod tests {
     #[test]
     fn the_configuration_beats_the_sidecar_key_by_key() {
         let configured = entry("{order: 5, limits: {call_ms: 7}}").unwrap();
-        let sidecar = "{order: 1, on_failure: pass, limits: {call_ms: 1, memory_mib: 8}}";
-        let settings = plugin_settings(Some(&configured), "x.yaml", Some(sidecar)).unwrap();
+        let text = "{order: 1, on_failure: pass, limits: {call_ms: 1, memory_mib: 8}}";
+        let settings = plugin_settings(Some(&configured), sidecar(text)).unwrap();
         assert_eq!((settings.order, settings.on_failure), (5, plugin::OnFailure::Pass));
         assert_eq!((settings.limits.call.as_millis(), settings.limits.memory_bytes), (7, 8 << 20));
-        assert_eq!(plugin_settings(None, "x.yaml", Some("  \n")).unwrap(), plugin::Settings::default());
+        assert_eq!(plugin_settings(None, sidecar("  \n")).unwrap(), plugin::Settings::default());
     }
 
     #[test]
@@ -222,7 +249,7 @@ mod tests {
             ("sha256: abc", "64 hex characters"),
             ("[]", "invalid type: sequence"),
         ] {
-            let error = plugin_settings(None, "x.yaml", Some(text)).unwrap_err();
+            let error = plugin_settings(None, sidecar(text)).unwrap_err();
             assert!(error.starts_with("x.yaml: ") && error.contains(says), "{text}: {error}");
         }
     }

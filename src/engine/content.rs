@@ -13,10 +13,16 @@ use crate::store::SpooledReader;
 use crate::store::Store;
 use crate::telemetry::causes;
 
+/// Returns a content that lies in the store, as plugins may read it.
+#[must_use]
+pub fn stored(store: Arc<dyn Store>, key: AssetKey) -> Arc<dyn Content> {
+    Arc::new(Stored { store, key })
+}
+
 /// A content that lies in the store.
-pub(super) struct Stored {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) key: AssetKey,
+struct Stored {
+    store: Arc<dyn Store>,
+    key: AssetKey,
 }
 
 /// A content that was received and is not stored yet.

@@ -249,7 +249,7 @@ fn asked(shared: &Shared, question: &Question<'_>, peer: String) -> Asked {
     let key = question.key;
     let content: Option<Arc<dyn Content>> = match question.content {
         Source::Nowhere => None,
-        Source::Store => Some(Arc::new(content::Stored { store: Arc::clone(&shared.store), key })),
+        Source::Store => Some(content::stored(Arc::clone(&shared.store), key)),
         Source::Spooled(spooled) => Some(match spooled.reader() {
             Ok(reader) => Arc::new(content::Received { reader, key }),
             Err(error) => Arc::new(content::Unreadable(error.to_string())),

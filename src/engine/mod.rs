@@ -59,6 +59,7 @@ pub use crate::library::{Flow, ParseRoleError, RelayPolicy, Role, Ticket};
 pub use crate::state::{Decided, Decision, DecisionMark, PeerSettings, Way};
 pub use crate::sync::Culprit;
 pub use brakes::Stopped;
+pub use content::stored as stored_content;
 pub use devices::{Condition, DeviceError, NamedError, Trust};
 pub use explain::{Difference, ExplainError, ExplainedPeer, ExplainedStep, Explanation, Stored, Verdicted};
 pub use hand::HandError;

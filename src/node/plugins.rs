@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::data_folder::DataFolder;
 use super::start::Node;
 use super::start::StartError;
+use crate::engine;
 use crate::hook::Asked;
 use crate::hook::BoxFuture;
 use crate::hook::Hooks;
@@ -102,7 +103,7 @@ impl Samples for Latest {
                 metadata: record.document.metadata(),
                 peer: Some(self.host.clone()),
                 occasion: Occasion::CatchUp,
-                content: None,
+                content: record.presence.is_here().then(|| engine::stored_content(Arc::clone(&self.store), record.key)),
                 overruled: Vec::new(),
             });
             asked.collect()

@@ -9,6 +9,9 @@ use std::path::PathBuf;
 
 use crate::limits;
 
+/// Ending of a plugin's file.
+const ENDING: &str = "wasm";
+
 /// What tells one content of a file from another without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp {
@@ -33,8 +36,24 @@ pub(super) struct News {
     pub(super) gone: Vec<String>,
     /// Plugins with a file that is there and cannot be looked at, and why, for people; none when that is over.
     pub(super) unseen: Vec<(String, Option<String>)>,
-    /// Files whose names cannot be those of plugins, seen for the first time.
-    pub(super) unnamed: Vec<String>,
+    /// Files that would be plugins under another name, seen for the first time; and why.
+    pub(super) unnamed: Vec<(String, BadName)>,
+}
+
+/// A file cannot be a plugin by its name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadName {
+    /// The ending is another one.
+    #[error("the name of a plugin's file ends in `.wasm`, in small letters; rename it")]
+    Ending,
+    /// What stands before the ending is no name.
+    #[error(
+        "a plugin's name has up to {} letters, digits, dots, dashes and underscores, and begins with none of `.-`; \
+         rename it",
+        limits::plugin::NAME_BYTES
+    )]
+    Name,
 }
 
 /// Follows the folder.
@@ -48,7 +67,7 @@ pub(super) struct Folder {
     missing: BTreeMap<String, u32>,
     /// What could not be looked at, and why.
     unseen: BTreeMap<String, String>,
-    unnamed: Vec<String>,
+    unnamed: BTreeMap<String, BadName>,
 }
 
 /// What one look has found.
@@ -56,17 +75,17 @@ pub(super) struct Folder {
 struct Scan {
     found: BTreeMap<String, Found>,
     unseen: BTreeMap<String, String>,
-    unnamed: Vec<String>,
+    unnamed: BTreeMap<String, BadName>,
 }
 
 impl Folder {
     pub(super) fn new(path: PathBuf) -> Self {
         let (before, told, missing) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { path, before, told, missing, unseen: BTreeMap::new(), unnamed: Vec::new() }
+        Self { path, before, told, missing, unseen: BTreeMap::new(), unnamed: BTreeMap::new() }
     }
 
     pub(super) fn component(&self, name: &str) -> PathBuf {
-        self.path.join(format!("{name}.wasm"))
+        self.path.join(format!("{name}.{ENDING}"))
     }
 
     pub(super) fn sidecar(&self, name: &str) -> PathBuf {
@@ -81,6 +100,11 @@ impl Folder {
     /// Tells whether a plugin has a file.
     pub(super) fn has(&self, name: &str) -> bool {
         self.before.contains_key(name)
+    }
+
+    /// Returns the files that would be plugins under another name, and why.
+    pub(super) fn unnamed(&self) -> &BTreeMap<String, BadName> {
+        &self.unnamed
     }
 
     /// Looks at the folder. At the first look (`at_once`) everything counts as at rest, else what has not changed since
@@ -128,7 +152,8 @@ impl Folder {
                 news.gone.push(name);
             }
         }
-        news.unnamed = unnamed.iter().filter(|name| !self.unnamed.contains(name)).cloned().collect();
+        let new = unnamed.iter().filter(|(file, _)| !self.unnamed.contains_key(*file));
+        news.unnamed = new.map(|(file, why)| (file.clone(), why.clone())).collect();
         self.unnamed = unnamed;
         self.before = now;
         Ok(news)
@@ -140,12 +165,16 @@ fn scan(path: &Path) -> io::Result<Scan> {
     let mut scan = Scan::default();
     for entry in fs::read_dir(path)? {
         let entry = entry?.path();
-        if entry.extension().is_none_or(|extension| extension != "wasm") {
+        if entry.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case(ENDING)) {
             continue;
         }
-        let Some(name) = entry.file_stem().and_then(|stem| stem.to_str()).filter(|name| is_name(name)) else {
-            scan.unnamed.push(entry.file_name().unwrap_or_default().to_string_lossy().into_owned());
-            continue;
+        let name = match name_of(&entry) {
+            Ok(name) => name,
+            Err(why) => {
+                let file = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                scan.unnamed.insert(file, why);
+                continue;
+            }
         };
         let sidecar = entry.with_extension("yaml");
         match (stamp(&entry), stamp(&sidecar)) {
@@ -166,8 +195,20 @@ fn unseen(path: &Path, error: &io::Error) -> String {
     format!("{path} is there and cannot be looked at: {error}; check its rights, or where it points to, or remove it")
 }
 
+/// Returns the name of the plugin that a file would be.
+///
+/// # Errors
+/// [`BadName`] when it cannot be one by its name.
+pub fn name_of(file: &Path) -> Result<&str, BadName> {
+    if file.extension().is_none_or(|extension| extension != ENDING) {
+        return Err(BadName::Ending);
+    }
+    file.file_stem().and_then(|stem| stem.to_str()).filter(|name| is_name(name)).ok_or(BadName::Name)
+}
+
 /// Tells whether a text can be the name of a plugin: it stands in commands, logs, paths and the configuration.
-pub(super) fn is_name(name: &str) -> bool {
+#[must_use]
+pub fn is_name(name: &str) -> bool {
     let fits = (1..=limits::plugin::NAME_BYTES).contains(&name.len());
     fits && !name.starts_with(['.', '-']) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
@@ -279,16 +320,18 @@ mod tests {
     #[test]
     fn what_cannot_be_a_name_is_told_once() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["a b.wasm", "-x.wasm", "ok-1.2_x.wasm", "note.txt"] {
+        for name in ["a b.wasm", "-x.wasm", "ok-1.2_x.wasm", "note.txt", "LOUD.WASM"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
         let mut follows = Folder::new(folder.path().to_owned());
-        let mut news = follows.look(true).unwrap();
-        news.unnamed.sort();
-        assert_eq!(
-            (news.changed, news.unnamed),
-            (vec!["ok-1.2_x".to_owned()], vec!["-x.wasm".into(), "a b.wasm".into()])
-        );
+        let news = follows.look(true).unwrap();
+        let unnamed = [("-x.wasm", BadName::Name), ("LOUD.WASM", BadName::Ending), ("a b.wasm", BadName::Name)];
+        assert_eq!(news.changed, ["ok-1.2_x"]);
+        assert_eq!(news.unnamed, unnamed.map(|(file, why)| (file.to_owned(), why)));
         assert!(follows.look(false).unwrap().unnamed.is_empty());
+        assert_eq!(follows.unnamed().len(), 3);
+        fs::remove_file(folder.path().join("LOUD.WASM")).unwrap();
+        follows.look(false).unwrap();
+        assert_eq!(follows.unnamed().len(), 2);
     }
 }

@@ -24,6 +24,7 @@ use super::loaded::Source;
 use super::member::Member;
 use super::plugins::Options;
 use super::plugins::Plugins;
+use super::plugins::Sidecar;
 use super::plugins::UnknownPlugin;
 use super::sandbox::Sandbox;
 use super::settings::Settings;
@@ -167,9 +168,10 @@ impl Keeper {
     }
 
     async fn take(&mut self, news: News) {
-        for file in news.unnamed {
-            tracing::warn!(%file, "a plugin's name has letters, digits, dots, dashes and underscores; file not loaded");
+        for (file, why) in news.unnamed {
+            tracing::warn!(%file, %why, "file is no plugin by its name");
         }
+        self.plugins.0.unnamed.lock().clone_from(self.folder.unnamed());
         for (name, why) in news.unseen {
             let mut troubles = self.plugins.0.troubles.lock();
             match why {
@@ -209,6 +211,10 @@ impl Keeper {
         };
         if !settings.enabled || before.as_ref().is_some_and(|before| !before.enabled) {
             self.leave(name).await;
+            if before.is_some_and(|before| before.enabled) {
+                // It is active no more, so nothing misses it.
+                self.forget(name).await;
+            }
             self.plugins.0.switched_off.lock().insert(name.to_owned(), settings);
             return;
         }
@@ -257,7 +263,8 @@ impl Keeper {
     }
 
     async fn settings(&self, name: &str) -> Result<Settings, Trouble> {
-        let path = self.folder.sidecar(name);
+        let sidecar = self.folder.sidecar(name);
+        let path = sidecar.clone();
         let lasts = |why| Trouble { why, passes: false };
         let passes = |why| Trouble { why, passes: true };
         let reading = tokio::task::spawn_blocking(move || match std::fs::metadata(&path) {
@@ -270,8 +277,9 @@ impl Keeper {
                 Ok(text) => Ok(Some(text)),
             },
         });
-        let sidecar = reading.await.map_err(|_| passes("reading its settings failed".to_owned()))??;
-        (self.options.settings)(name, sidecar.as_deref()).map_err(lasts)
+        let text = reading.await.map_err(|_| passes("reading its settings failed".to_owned()))??;
+        let sidecar = text.as_deref().map(|text| Sidecar { path: &sidecar, text });
+        (self.options.settings)(name, sidecar).map_err(lasts)
     }
 
     /// Keeps a plugin that cannot be loaded from leaking anything: what ran goes on, else it counts as failing.
@@ -288,7 +296,9 @@ impl Keeper {
         self.plugins.0.troubles.lock().insert(name.to_owned(), why.clone());
         let runs = self.plugins.line().get(name).is_some_and(|member| member.plugin.is_ok());
         let known = self.remembered.contains_key(name) || self.options.named.contains(name);
-        if !runs && known {
+        // Who switched it off has not said anything else since.
+        let is_off = self.plugins.0.switched_off.lock().contains_key(name);
+        if !runs && !is_off && known {
             self.miss(name, &why).await;
         }
     }

@@ -273,13 +273,16 @@ impl Plugin {
                     return Ok(());
                 }
                 let peer = asked.peer.clone().filter(|_| *point != Point::BeforePush);
-                let asked = Asked { point: *point, peer, ..asked.clone() };
+                let content = asked.content.clone().filter(|_| *point != Point::BeforePull);
+                let asked = Asked { point: *point, peer, content, ..asked.clone() };
                 let mut trying = match instance.take() {
                     Some(instance) => instance,
                     None => Instance::start(&self.code, &about).await.map_err(LoadError::Start)?,
                 };
                 match trying.ask(&self.code, &asked, &asked.metadata).await {
                     Ok(_) => instance = Some(trying),
+                    // No fault of the plugin.
+                    Err(Failure::Content(_)) => {}
                     Err(failure) => {
                         trial.failed += 1;
                         trial.last = Some(failure);

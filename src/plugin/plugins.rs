@@ -19,6 +19,7 @@ use super::breaker::BreakerState;
 use super::chain::Line;
 use super::compiled::Cache;
 use super::figures::Figures;
+use super::folder::BadName;
 use super::keeper;
 use super::keeper::Keeper;
 use super::known::Known;
@@ -52,8 +53,17 @@ pub struct Options {
     pub look_every: Duration,
 }
 
-/// Says how a plugin is set up, from its name and the text of its sidecar; an error is for people.
-pub type SettingsOf = Arc<dyn Fn(&str, Option<&str>) -> Result<Settings, String> + Send + Sync>;
+/// Says how a plugin is set up, from its name and its sidecar; an error is for people.
+pub type SettingsOf = Arc<dyn Fn(&str, Option<Sidecar<'_>>) -> Result<Settings, String> + Send + Sync>;
+
+/// The file beside a plugin that says how it is set up.
+#[derive(Debug, Clone, Copy)]
+pub struct Sidecar<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// What it says.
+    pub text: &'a str,
+}
 
 /// Where assets to try a plugin on come from.
 pub trait Samples: Send + Sync + 'static {
@@ -136,6 +146,8 @@ pub(super) struct Inside {
     generation: watch::Sender<u64>,
     /// What is wrong with files, by plugin.
     pub(super) troubles: Mutex<BTreeMap<String, String>>,
+    /// Files that are no plugins by their names, and why.
+    pub(super) unnamed: Mutex<BTreeMap<String, BadName>>,
     /// Plugins that are switched off, with how they are set up.
     pub(super) switched_off: Mutex<BTreeMap<String, Settings>>,
     /// Orders for the keeper.
@@ -159,6 +171,7 @@ impl Plugins {
             line: RwLock::default(),
             generation: watch::Sender::new(0),
             troubles: Mutex::default(),
+            unnamed: Mutex::default(),
             switched_off: Mutex::default(),
             orders: Mutex::default(),
             woken: Notify::new(),
@@ -205,14 +218,19 @@ impl Plugins {
     /// Tells about every plugin, in their order.
     #[must_use]
     pub fn status(&self) -> Vec<PluginStatus> {
-        let (line, troubles) = (self.line(), self.0.troubles.lock().clone());
+        let (line, mut troubles) = (self.line(), self.0.troubles.lock().clone());
         let mut all: Vec<PluginStatus> = line
             .members
             .iter()
             .map(|member| {
                 let plugin = member.plugin.as_ref().ok();
                 let about = plugin.map(|plugin| plugin.about());
-                let trouble = troubles.get(&*member.name).cloned();
+                let trouble = troubles.remove(&*member.name).map(|trouble| match plugin {
+                    Some(_) => format!(
+                        "{trouble}; what was loaded before goes on until the next start, and then counts as failing"
+                    ),
+                    None => trouble,
+                });
                 PluginStatus {
                     name: member.name.to_string(),
                     enabled: true,
@@ -231,12 +249,14 @@ impl Plugins {
             })
             .collect();
         let switched_off = self.0.switched_off.lock().clone();
-        all.extend(switched_off.into_iter().map(|(name, settings)| PluginStatus::absent(name, false, None, settings)));
-        for (name, trouble) in troubles {
-            if !all.iter().any(|status| status.name == name) {
-                all.push(PluginStatus::absent(name, true, Some(trouble), Settings::default()));
-            }
-        }
+        all.extend(switched_off.into_iter().map(|(name, settings)| {
+            let trouble = troubles.remove(&name);
+            PluginStatus::absent(name, false, trouble, settings)
+        }));
+        let unnamed = self.0.unnamed.lock().clone();
+        troubles.extend(unnamed.into_iter().map(|(file, why)| (file, why.to_string())));
+        let refused = |(name, trouble)| PluginStatus::absent(name, true, Some(trouble), Settings::default());
+        all.extend(troubles.into_iter().map(refused));
         all
     }
 

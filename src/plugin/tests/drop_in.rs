@@ -49,7 +49,8 @@ async fn it_is_picked_up_replaced_and_taken_away_while_the_host_runs() {
     place.drop_in("one.wasm", b"this is no component");
     host.until("the trouble is told", |host| host.status("one").unwrap().trouble.is_some()).await;
     let status = host.status("one").unwrap();
-    assert!(status.trouble.as_ref().unwrap().contains("no WebAssembly"), "{status:#?}");
+    let trouble = status.trouble.as_ref().unwrap();
+    assert!(trouble.contains("no WebAssembly") && trouble.contains("what was loaded before goes on"), "{status:#?}");
     assert!(status.loaded);
     assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Hold("private".to_owned()));
 
@@ -236,6 +237,46 @@ async fn one_that_was_never_active_and_cannot_be_loaded_stops_nothing() {
     }
     assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
     assert!(host.plugins.disable("three").await.is_err());
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_its_sidecar_has_switched_off_stays_off_when_that_is_broken() {
+    let place = Place::new();
+    place.drop_in("one.wasm", &push(DROP));
+    let host = place.start().await;
+    assert!(host.status("one").unwrap().enabled);
+    place.drop_in("one.yaml", b"off");
+    host.until("it is off", |host| !host.status("one").unwrap().enabled).await;
+    place.drop_in("one.yaml", b"offf");
+    host.until("the trouble is told", |host| host.status("one").unwrap().trouble.is_some()).await;
+    let all = host.plugins.status();
+    assert!(all.len() == 1 && !all[0].enabled, "{all:#?}");
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
+    host.stop().await;
+    // Nor is it missed at the next start, since it was not active.
+    let host = place.start().await;
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
+    assert_eq!(host.status("one").unwrap().trouble.unwrap(), "the sidecar says offf");
+    place.drop_in("one.yaml", b"");
+    host.until("it is loaded", |host| host.status("one").unwrap().loaded).await;
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_plugin_by_its_name_is_listed() {
+    let place = Place::new();
+    place.drop_in("one (1).wasm", &push(DROP));
+    let host = place.start().await;
+    place.drop_in("ONE.WASM", &push(DROP));
+    host.until("both are listed", |host| host.plugins.status().len() == 2).await;
+    let told = |name| host.status(name).unwrap().trouble.unwrap();
+    assert!(told("one (1).wasm").contains("up to 64 letters"), "{}", told("one (1).wasm"));
+    assert!(told("ONE.WASM").contains("in small letters"), "{}", told("ONE.WASM"));
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
+    fs::rename(place.file("ONE.WASM"), place.file("one.wasm")).unwrap();
+    host.until("it is loaded", |host| host.status("one").is_some_and(|status| status.loaded)).await;
+    assert!(host.status("ONE.WASM").is_none());
     host.stop().await;
 }
 

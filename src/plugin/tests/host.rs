@@ -80,10 +80,12 @@ impl Place {
             folder: self.root.path().join("plugins"),
             data: self.root.path().join("data"),
             settings: Arc::new(move |name, sidecar| {
-                if let Some(text) = sidecar.filter(|text| !text.is_empty()) {
-                    return Err(format!("the sidecar says {text}"));
+                let set = settings.lock().get(name).cloned().unwrap_or_default();
+                match sidecar.map(|sidecar| sidecar.text) {
+                    None | Some("") => Ok(set),
+                    Some("off") => Ok(Settings { enabled: false, ..set }),
+                    Some(text) => Err(format!("the sidecar says {text}")),
                 }
-                Ok(settings.lock().get(name).cloned().unwrap_or_default())
             }),
             named: self.named.clone(),
             samples: Arc::new(Given(self.samples.clone())),

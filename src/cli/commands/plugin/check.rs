@@ -32,7 +32,8 @@ impl Args {
         let names = |points: &[Point]| points.iter().map(|point| name(*point)).collect::<Vec<_>>();
         let missing: Vec<&str> =
             inspection.wants.iter().filter(|grant| !grants.contains(grant)).map(|grant| grant.name()).collect();
-        let trouble = loaded.as_ref().err().map(ToString::to_string);
+        let named = plugin::name_of(file);
+        let trouble = loaded.as_ref().err().map(ToString::to_string).or(named.err().map(|why| why.to_string()));
         let about = loaded.as_ref().ok().map(Plugin::description);
         if printer.is_json() {
             printer.json(&json!({

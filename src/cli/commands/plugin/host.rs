@@ -1,11 +1,13 @@
 //! What is done with the plugins of the running host.
 
+use anyhow::bail;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cli::context::Context;
 use crate::cli::format;
 use crate::cli::printer::Align;
+use crate::plugin;
 
 #[derive(Debug, Deserialize)]
 struct Plugin {
@@ -105,20 +107,37 @@ fn row(plugin: &Plugin) -> Vec<String> {
     ]
 }
 
-pub(super) async fn each(context: &Context, names: &[String], action: &str, done: &str) -> anyhow::Result<()> {
-    let (api, printer) = (context.host_api()?, context.printer());
+/// Switches plugins on or off; one that cannot be loaded is switched on all the same.
+pub(super) async fn switch(context: &Context, names: &[String], action: &str, done: &str) -> anyhow::Result<()> {
     for name in names {
-        // A name that needs more is none, and the host says so.
-        let safe: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect();
-        let plugin: Value = api.post(&format!("/plugins/{safe}/{action}")).await?;
-        if printer.is_json() {
-            printer.json(&plugin)?;
-            continue;
-        }
-        match plugin["trouble"].as_str() {
-            Some(trouble) => printer.say(&format!("{name} {done}, but: {trouble}")),
-            None => printer.say(&format!("{name} {done}")),
+        match order(context, name, action).await? {
+            Some(trouble) => context.printer().say(&format!("{name} {done}, but: {trouble}")),
+            None => context.printer().say(&format!("{name} {done}")),
         }
     }
     Ok(())
+}
+
+/// Loads plugins again.
+pub(super) async fn reload(context: &Context, names: &[String]) -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    for name in names {
+        match order(context, name, "reload").await? {
+            Some(trouble) => failed.push(format!("{name}: {trouble}")),
+            None => context.printer().say(&format!("{name} loaded again")),
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { bail!("not loaded: {}", failed.join("; ")) }
+}
+
+/// Has the host do something with a plugin; returns what is wrong with it then.
+async fn order(context: &Context, name: &str, action: &str) -> anyhow::Result<Option<String>> {
+    if !plugin::is_name(name) {
+        bail!("{name:?} is not the name of a plugin; `can-sync plugin ls` lists them");
+    }
+    let plugin: Value = context.host_api()?.post(&format!("/plugins/{name}/{action}")).await?;
+    if context.printer().is_json() {
+        context.printer().json(&plugin)?;
+    }
+    Ok(plugin["trouble"].as_str().map(str::to_owned))
 }

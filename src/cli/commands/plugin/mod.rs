@@ -21,6 +21,7 @@ use crate::cli::temporary::TemporaryFolder;
 use crate::config;
 use crate::plugin::Cache;
 use crate::plugin::Settings;
+use crate::plugin::Sidecar;
 
 /// Show plugins, switch them on and off, and try them out
 #[derive(Debug, clap::Args)]
@@ -76,9 +77,9 @@ impl Args {
         match self.action {
             Action::New(args) => args.execute(context),
             Action::Ls => block_on(host::list(context)),
-            Action::Enable { names } => block_on(host::each(context, &names, "enable", "switched on")),
-            Action::Disable { names } => block_on(host::each(context, &names, "disable", "switched off")),
-            Action::Reload { names } => block_on(host::each(context, &names, "reload", "loaded again")),
+            Action::Enable { names } => block_on(host::switch(context, &names, "enable", "switched on")),
+            Action::Disable { names } => block_on(host::switch(context, &names, "disable", "switched off")),
+            Action::Reload { names } => block_on(host::reload(context, &names)),
             // Plugins run on the runtime of a host.
             Action::Check(args) => runtime::runtime()?.block_on(args.execute(context)),
             Action::Run(args) => runtime::runtime()?.block_on(args.execute(context)),
@@ -117,7 +118,7 @@ impl Component {
         let path = self.settings.as_ref().unwrap_or(&sidecar);
         let text = given.then(|| std::fs::read_to_string(path)).transpose();
         let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-        let entry = entries.get(&self.name());
-        config::plugin_settings(entry, &path.display().to_string(), text.as_deref()).map_err(anyhow::Error::msg)
+        let sidecar = text.as_deref().map(|text| Sidecar { path, text });
+        config::plugin_settings(entries.get(&self.name()), sidecar).map_err(anyhow::Error::msg)
     }
 }

@@ -56,6 +56,9 @@ impl Args {
         let printer = context.printer();
         let settings = self.component.settings(context)?;
         let lines = self.lines(context).await?;
+        if lines.is_empty() {
+            bail!("there is no asset to ask about: `--assets` and standard input have one on each line");
+        }
         let kept = TemporaryCache::make()?;
         let mut tried = Tried { component: &self.component, settings, cache: kept.cache.clone(), loaded: None };
         let mut counted = Counted::default();
@@ -115,8 +118,9 @@ impl Args {
                 }
             }
         }
-        let words: Vec<_> = counted.by_verdict.iter().map(|(word, count)| format!("{count} {word}")).collect();
-        printer.say(&format!("{}, {} failed, {} wrong", words.join(", "), counted.failed, counted.wrong));
+        let verdicts = counted.by_verdict.iter().map(|(word, count)| format!("{count} {word}"));
+        let failures = [format!("{} failed", counted.failed), format!("{} wrong", counted.wrong)];
+        printer.say(&verdicts.chain(failures).collect::<Vec<_>>().join(", "));
         if self.golden && counted.by_verdict.is_empty() && counted.failed == 0 {
             bail!("no line asks the plugin anything");
         }
@@ -159,7 +163,7 @@ async fn latest(api: &CanApi, count: usize) -> anyhow::Result<Vec<Line>> {
         let query = [("limit", (count - lines.len()).to_string()), ("cursor", cursor.clone())];
         let page: Value = api.data(api.request(Method::GET, "/list", &query)).await?;
         for asset in page["assets"].as_array().into_iter().flatten() {
-            lines.push(Line::read(&asset.to_string())?);
+            lines.push(Line::of_host(asset)?);
         }
         match page["next"].as_str() {
             Some(next) if lines.len() < count => next.clone_into(&mut cursor),

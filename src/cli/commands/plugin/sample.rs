@@ -103,25 +103,35 @@ struct From {
 struct Given(Vec<u8>);
 
 impl Line {
-    /// Reads a line.
-    pub(super) fn read(text: &str) -> anyhow::Result<Self> {
-        serde_json::from_str(text).context("a line is a JSON object: an asset as `can-sync ls --json` gives it")
+    /// Reads an asset of a host, which may be of a later version and tell more.
+    pub(super) fn of_host(asset: &Value) -> anyhow::Result<Self> {
+        Ok(Self::deserialize(asset)?)
     }
 
-    /// Reads a golden line, in which a slip of the pen would test nothing.
+    /// Reads a line. In a key that is not known a slip of the pen would go unseen.
+    pub(super) fn read(text: &str) -> anyhow::Result<Self> {
+        Self::of_keys(text, &[GOLDEN_KEYS, ASSET_KEYS].concat())
+    }
+
+    /// Reads a golden line.
     pub(super) fn read_golden(text: &str) -> anyhow::Result<Self> {
-        let line = Self::read(text)?;
-        let object: Value = serde_json::from_str(text)?;
-        for (place, known) in [("", GOLDEN_KEYS), ("/asset", ASSET_KEYS), ("/context", CONTEXT_KEYS)] {
-            let keys = object.pointer(place).and_then(Value::as_object).into_iter().flat_map(|object| object.keys());
-            if let Some(unknown) = keys.into_iter().find(|key| !known.contains(&key.as_str())) {
-                bail!("there is no key `{unknown}` here; the keys are {}", known.join(", "));
-            }
-        }
+        let line = Self::of_keys(text, GOLDEN_KEYS)?;
         match (&line.hook, &line.verdict, &line.error) {
             (Some(_), Some(_), None) | (None, None, Some(_)) => Ok(line),
             _ => bail!("a golden line has a `hook` and the `verdict` there, or the `error` of a configuration"),
         }
+    }
+
+    fn of_keys(text: &str, keys: &[&str]) -> anyhow::Result<Self> {
+        const FORM: &str = "a line is a JSON object: an asset as `can-sync ls --json` gives it";
+        let object: Value = serde_json::from_str(text).context(FORM)?;
+        for (place, known) in [("", keys), ("/asset", ASSET_KEYS), ("/context", CONTEXT_KEYS)] {
+            let found = object.pointer(place).and_then(Value::as_object).into_iter().flat_map(|object| object.keys());
+            if let Some(unknown) = found.into_iter().find(|key| !known.contains(&key.as_str())) {
+                bail!("there is no key `{unknown}` here; the keys are {}", known.join(", "));
+            }
+        }
+        Self::deserialize(object).context(FORM)
     }
 
     /// What is asked at a point.
