@@ -29,6 +29,7 @@ pub(super) use self::answer::Answer;
 pub(super) use self::asset::Asset;
 pub(super) use self::asset::Page;
 pub(super) use self::error::ClientError;
+pub(super) use self::error::is_away;
 pub(super) use self::lines::Lines;
 use crate::config::Settings;
 use crate::limits;

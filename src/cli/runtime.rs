@@ -9,6 +9,7 @@ use rustix::process::Rlimit;
 
 use crate::config;
 use crate::config::ConfigError;
+use crate::config::Key;
 use crate::config::PkarrDht;
 use crate::config::Settings;
 use crate::http;
@@ -52,6 +53,11 @@ fn leave_no_core() {
     }
 }
 
+/// Binds the address that a key of the configuration gives.
+async fn listener(key: Key, address: SocketAddr) -> anyhow::Result<Listener> {
+    Listener::bind(&address.to_string()).await.with_context(|| format!("`{}` cannot be used", key.name()))
+}
+
 /// Starts a host with its faces. First the data folder is locked, so that a second host on it is told what is the
 /// matter, then the listeners are bound: a port in use costs nothing then.
 pub(super) async fn start(settings: &Settings, safe_mode: bool) -> anyhow::Result<Running> {
@@ -59,9 +65,9 @@ pub(super) async fn start(settings: &Settings, safe_mode: bool) -> anyhow::Resul
     let store = store_options(settings)?;
     let data_dir = settings.data_dir.clone();
     let folder = tokio::task::spawn_blocking(move || DataFolder::open(&data_dir)).await??;
-    let host_listener = Listener::bind(&settings.listen_addr.to_string()).await?;
+    let host_listener = listener(Key::ListenAddr, settings.listen_addr).await?;
     let can_listener = match &store {
-        StoreOptions::Embedded { .. } => Some(Listener::bind(&settings.can_listen_addr.to_string()).await?),
+        StoreOptions::Embedded { .. } => Some(listener(Key::CanListenAddr, settings.can_listen_addr).await?),
         StoreOptions::CanService { .. } => None,
     };
     // Before the endpoint is there, which has to be ended in order.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::Deserialize;
+use serde::Serialize;
 
 use super::key;
 use crate::library::MIRROR;
@@ -14,7 +16,7 @@ use crate::plugin;
 use crate::plugin::Grant;
 
 /// What is said about one plugin; what is not said is as in the sidecar, or the default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PluginEntry {
     enabled: Option<bool>,
@@ -28,14 +30,27 @@ pub struct PluginEntry {
     limits: Limits,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+impl fmt::Display for PluginEntry {
+    /// Writes what is said, in one line that YAML reads as well.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = serde_json::to_value(self).map_err(|_| fmt::Error)?;
+        for map in ["/limits", ""] {
+            if let Some(serde_json::Value::Object(keys)) = said.pointer_mut(map) {
+                keys.retain(|_, value| !value.is_null() && value.as_object().is_none_or(|keys| !keys.is_empty()));
+            }
+        }
+        said.fmt(f)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Wasi {
     Empty,
     None,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum OnFailure {
     Hold,
@@ -43,7 +58,7 @@ enum OnFailure {
     Drop,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 struct Limits {
     call_ms: Option<u64>,

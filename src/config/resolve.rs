@@ -45,8 +45,8 @@ impl fmt::Display for Source {
 /// One key as people are shown it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
-    /// Which key.
-    pub key: Key,
+    /// Which key; `plugins.` and the name for what is said about a plugin.
+    pub key: String,
     /// Its value as text, secrets redacted; `None` when there is none.
     pub value: Option<String>,
     /// Where it comes from.
@@ -58,7 +58,7 @@ pub struct Shown {
 pub struct Resolved {
     /// Every key with its value.
     pub settings: Settings,
-    /// Every key as people are shown it, in the order of `config.yaml`.
+    /// Every key as people are shown it, in the order of `config.yaml`, and then what is said about plugins.
     pub shown: Vec<Shown>,
     /// What is allowed, and most likely not meant.
     pub notes: Vec<String>,
@@ -92,7 +92,17 @@ pub fn resolve(
         return Err(ConfigError::SameAddress(settings.listen_addr));
     }
     let shown = Key::ALL.into_iter().zip(sources);
-    let shown = shown.map(|(key, source)| Shown { key, value: value::show(&settings, key), source }).collect();
+    let keys = shown.map(|(key, source)| {
+        let value = value::show(&settings, key);
+        Shown { key: key.name().to_owned(), value, source }
+    });
+    let plugins = file.into_iter().flat_map(|file| file.plugins.iter().map(move |entry| (&file.path, entry)));
+    let plugins = plugins.map(|(path, (name, entry))| Shown {
+        key: format!("plugins.{name}"),
+        value: Some(entry.to_string()),
+        source: Source::File(path.clone()),
+    });
+    let shown = keys.chain(plugins).collect();
     let notes = notes(&settings, file, &variables);
     Ok(Resolved { settings, shown, notes })
 }

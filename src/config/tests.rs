@@ -143,7 +143,7 @@ fn every_key_changes_a_setting_and_is_shown() {
         assert_eq!(value::show(&from_file, key).as_deref(), Some(shown));
         let from_variable = resolve(None, [variable(&key.variable(), text)], &[]).unwrap();
         assert_eq!(from_variable.settings, from_file);
-        let of_key = from_variable.shown.iter().find(|of| of.key == key).unwrap();
+        let of_key = from_variable.shown.iter().find(|of| of.key == key.name()).unwrap();
         assert_eq!(of_key.source, Source::Variable(key.variable()));
         assert!(key.is_secret() || resolve(None, [], &[(key, text.to_owned())]).unwrap().settings == from_file);
         assert!(!format!("{from_variable:?}").contains("some phrase"));
@@ -236,7 +236,7 @@ fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
     assert_eq!(resolved.settings.poll_interval, Duration::from_secs(3));
     assert_eq!(resolved.settings.data_dir, Path::new("variable"));
     assert_eq!(resolved.settings.ticket_file.as_deref(), Some(Path::new("t")));
-    let source = |key| resolved.shown.iter().find(|of| of.key == key).unwrap().source.to_string();
+    let source = |key: Key| resolved.shown.iter().find(|of| of.key == key.name()).unwrap().source.to_string();
     assert_eq!(source(Key::PollIntervalSecs), "--poll-interval-secs");
     assert_eq!(source(Key::DataDir), "CAN_SYNC_DATA_DIR");
     assert_eq!(source(Key::TicketFile), "c.yaml");

@@ -115,6 +115,28 @@ impl Shared {
     }
 }
 
+/// What becomes of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// It stays as it is.
+    #[default]
+    AsItWas,
+    /// There is none.
+    Unlimited,
+    /// Bytes of content a second.
+    BytesPerSec(u64),
+}
+
+impl Pace {
+    fn set(self, limit: &mut Option<u64>) {
+        match self {
+            Self::AsItWas => {}
+            Self::Unlimited => *limit = None,
+            Self::BytesPerSec(rate) => *limit = Some(rate),
+        }
+    }
+}
+
 impl Engine {
     /// Finds a device by its id, the name a person gave it here, the name it gives itself, or the beginning of its id
     /// (four characters at least). A device may call itself what it likes, also like the id of another: then both are
@@ -239,11 +261,16 @@ impl Engine {
     ///
     /// # Errors
     /// [`DeviceError`] when a rate is too low, or it cannot be kept.
-    pub async fn limit(&self, id: HostId, sent: Option<u64>, taken: Option<u64>) -> Result<(), DeviceError> {
-        if [sent, taken].into_iter().flatten().any(|rate| rate < limits::PACE_LEAST) {
+    pub async fn limit(&self, id: HostId, sent: Pace, taken: Pace) -> Result<(), DeviceError> {
+        let is_low = |pace| matches!(pace, Pace::BytesPerSec(rate) if rate < limits::PACE_LEAST);
+        if is_low(sent) || is_low(taken) {
             return Err(DeviceError::Rate);
         }
-        self.set(id, |settings| (settings.most_sent, settings.most_taken) = (sent, taken)).await?;
+        self.set(id, |settings| {
+            sent.set(&mut settings.most_sent);
+            taken.set(&mut settings.most_taken);
+        })
+        .await?;
         self.shared.traffic(id).keep_to(&self.shared.registry.settings(id));
         Ok(())
     }

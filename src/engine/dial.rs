@@ -95,7 +95,11 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
         match outcome {
             Ok(link) => {
                 shared.unreached.remove(&host);
+                let line = link.line();
                 greet::greet(&shared, link).await;
+                if line.was_paused() {
+                    shared.unreached.insert(host, ProofError::Paused.to_string());
+                }
                 // One that waits to be accepted, or has paused this host, is dialled with growing pauses.
                 if shared.connected.contains_key(&host) {
                     dialled.is_member();

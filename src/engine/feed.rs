@@ -25,6 +25,7 @@ use super::shared::Shared;
 use super::shared::StartError;
 use super::verdicts;
 use crate::asset::AssetId;
+use crate::hook::Chain;
 use crate::hook::Occasion;
 use crate::hook::Point;
 use crate::limits;
@@ -107,6 +108,7 @@ pub(super) async fn run(shared: Arc<Shared>, group: Group, orders: mpsc::Receive
         latest,
         orders,
         generation: None,
+        chains: [None; 3],
         review: None,
         absent: VecDeque::new(),
         group,
@@ -144,6 +146,8 @@ struct Feed {
     orders: mpsc::Receiver<Order>,
     /// The generation of plugins that is known.
     generation: Option<u64>,
+    /// Who was asked at each point then.
+    chains: [Option<Chain>; 3],
     /// What another chain has judged, and this one has not yet.
     review: Option<Review>,
     /// What could not be asked about, and may be asked about now.
@@ -244,6 +248,10 @@ impl Feed {
             self.review_all(decider, receiver).await?;
         }
         if self.generation.replace(generation) != Some(generation) {
+            let chains = self.shared.chains();
+            if std::mem::replace(&mut self.chains, chains) != chains {
+                self.shared.verdicts.forget();
+            }
             // What was answered for somebody a moment ago is among what is asked again.
             self.shared.verdicts.flush().await;
             self.absent = VecDeque::from([Review::absent()]);

@@ -6,7 +6,6 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::peers::PeerOrder;
-use super::shared::PAUSED;
 use super::shared::Shared;
 use super::shared::WAITS;
 use crate::asset::HostId;
@@ -43,7 +42,7 @@ pub(super) async fn greet(shared: &Shared, link: Link) {
     let peer = link.peer;
     let settings = shared.registry.settings(peer);
     if settings.is_paused(now_ms()) {
-        link.line().close(PAUSED);
+        link.line().pause();
         return;
     }
     if shared.relay_policy == RelayPolicy::Never && !becomes_direct(&link.line()).await {

@@ -60,7 +60,7 @@ pub use crate::state::{Decided, Decision, DecisionMark, PeerSettings, Way};
 pub use crate::sync::Culprit;
 pub use brakes::Stopped;
 pub use content::stored as stored_content;
-pub use devices::{Condition, DeviceError, NamedError, Trust};
+pub use devices::{Condition, DeviceError, NamedError, Pace, Trust};
 pub use explain::{Difference, ExplainError, ExplainedPeer, ExplainedStep, Explanation, Stored, Verdicted};
 pub use hand::HandError;
 pub use hand::Replayed;

@@ -203,8 +203,7 @@ pub(super) async fn accept(shared: &Arc<Shared>, group: &Group) {
                         older.close("replaced by a newer connection");
                     }
                     // It may have been paused or removed while it proved itself.
-                    if let Some(why) = shared.why_unwelcome(peer) {
-                        link.line().close(why);
+                    if shared.turns_away(peer, &link.line()) {
                         shared.served.remove_if(&peer, |_, latest| latest.is(&link.line()));
                         continue;
                     }
@@ -272,8 +271,7 @@ impl Peers {
         let line = writer.connection();
         let settings = self.shared.registry.settings(peer);
         // It may have been paused or removed while it greeted.
-        if let Some(why) = self.shared.why_unwelcome(peer) {
-            line.close(why);
+        if self.shared.turns_away(peer, &line) {
             return;
         }
         if let Some(standing) = self.standing.get(&peer) {

@@ -43,6 +43,7 @@ use crate::auth::HostKey;
 use crate::auth::members::Circle;
 use crate::auth::members::Standing;
 use crate::event::Event;
+use crate::hook::Chain;
 use crate::hook::Hooks;
 use crate::hook::Point;
 use crate::library::Flow;
@@ -117,9 +118,6 @@ pub(super) const NO_MEMBER: &str = "not a member";
 
 /// Why a connection ends on which one side has yet to accept the other.
 pub(super) const WAITS: &str = "one of the hosts waits to be accepted by an admin";
-
-/// Why a connection ends to a host that a person has left alone.
-pub(super) const PAUSED: &str = "it is paused here";
 
 /// The decider where nobody is asked.
 pub(super) const NOBODY: &str = "none";
@@ -394,16 +392,18 @@ impl Shared {
 
     /// Tells whether a link to a host is wanted at all: it is a member, and no person has it left alone.
     pub(super) fn is_welcome(&self, host: HostId) -> bool {
-        self.why_unwelcome(host).is_none()
+        matches!(self.members.standing(host), Standing::Member { .. }) && !self.registry.is_paused(host)
     }
 
-    /// Says why no link to a host is wanted, if so; for the other side and the log.
-    pub(super) fn why_unwelcome(&self, host: HostId) -> Option<&'static str> {
+    /// Closes a link to a host to which none is wanted; tells whether it did.
+    pub(super) fn turns_away(&self, host: HostId, line: &Line) -> bool {
         match self.members.standing(host) {
-            Standing::Removed => Some(NO_MEMBER),
-            Standing::Pending => Some(WAITS),
-            Standing::Member { .. } => self.registry.is_paused(host).then_some(PAUSED),
+            Standing::Removed => line.close(NO_MEMBER),
+            Standing::Pending => line.close(WAITS),
+            Standing::Member { .. } if self.registry.is_paused(host) => line.pause(),
+            Standing::Member { .. } => return false,
         }
+        true
     }
 
     /// Tells whether a content of this size may travel on a connection to a peer: over a relay, only what both sides let.
@@ -420,6 +420,12 @@ impl Shared {
     /// Tells the hub; it has stopped when there is nobody to hear.
     pub(super) async fn tell(&self, told: impl Into<Told>) {
         let _ = self.hub.send(told.into()).await;
+    }
+
+    /// Returns who is asked before a push, before a pull and after a receive.
+    pub(super) fn chains(&self) -> [Option<Chain>; 3] {
+        [Point::BeforePush, Point::BeforePull, Point::AfterReceive]
+            .map(|point| self.hooks.chain(point, &self.library.name))
     }
 
     /// Names those who decide at a point, as it is remembered beside what they decided.

@@ -129,11 +129,17 @@ impl Verdicts {
             retired.await.unwrap_or(Ok(()))?;
         }
         // Memory does not know its assets; what of it is wanted is read again.
+        self.forget();
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Empties the memory: what it knows beyond what is written was answered by earlier chains, and would stand for
+    /// answers that nobody can be shown once those are back.
+    pub(super) fn forget(&self) {
         for shard in &self.shards {
             *shard.lock() = Shard::default();
         }
-        self.epoch.fetch_add(1, Ordering::SeqCst);
-        Ok(())
     }
 
     /// Waits until everything that was kept can be read.
@@ -390,8 +396,7 @@ impl Writer {
 
 /// Forgets what chains answered that are gone.
 pub(super) async fn prune(shared: &Shared) {
-    let points = [Point::BeforePush, Point::BeforePull, Point::AfterReceive];
-    let chains = points.map(|point| shared.hooks.chain(point, &shared.library.name));
+    let chains = shared.chains();
     let (mut after, mut gone) = (AssetId::from_bytes([0; 32]), 0);
     loop {
         match shared.state.prune_verdicts(chains, after, limits::VERDICTS_PRUNED_TOGETHER).await {

@@ -49,9 +49,7 @@ pub(super) struct Closing(pub(super) CancellationToken);
 /// A listener could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[error(
-    "cannot listen on {address}; if another program uses it, stop that or choose another with `listen_addr` or `can_listen_addr`"
-)]
+#[error("cannot listen on {address}; if another program uses it, stop that or choose another")]
 pub struct BindError {
     /// Where.
     pub address: String,

@@ -27,6 +27,9 @@ use crate::sync::Message;
 /// Code with which a connection is closed that its host has enough others beside.
 const ENOUGH_LINKS: VarInt = VarInt::from_u32(4);
 
+/// Code with which a connection to a member is closed that a person has paused.
+const PAUSED: VarInt = VarInt::from_u32(5);
+
 /// What a host says of itself first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Greeting {
@@ -240,6 +243,11 @@ impl Line {
         self.0.close(ENOUGH_LINKS, b"this host has enough links to other members");
     }
 
+    /// Closes the connection because a person has paused the other side, so that it can tell its own people.
+    pub fn pause(&self) {
+        self.0.close(PAUSED, b"it is paused here");
+    }
+
     /// Tells whether the connection has ended, from whichever side.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -249,7 +257,13 @@ impl Line {
     /// Tells whether the other side has closed the connection because it has enough others.
     #[must_use]
     pub fn was_let_go(&self) -> bool {
-        matches!(self.0.close_reason(), Some(ConnectionError::ApplicationClosed(close)) if close.error_code == ENOUGH_LINKS)
+        is_closed_with(&self.0, ENOUGH_LINKS)
+    }
+
+    /// Tells whether the other side has closed the connection because this host is paused there.
+    #[must_use]
+    pub fn was_paused(&self) -> bool {
+        is_paused_by(&self.0)
     }
 
     /// Tells whether this is the same connection as another.
@@ -262,4 +276,13 @@ impl Line {
     pub async fn closed(&self) -> String {
         self.0.closed().await.to_string()
     }
+}
+
+/// Tells whether the other side has closed a connection because this host is paused there.
+pub(super) fn is_paused_by(connection: &iroh::endpoint::Connection) -> bool {
+    is_closed_with(connection, PAUSED)
+}
+
+fn is_closed_with(connection: &iroh::endpoint::Connection, code: VarInt) -> bool {
+    matches!(connection.close_reason(), Some(ConnectionError::ApplicationClosed(close)) if close.error_code == code)
 }

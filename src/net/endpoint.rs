@@ -87,7 +87,10 @@ pub enum BindError {
     #[error("`relay_url` is no URL: {0}")]
     Relay(String),
     /// The socket could not be bound.
-    #[error("cannot bind the socket for peers{}", .addr.map(|addr| format!(" at {addr}")).unwrap_or_default())]
+    #[error(
+        "cannot bind the UDP socket for peers{}; if another program uses it, stop that or choose another with `bind_addr`",
+        .addr.map(|addr| format!(" at {addr}")).unwrap_or_default()
+    )]
     Socket {
         /// Which address was asked for.
         addr: Option<SocketAddr>,

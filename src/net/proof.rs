@@ -12,6 +12,7 @@ use iroh::endpoint::RecvStream;
 use iroh::endpoint::SendStream;
 use iroh::endpoint::VarInt;
 
+use super::control;
 use super::frame;
 use super::frame::FrameError;
 use super::succession;
@@ -49,6 +50,11 @@ pub enum ProofError {
              where the library has moved on, this device has to be paired again (`can-sync pair`)"
     )]
     Wrong,
+    /// A person has paused this host there.
+    #[error(
+        "this host is paused there; it goes on after `can-sync peers resume` on that device, or when its time is over"
+    )]
+    Paused,
     /// It was removed from the library.
     #[error("it was removed from the library, and is left alone")]
     Removed,
@@ -96,9 +102,11 @@ pub(super) async fn prove(connection: Connection, own: HostId, circle: &Circle) 
         let tag = |proof: &Proof<'_>| proof.tag(Role::Dialler).to_vec().into();
         let shown = wire::Proof { tag: tag(&current), older: older.iter().map(tag).collect(), next: 0 };
         frame::write(&mut send, &shown, limits::PROOF_FRAME_BYTES).await?;
-        // An acceptor with another secret closes here.
-        let answer: wire::Proof =
-            frame::read(&mut recv, limits::PROOF_FRAME_BYTES).await.map_err(|_| ProofError::Wrong)?;
+        // An acceptor with another secret closes here; one that has paused this host closes right after its answer, which
+        // is gone then.
+        let answer: wire::Proof = frame::read(&mut recv, limits::PROOF_FRAME_BYTES)
+            .await
+            .map_err(|_| if control::is_paused_by(&connection) { ProofError::Paused } else { ProofError::Wrong })?;
         let next = answer.next();
         let is_shown = |proof: &Proof<'_>| is_proved(proof, Role::Acceptor, &answer.tag);
         let pending = match (is_shown(&current), next) {

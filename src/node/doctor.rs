@@ -12,6 +12,9 @@ use crate::engine::Condition;
 use crate::engine::PeerStatus;
 use crate::limits;
 use crate::net::Reachability;
+use crate::plugin::BreakerState;
+use crate::plugin::PluginState;
+use crate::plugin::PluginStatus;
 use crate::state::StateError;
 
 /// What was found out about one thing.
@@ -52,7 +55,7 @@ impl Finding {
 }
 
 impl Node {
-    /// Looks at the store, the disk, the clock, the network, every source of hosts and every device.
+    /// Looks at the store, the disk, the plugins, the clock, the network, every source of hosts and every device.
     ///
     /// # Errors
     /// [`StateError`] when the state cannot be read.
@@ -62,6 +65,8 @@ impl Node {
         let mut places = vec![self.folder.path().to_owned()];
         places.extend(self.storage_root.clone());
         findings.extend(places.iter().map(|place| disk(place, free_bytes(place))));
+        findings.extend(plugins(&self.plugins(), self.engine.exchanges()));
+        findings.extend(held(status.replication.held));
         findings.push(clock(&status.replication.peers));
         let reach = self.net.reachability();
         findings.push(udp(&reach, &status.replication.peers));
@@ -81,13 +86,17 @@ fn free_bytes(place: &Path) -> Result<u64, String> {
 
 fn store(status: &NodeStatus) -> Finding {
     let store = &status.store;
-    let seen = format!("{}, {} assets, {} bytes", store.kind, store.assets, store.bytes);
+    let seen = format!("{}, {}", store.kind, counted(store.assets, "asset", "assets"));
     match (&store.trouble, store.missing) {
         (Some(trouble), _) => Finding::new("store", Severity::Error, format!("{}: {trouble}", store.kind))
             .advising("see that it runs and can be written; nothing is lost meanwhile"),
         (None, 0) => Finding::new("store", Severity::Ok, seen),
-        (None, missing) => Finding::new("store", Severity::Warning, format!("{seen}; {missing} contents are missing"))
-            .advising("they come again from a member that has them; `can-sync verify --all` looks at every content"),
+        (None, missing) => Finding::new(
+            "store",
+            Severity::Warning,
+            format!("{seen}; {} missing", counted(missing, "content is", "contents are")),
+        )
+        .advising("they come again from a member that has them; `can-sync verify --all` looks at every content"),
     }
 }
 
@@ -108,6 +117,51 @@ fn disk(place: &Path, free: Result<u64, String>) -> Finding {
     }
 }
 
+/// Says what is wrong with plugins, and what their failing means.
+fn plugins(all: &[PluginStatus], exchanges: bool) -> Vec<Finding> {
+    if !exchanges {
+        let finding = Finding::new("plugins", Severity::Error, "the host runs in safe mode: nothing is exchanged");
+        return vec![finding.advising("`can-sync plugin disable` what is at fault, and start without `--safe-mode`")];
+    }
+    let finding = |plugin: &PluginStatus| {
+        let (of, why) = (format!("plugin {}", plugin.name), plugin.ails()?);
+        let (severity, advice) = match plugin.state() {
+            PluginState::Disabled => (Severity::Warning, "put it right before it is switched on again"),
+            PluginState::Refused => {
+                (Severity::Warning, "put it right or take it away; it was never active, so nothing waits for it")
+            }
+            PluginState::Loaded if plugin.breaker == BreakerState::Closed => {
+                (Severity::Warning, "put its file right, or put the earlier one back")
+            }
+            PluginState::Loaded | PluginState::Failing => {
+                (Severity::Error, "its `on_failure` decides meanwhile; put it right, or `can-sync plugin disable` it")
+            }
+        };
+        Some(Finding::new(of, severity, why).advising(advice))
+    };
+    let troubles: Vec<Finding> = all.iter().filter_map(finding).collect();
+    let loaded = all.iter().filter(|plugin| plugin.state() == PluginState::Loaded).count();
+    match (troubles.is_empty(), loaded) {
+        (false, _) => troubles,
+        (true, 0) => vec![Finding::new("plugins", Severity::Off, "none is loaded")],
+        (true, loaded) => vec![Finding::new("plugins", Severity::Ok, format!("{loaded} loaded"))],
+    }
+}
+
+/// Says that assets wait for a decision.
+fn held(count: u64) -> Option<Finding> {
+    (count > 0).then(|| {
+        let seen = format!("{} for a decision", counted(count, "asset waits", "assets wait"));
+        Finding::new("held", Severity::Warning, seen)
+            .advising("`can-sync held ls` says why, `can-sync held release` or `drop` decides")
+    })
+}
+
+/// Writes a count before its noun.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
+}
+
 /// Compares this host's clock with those of the others: where most are ahead, or most behind, it is this one.
 fn clock(peers: &[PeerStatus]) -> Finding {
     let ahead: Vec<i64> = peers.iter().filter_map(|peer| peer.clock_ahead_ms).collect();
@@ -117,7 +171,11 @@ fn clock(peers: &[PeerStatus]) -> Finding {
         return Finding::new("clock", Severity::Off, "no device is connected to compare it with");
     }
     if off.is_empty() {
-        return Finding::new("clock", Severity::Ok, format!("within a minute of {} devices", ahead.len()));
+        return Finding::new(
+            "clock",
+            Severity::Ok,
+            format!("within a minute of {}", counted(ahead.len() as u64, "device", "devices")),
+        );
     }
     let by = humantime::format_duration(Duration::from_secs(off[0].unsigned_abs() / 1000));
     let alike = off.iter().all(|ms| ms.signum() == off[0].signum());
@@ -126,8 +184,12 @@ fn clock(peers: &[PeerStatus]) -> Finding {
         Finding::new("clock", Severity::Error, format!("{by} {way} most devices"))
             .advising("set the clock of this machine")
     } else {
-        Finding::new("clock", Severity::Warning, format!("{by} apart from {} of {} devices", off.len(), ahead.len()))
-            .advising("set the clocks of both right; changes stamped ahead have to wait")
+        Finding::new(
+            "clock",
+            Severity::Warning,
+            format!("{by} apart from {} of {}", off.len(), counted(ahead.len() as u64, "device", "devices")),
+        )
+        .advising("set the clocks of both right; changes stamped ahead have to wait")
     }
 }
 
@@ -137,7 +199,11 @@ fn udp(reach: &Reachability, peers: &[PeerStatus]) -> Finding {
     let direct = peers.iter().filter(|peer| peer.direct == Some(true)).count();
     let seen = format!("bound to {}; reached at {}", join(&reach.sockets), join(&reach.addresses));
     if direct > 0 {
-        return Finding::new("udp", Severity::Ok, format!("{seen}; {direct} devices are reached directly"));
+        return Finding::new(
+            "udp",
+            Severity::Ok,
+            format!("{seen}; {} reached directly", counted(direct as u64, "device is", "devices are")),
+        );
     }
     let relayed = peers.iter().any(|peer| peer.direct == Some(false));
     if reach.addresses.is_empty() {
@@ -236,6 +302,9 @@ fn why_not_direct(peer: &PeerStatus, reach: &Reachability) -> &'static str {
 }
 
 fn away(peer: &PeerStatus, error: &str) -> String {
+    if error.contains("paused") {
+        return "`can-sync peers resume` on that device".to_owned();
+    }
     if error.contains("secret") {
         return "it answers, and does not take this host for a member: compare `sync_passphrase`, or pair again"
             .to_owned();
@@ -254,6 +323,8 @@ mod tests {
     use crate::engine::PeerSettings;
     use crate::engine::Role;
     use crate::engine::Trust;
+    use crate::hook::Point;
+    use crate::plugin::Settings;
 
     fn peer(condition: Condition) -> PeerStatus {
         let connected = condition == Condition::Connected;
@@ -294,6 +365,7 @@ mod tests {
     #[test]
     fn every_state_of_a_device_has_a_word_and_most_have_advice() {
         let away = || Condition::Disconnected { why: None };
+        let paused = "this host is paused there".to_owned();
         let secret = "the other side does not prove the same secret".to_owned();
         for (peer, severity, seen, advice) in [
             (peer(Condition::Connected), Severity::Ok, "directly, 1.5 ms", ""),
@@ -319,6 +391,7 @@ mod tests {
             (peer(Condition::Pending), Severity::Warning, "waits", "peers accept 0707"),
             (peer(Condition::Paired), Severity::Warning, "let in", "can-sync run"),
             (peer(away()), Severity::Warning, "nothing tells where", "start it"),
+            (PeerStatus { unreached: Some(paused), ..peer(away()) }, Severity::Warning, "not reached", "peers resume"),
             (PeerStatus { unreached: Some(secret), ..peer(away()) }, Severity::Warning, "not reached", "pair again"),
             (
                 PeerStatus { unreached: Some("no answer".into()), ..peer(away()) },
@@ -351,6 +424,39 @@ mod tests {
             let finding = clock(&clocks);
             assert!(finding.severity == severity && finding.seen.contains(seen), "{finding:?}");
         }
+    }
+
+    #[test]
+    fn plugins_are_told_by_what_their_failing_means() {
+        let plugin = |enabled, loaded, points: &[Point], trouble: Option<&str>| PluginStatus {
+            loaded,
+            points: points.to_vec(),
+            ..PluginStatus::absent("one".to_owned(), enabled, trouble.map(str::to_owned), Settings::default())
+        };
+        let asked = &[Point::BeforePush][..];
+        let open = PluginStatus {
+            breaker: BreakerState::Trying,
+            last_failure: Some("it trapped".to_owned()),
+            ..plugin(true, true, asked, None)
+        };
+        for (all, severity, seen) in [
+            (vec![], Severity::Off, "none"),
+            (vec![plugin(true, true, asked, None)], Severity::Ok, "1 loaded"),
+            (vec![plugin(false, false, &[], None)], Severity::Off, "none"),
+            (vec![plugin(false, false, &[], Some("x"))], Severity::Warning, "x"),
+            (vec![plugin(true, true, asked, Some("x"))], Severity::Warning, "x"),
+            (vec![plugin(true, false, &[], Some("x"))], Severity::Warning, "x"),
+            (vec![plugin(true, false, asked, Some("x"))], Severity::Error, "x"),
+            (vec![open, plugin(true, true, asked, None)], Severity::Error, "it trapped"),
+        ] {
+            let findings = plugins(&all, true);
+            assert_eq!((findings.len(), findings[0].severity), (1, severity), "{findings:?}");
+            assert!(findings[0].seen.contains(seen), "{findings:?}");
+            assert_eq!(findings[0].advice.is_some(), findings[0].severity >= Severity::Warning);
+            assert_eq!(plugins(&all, false)[0].severity, Severity::Error);
+        }
+        assert_eq!(held(0), None);
+        assert_eq!(held(1).unwrap().seen, "1 asset waits for a decision");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::engine::DeviceError;
 use crate::engine::HandError;
 use crate::engine::MembersError;
 use crate::engine::NamedError;
+use crate::engine::Pace;
 use crate::engine::PairingStatus;
 use crate::library::Role;
 use crate::library::Ticket;
@@ -59,7 +60,7 @@ impl Node {
     ///
     /// # Errors
     /// [`DeviceError`] when a rate is too low, or it cannot be kept.
-    pub async fn limit_peer(&self, id: HostId, sent: Option<u64>, taken: Option<u64>) -> Result<(), DeviceError> {
+    pub async fn limit_peer(&self, id: HostId, sent: Pace, taken: Pace) -> Result<(), DeviceError> {
         self.engine.limit(id, sent, taken).await
     }
 

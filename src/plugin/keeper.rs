@@ -104,7 +104,7 @@ impl Keeper {
         missed.extend(self.options.named.iter().cloned());
         for name in missed {
             if !self.folder.has(&name) && self.plugins.line().get(&name).is_none() {
-                self.miss(&name, "its file is not in the folder; put it back, or run `can-sync plugin disable`").await;
+                self.miss(&name, &self.absence(&name)).await;
             }
         }
         let engines: Vec<(Engine, [u8; 32])> = self
@@ -324,6 +324,12 @@ impl Keeper {
         self.plugins.swap(self.plugins.line().with(member));
     }
 
+    /// Says what is wrong with a plugin that has no file.
+    fn absence(&self, name: &str) -> String {
+        let file = self.folder.component(name);
+        format!("{} is not there; put it back, or run `can-sync plugin disable {name}`", file.display())
+    }
+
     /// Takes a plugin out of the chain.
     async fn leave(&mut self, name: &str) {
         self.again.remove(name);
@@ -368,7 +374,7 @@ impl Keeper {
             self.load(name).await;
         } else {
             self.plugins.0.switched_off.lock().remove(name);
-            self.miss(name, "its file is not in the folder").await;
+            self.miss(name, &self.absence(name)).await;
         }
         Ok(())
     }

@@ -40,6 +40,8 @@ pub use figures::Figures;
 pub use folder::{BadName, is_name, name_of};
 pub use inspect::{Inspection, inspect};
 pub use loaded::{Description, Failure, LoadError, Plugin};
-pub use plugins::{Options, PluginStatus, Plugins, Samples, SettingsOf, Sidecar, StartError, UnknownPlugin};
+pub use plugins::{
+    Options, PluginState, PluginStatus, Plugins, Samples, SettingsOf, Sidecar, StartError, UnknownPlugin,
+};
 pub use settings::{Grant, Limits, OnFailure, Settings, Wasi};
 pub use used::Used;

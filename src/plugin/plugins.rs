@@ -137,6 +137,19 @@ pub struct PluginStatus {
     pub lines_left_out: u64,
 }
 
+/// How a plugin is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PluginState {
+    /// It is asked.
+    Loaded,
+    /// It cannot be asked, and its policy answers for it.
+    Failing,
+    /// It cannot be loaded, was never active, and stops nothing.
+    Refused,
+    /// It is switched off.
+    Disabled,
+}
+
 /// All plugins of a host. Cloning shares them.
 #[derive(Clone)]
 pub struct Plugins(pub(super) Arc<Inside>);
@@ -291,7 +304,27 @@ pub(super) fn open(data: &Path) -> Result<(Known, Cache), StartError> {
 }
 
 impl PluginStatus {
-    pub(super) fn absent(name: String, enabled: bool, trouble: Option<String>, settings: Settings) -> Self {
+    /// Tells how it is.
+    #[must_use]
+    pub fn state(&self) -> PluginState {
+        match (self.enabled, self.loaded, self.points.is_empty()) {
+            (false, ..) => PluginState::Disabled,
+            (true, true, _) => PluginState::Loaded,
+            (true, false, false) => PluginState::Failing,
+            (true, false, true) => PluginState::Refused,
+        }
+    }
+
+    /// Returns what is wrong with it now: with its file, or with its calls, where it is left alone for failing.
+    #[must_use]
+    pub fn ails(&self) -> Option<&str> {
+        let resting = || self.last_failure.as_deref().filter(|_| self.breaker != BreakerState::Closed);
+        self.trouble.as_deref().or_else(resting)
+    }
+
+    /// One that is not there to be asked.
+    #[must_use]
+    pub fn absent(name: String, enabled: bool, trouble: Option<String>, settings: Settings) -> Self {
         Self {
             name,
             enabled,

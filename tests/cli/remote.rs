@@ -73,7 +73,7 @@ fn status_is_one_screen_for_people_and_the_whole_answer_for_programs() {
          \n\
          PEER             STATE    PATH       RTT   KEPT       IN   OUT  ID\n\
          cellar\\u{{1b}}[2J  in sync  direct  0.4 ms  50/51  2.0 KiB  10 B  {near}\n\
-         -                away     -            -   0/51      0 B   0 B  {far}\n"
+         -                away     -            -      -      0 B   0 B  {far}\n"
     );
     assert_eq!(done.stdout, expected);
     let seen = host.seen();
@@ -253,7 +253,7 @@ fn nothing_is_purged_by_a_slip() {
     let id = hash(b"1");
     let host = Host::start(move |_| Reply::data(&json!({ "done": "purged" })));
     let asked = host.run(&["purge", &id]);
-    assert!(asked.code == Some(1) && asked.stderr.contains("--yes"), "{asked:?}");
+    assert!(asked.code == Some(2) && asked.stderr.contains("--yes"), "{asked:?}");
     assert!(host.seen().is_empty(), "nobody was at the terminal to agree");
     assert_eq!(host.run(&["purge", &id, "--yes"]).stdout, format!("{id}  purged\n"));
     assert_eq!(host.run(&["purge", &id, "--yes", "--last-copy"]).code, Some(0));
@@ -261,6 +261,48 @@ fn nothing_is_purged_by_a_slip() {
     let bodies: Vec<Value> = seen.iter().map(|seen| serde_json::from_slice(&seen.body).unwrap()).collect();
     assert_eq!(seen[0].line, format!("POST /purge/{id}"));
     assert_eq!(bodies, [json!({ "last_copy": false }), json!({ "last_copy": true })]);
+}
+
+#[test]
+fn a_purge_goes_on_behind_what_is_not_purged() {
+    let (kept, gone) = (hash(b"1"), hash(b"2"));
+    let told = kept.clone();
+    let host = Host::start(move |seen| match seen.line.contains(&told) {
+        true => Reply::error(409, "no connected host has it"),
+        false => Reply::data(&json!({ "done": "purged" })),
+    });
+    let done = host.run(&["purge", "--yes", &kept, &gone]);
+    assert_eq!((done.code, done.stdout), (Some(1), format!("{gone}  purged\n")));
+    for told in ["no connected host has it", &kept, "1 of 2 assets were not purged"] {
+        assert!(done.stderr.contains(told), "{told}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn a_plugin_that_is_not_loaded_again_is_a_failure() {
+    let host = Host::start(|seen| {
+        let broken = seen.line.contains("broken").then_some("the file is empty");
+        Reply::data(&json!({ "name": "x", "trouble": broken }))
+    });
+    let done = host.run(&["plugin", "reload", "broken", "good"]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.stderr.contains("good loaded again") && done.stderr.contains("broken: the file is empty"), "{done:?}");
+    assert_eq!(host.run(&["plugin", "reload", "good"]).code, Some(0));
+    // It is switched on, whatever comes of it.
+    let done = host.run(&["plugin", "enable", "broken"]);
+    assert!(done.code == Some(0) && done.stderr.contains("but: the file is empty"), "{done:?}");
+    assert_eq!(host.run(&["plugin", "reload", "no name"]).code, Some(2));
+}
+
+#[test]
+fn one_limit_is_set_without_the_other() {
+    let host = Host::start(|_| Reply::data(&json!({ "id": "x", "done": "limited" })));
+    for limits in [&["--send", "2M"][..], &["--take", "off"]] {
+        assert_eq!(host.run(&[&["peers", "limit", "laptop"], limits].concat()).code, Some(0));
+    }
+    let bodies: Vec<Value> = host.seen().iter().map(|seen| serde_json::from_slice(&seen.body).unwrap()).collect();
+    assert_eq!(bodies, [json!({ "sent": 2 << 20 }), json!({ "taken": null })]);
+    assert_eq!(host.run(&["peers", "limit", "laptop"]).code, Some(2));
 }
 
 #[test]

@@ -70,7 +70,10 @@ pub struct Merged {
 #[non_exhaustive]
 pub enum SignError {
     /// This host may not sign.
-    #[error("this host is no admin of the library; ask on one that is: {}", short(admins))]
+    #[error(
+        "this host is no admin of the library; ask on one that is (`can-sync peers admin` names them): {}",
+        short(admins)
+    )]
     NotAdmin {
         /// Who may.
         admins: Vec<HostId>,

@@ -52,7 +52,12 @@ pub(in crate::cli) enum ClientError {
     },
     /// There is no token.
     #[error(
-        "cannot read the token {path}; a host makes it at its first start (`can-sync run`), in its `data_dir`",
+        "{}: {path}",
+        if source.kind() == std::io::ErrorKind::NotFound {
+            "no host has been started with this `data_dir` yet (`can-sync run`), so there is no token"
+        } else {
+            "the token that a host keeps in its `data_dir` cannot be read"
+        },
         path = path.display()
     )]
     Token {
@@ -103,4 +108,10 @@ impl ClientError {
 
 fn told(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
+}
+
+/// Tells whether an error is that the host cannot be reached at all.
+pub(in crate::cli) fn is_away(error: &anyhow::Error) -> bool {
+    let away = |cause: &ClientError| matches!(cause, ClientError::NotRunning { .. } | ClientError::Broken { .. });
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(away))
 }

@@ -25,7 +25,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::cli::client::Asset;
 use crate::cli::client::CanApi;
-use crate::cli::client::ClientError;
+use crate::cli::client::is_away;
 use crate::cli::context::Context;
 use crate::cli::exit::Misused;
 use crate::cli::printer::Printer;
@@ -114,12 +114,6 @@ impl Args {
         ];
         fields.into_iter().filter_map(|(field, text)| Some((field, text.filter(|text| !text.is_empty())?))).collect()
     }
-}
-
-/// Tells whether the host cannot be reached at all.
-fn is_away(error: &anyhow::Error) -> bool {
-    let away = |cause: &ClientError| matches!(cause, ClientError::NotRunning { .. } | ClientError::Broken { .. });
-    error.chain().any(|cause| cause.downcast_ref().is_some_and(away))
 }
 
 /// Ingests a file with the fields given, showing how much of it is sent; returns the asset as the host tells it.

@@ -63,12 +63,12 @@ fn say_notes(context: &Context, resolved: &Resolved) {
 fn show(context: &Context, resolved: &Resolved) -> anyhow::Result<()> {
     let printer = context.printer();
     if printer.is_json() {
-        let of = |shown: &crate::config::Shown| json!({ "key": shown.key.name(), "value": shown.value, "source": shown.source.to_string() });
+        let of = |shown: &crate::config::Shown| json!({ "key": shown.key, "value": shown.value, "source": shown.source.to_string() });
         return Ok(printer.json(&resolved.shown.iter().map(of).collect::<Vec<_>>())?);
     }
     let row = |shown: &crate::config::Shown| {
         let value = shown.value.clone().unwrap_or_else(|| "null".to_owned());
-        vec![shown.key.name().to_owned(), value, shown.source.to_string()]
+        vec![shown.key.clone(), value, shown.source.to_string()]
     };
     let rows: Vec<_> = resolved.shown.iter().map(row).collect();
     Ok(printer.table(&[("KEY", Align::Left), ("VALUE", Align::Left), ("FROM", Align::Left)], &rows)?)

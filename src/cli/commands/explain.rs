@@ -106,7 +106,7 @@ pub(super) async fn show(context: &Context, api: &HostApi, hash: &AssetId) -> an
     for line in lines(&explained) {
         printer.line(&line)?;
     }
-    peers(printer, &explained.peers)
+    peers(printer, &explained)
 }
 
 /// Returns the steps, a line each.
@@ -130,7 +130,9 @@ fn lines(explained: &Explanation) -> Vec<String> {
             (_, Some(id)) => format!(" of {id}"),
             _ => String::new(),
         };
-        let said = said(&verdicted.verdict, verdicted.reason.as_deref());
+        // What a failure made of it is told at the step that failed.
+        let failed = verdicted.steps.iter().any(|step| step.failure.is_some());
+        let said = said(&verdicted.verdict, verdicted.reason.as_deref().filter(|_| !failed));
         let stands = match verdicted.standing.as_str() {
             "firm" => "",
             "failed" => ", because a plugin failed",
@@ -141,7 +143,7 @@ fn lines(explained: &Explanation) -> Vec<String> {
         lines.push(format!("{}{of} at {at}: {said}{stands}{age}", verdicted.point));
         for step in &verdicted.steps {
             let failure = step.failure.as_deref().map_or_else(String::new, |failure| format!("; failed: {failure}"));
-            let said = self::said(&step.verdict, step.reason.as_deref());
+            let said = self::said(&step.verdict, step.reason.as_deref().filter(|_| step.failure.is_none()));
             lines.push(format!("  {}: {said} ({} µs){failure}", step.plugin, step.took_us));
             lines.extend(step.changed.iter().map(|changed| format!("    {}", difference(changed))));
         }
@@ -176,7 +178,7 @@ fn difference(difference: &Difference) -> String {
     }
 }
 
-fn peers(printer: &Printer, peers: &[Peer]) -> anyhow::Result<()> {
+fn peers(printer: &Printer, Explanation { peers, stored, .. }: &Explanation) -> anyhow::Result<()> {
     if peers.is_empty() {
         return Ok(printer.line("no peers yet")?);
     }
@@ -187,6 +189,7 @@ fn peers(printer: &Printer, peers: &[Peer]) -> anyhow::Result<()> {
             let has = match (&peer.version, peer.same) {
                 (None, _) => "not known",
                 (Some(_), true) => "this version",
+                (Some(_), false) if stored.is_none() => "a version",
                 (Some(_), false) => "another version",
             };
             let state = if peer.connected { "connected" } else { "away" };

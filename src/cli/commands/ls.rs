@@ -1,6 +1,5 @@
 //! `can-sync ls`: lists and searches assets.
 
-use std::num::NonZeroU64;
 use std::time::UNIX_EPOCH;
 
 use clap::ValueEnum;
@@ -19,8 +18,8 @@ use crate::limits;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// How many to list
-    #[arg(long, short = 'n', default_value = "100", value_name = "N")]
-    limit: NonZeroU64,
+    #[arg(long, short = 'n', default_value = "100", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
     /// List all of them
     #[arg(long, conflicts_with = "limit")]
     all: bool,
@@ -84,7 +83,7 @@ impl Args {
         let api = context.can_api()?;
         let (filtered, query) = self.query()?;
         let path = if filtered { "/search" } else { "/list" };
-        let mut left = if self.all { u64::MAX } else { self.limit.get() };
+        let mut left = if self.all { u64::MAX } else { self.limit };
         let (mut offset, mut cursor, mut count) = (self.offset, self.cursor, 0);
         let printer = context.printer();
         let page = loop {

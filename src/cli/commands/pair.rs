@@ -16,6 +16,7 @@ use crate::auth::pairing::PairingCode;
 use crate::cli::client::HostApi;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::exit::Misused;
 use crate::cli::printer::Printer;
 use crate::cli::runtime;
 use crate::library::ParseTicketError;
@@ -70,7 +71,8 @@ impl Args {
         if self.words.is_empty() {
             return block_on(invite(context));
         }
-        let link: Link = self.words.join(" ").parse()?;
+        let link: Result<Link, ParseLinkError> = self.words.join(" ").parse();
+        let link = link.map_err(|error| Misused(error.to_string()))?;
         join(context, Link { ticket: self.ticket.or(link.ticket), ..link })
     }
 }

@@ -53,12 +53,12 @@ enum Action {
     Limit {
         /// Its name, or its id or the beginning of it
         peer: String,
-        /// Bytes a second that go to it, such as `500K` or `2M`; none for as many as will
+        /// Bytes a second that go to it, such as `500K` or `2M`, or `off`; without it as before
+        #[arg(long, value_parser = rate, required_unless_present = "take")]
+        send: Option<Rate>,
+        /// Bytes a second that come from it, or `off`; without it as before
         #[arg(long, value_parser = rate)]
-        send: Option<u64>,
-        /// Bytes a second that come from it; none for as many as will
-        #[arg(long, value_parser = rate)]
-        take: Option<u64>,
+        take: Option<Rate>,
     },
     /// Say what a device may do in the library
     Role {
@@ -193,7 +193,9 @@ impl Args {
             }
             Action::Resume { peer } => act(context, &api, &peer, "resume", &json!({})).await,
             Action::Limit { peer, send, take } => {
-                act(context, &api, &peer, "limit", &json!({ "sent": send, "taken": take })).await
+                let given = [("sent", send), ("taken", take)].into_iter();
+                let body = given.filter_map(|(key, rate)| Some((key.to_owned(), json!(rate?.0)))).collect();
+                act(context, &api, &peer, "limit", &Value::Object(body)).await
             }
             Action::Role { peer, role } => act(context, &api, &peer, "role", &json!({ "role": role })).await,
             Action::Accept { peer } => act(context, &api, &peer, "accept", &json!({ "admin": false })).await,
@@ -236,8 +238,15 @@ async fn act(context: &Context, api: &HostApi, peer: &str, what: &str, body: &Va
     Ok(printer.flush()?)
 }
 
-/// Reads a rate: bytes a second, with `K`, `M` or `G` for powers of 1024.
-fn rate(text: &str) -> Result<u64, String> {
+/// Bytes a second; `None` for as many as will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rate(Option<u64>);
+
+/// Reads a rate: bytes a second, with `K`, `M` or `G` for powers of 1024, or `off`.
+fn rate(text: &str) -> Result<Rate, String> {
+    if text == "off" {
+        return Ok(Rate(None));
+    }
     let (number, factor) = match text.strip_suffix(['k', 'K', 'm', 'M', 'g', 'G']) {
         None => (text, 1),
         Some(number) => {
@@ -250,7 +259,8 @@ fn rate(text: &str) -> Result<u64, String> {
         }
     };
     let read = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    read.ok_or_else(|| "a rate is a number of bytes a second, such as `500K` or `2M`".to_owned())
+    let said = "a rate is a number of bytes a second, such as `500K` or `2M`, or `off`";
+    read.map(|number| Rate(Some(number))).ok_or_else(|| said.to_owned())
 }
 
 #[cfg(test)]
@@ -260,8 +270,9 @@ mod tests {
     #[test]
     fn rates_are_read() {
         for (text, bytes) in [("5", Some(5)), ("500K", Some(512_000)), ("2m", Some(2 << 20)), ("1G", Some(1 << 30))] {
-            assert_eq!(rate(text).ok(), bytes, "{text}");
+            assert_eq!(rate(text), Ok(Rate(bytes)), "{text}");
         }
+        assert_eq!(rate("off"), Ok(Rate(None)));
         for text in ["", "K", "-1", "1.5M", "99999999999999999999", "18446744073709551615K"] {
             assert!(rate(text).is_err(), "{text}");
         }

@@ -5,7 +5,10 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::asset::AssetId;
+use crate::cli::client::ClientError;
+use crate::cli::client::is_away;
 use crate::cli::context::Context;
+use crate::cli::exit::Misused;
 use crate::cli::format;
 
 /// Remove assets from this machine for good; other machines keep theirs
@@ -34,13 +37,29 @@ impl Args {
             match printer.confirmed(&question)? {
                 Some(true) => {}
                 Some(false) => bail!("nothing was changed"),
-                None => bail!("what is purged comes back only from another device that has it; say `--yes`"),
+                None => {
+                    let text = "what is purged comes back only from another device that has it; say `--yes`";
+                    return Err(Misused(text.to_owned()).into());
+                }
             }
         }
+        let mut failed = 0;
         for hash in &self.hashes {
             let body = json!({ "last_copy": self.last_copy });
-            let answer: Value = api.post_with(&format!("/purge/{hash}"), &body).await?;
-            if printer.is_json() { printer.json(&answer)? } else { printer.line(&format!("{hash}  purged"))? }
+            let answer: Result<Value, ClientError> = api.post_with(&format!("/purge/{hash}"), &body).await;
+            match answer.map_err(anyhow::Error::from) {
+                Ok(answer) if printer.is_json() => printer.json(&answer)?,
+                Ok(_) => printer.line(&format!("{hash}  purged"))?,
+                // One of several is said, and the others go on; a host that is gone purges none of them.
+                Err(error) if self.hashes.len() > 1 && !is_away(&error) => {
+                    printer.error(&error.context(format!("{hash} was not purged")));
+                    failed += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if failed > 0 {
+            bail!("{failed} of {} assets were not purged; the others were", self.hashes.len());
         }
         Ok(())
     }

@@ -200,7 +200,7 @@ fn peer(peer: &Peer) -> Vec<String> {
         state.to_owned(),
         or_dash(peer.path.clone()),
         or_dash(peer.rtt_ms.map(|rtt| format!("{rtt:.1} ms"))),
-        format!("{}/{}", peer.kept, peer.of),
+        if peer.connected { format!("{}/{}", peer.kept, peer.of) } else { "-".to_owned() },
         format::bytes(peer.bytes_in),
         format::bytes(peer.bytes_out),
         peer.id.clone(),

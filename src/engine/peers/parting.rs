@@ -85,13 +85,7 @@ impl Peers {
 
     /// Ends the connections on which contents go to whom nothing may go any more, in the middle if need be.
     pub(super) fn cut_off_the_unwelcome(&self) {
-        self.shared.served.retain(|peer, line| {
-            let why = self.shared.why_unwelcome(*peer);
-            if let Some(why) = why {
-                line.close(why);
-            }
-            why.is_none()
-        });
+        self.shared.served.retain(|peer, line| !self.shared.turns_away(*peer, line));
     }
 
     /// Ends what belongs to the standing connection of a peer, and takes it out of the table, if there is one; returns

@@ -123,3 +123,25 @@ async fn a_second_edit_is_explained_with_what_the_first_had_left() {
     let seen = b.metadata(&id).await;
     assert_eq!((seen.path.as_deref(), seen.tags.contains("b"), seen.tags.contains("a")), (Some("second"), true, false));
 }
+
+/// What memory knew would have stood for answers that are written nowhere any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_plugins_say_that_are_back_is_explained_as_well() {
+    let hooks = Arc::new(Scripted::new("one", |_| Verdict::Pass));
+    let host = Host::start_with_hooks(187, hooks.clone()).await;
+    let id = host.ingest(100, "file").await;
+    for name in ["one", "two", "one"] {
+        hooks.replace(name, |_| Verdict::Pass);
+        let said = async {
+            loop {
+                let verdicts = host.engine.explain(id).await.unwrap().verdicts;
+                if verdicts.first().is_some_and(|said| said.current && said.steps[0].plugin == name) {
+                    return verdicts.len();
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        assert_eq!(super::host::within(said).await, 1, "{name}");
+    }
+    host.stop().await;
+}

@@ -17,6 +17,7 @@ use crate::auth::pairing::PairingCode;
 use crate::auth::pairing::PairingFailure;
 use crate::engine::Condition;
 use crate::engine::NamedError;
+use crate::engine::Pace;
 use crate::engine::PairingStatus;
 use crate::engine::Trust;
 use crate::engine::members::hear;
@@ -468,6 +469,8 @@ async fn a_paused_device_is_neither_dialled_nor_let_in() {
         within(link.line().closed()).await;
     }
     assert!(!a.is_connected_to(b.id()) && b.store_lacks(&asset).await);
+    // It hears why, and does not take the secret for a wrong one.
+    b.until(|b| b.engine.shared.unreached.get(&a.id()).is_some_and(|why| why.contains("paused there"))).await;
     // Nothing stays here of a connection for contents that it dials all the same; it may end while b still proves itself.
     if let Ok(link) = b.net.dial(&a.ticket(), Purpose::Bulk).await {
         within(link.line().closed()).await;
@@ -489,7 +492,18 @@ async fn a_paused_device_is_neither_dialled_nor_let_in() {
     a.engine.rename(b.id(), Some(id[..10].to_owned())).await.unwrap();
     assert_eq!(a.engine.named(&id[..10]), Ok(b.id()));
     assert!(a.engine.rename(b.id(), Some("two\nlines".to_owned())).await.is_err());
-    assert!(a.engine.limit(b.id(), Some(5), None).await.is_err());
+    assert!(a.engine.limit(b.id(), Pace::BytesPerSec(5), Pace::AsItWas).await.is_err());
+    // One limit leaves the other as it is.
+    let (sent, taken) = (Pace::BytesPerSec(50_000), Pace::BytesPerSec(60_000));
+    a.engine.limit(b.id(), sent, Pace::AsItWas).await.unwrap();
+    a.engine.limit(b.id(), Pace::AsItWas, taken).await.unwrap();
+    let limits = || {
+        let settings = a.engine.shared.registry.settings(b.id());
+        (settings.most_sent, settings.most_taken)
+    };
+    assert_eq!(limits(), (Some(50_000), Some(60_000)));
+    a.engine.limit(b.id(), Pace::Unlimited, Pace::AsItWas).await.unwrap();
+    assert_eq!(limits(), (None, Some(60_000)));
     for host in [a, b] {
         host.stop().await;
     }

@@ -18,6 +18,7 @@ use crate::asset::Stamp;
 use crate::asset::Value;
 use crate::asset::names;
 use crate::engine::HandError;
+use crate::engine::Pace;
 use crate::hook::Asked;
 use crate::hook::Point;
 use crate::hook::Verdict;
@@ -88,7 +89,7 @@ async fn a_limit_slows_what_it_is_for() {
     let (a, b) = (Host::start(1).await, Host::start(2).await);
     a.engine.connect(b.ticket()).await;
     in_sync(&[(&a, &b)]).await;
-    a.engine.limit(b.net.id(), Some(500_000), None).await.unwrap();
+    a.engine.limit(b.net.id(), Pace::BytesPerSec(500_000), Pace::AsItWas).await.unwrap();
     let began = Instant::now();
     let asset = a.ingest(1_000_000, "slow").await;
     b.has(&asset).await;

@@ -15,8 +15,8 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::Api;
+use super::absent;
 use super::disposition;
-use super::no_such_asset;
 use super::range::Wanted;
 use super::range::wanted;
 use crate::asset::AssetId;
@@ -35,7 +35,7 @@ pub(super) async fn get(
     request: HeaderMap,
 ) -> Result<Response, Failure> {
     let record = api.store.record(&id).await?.filter(|record| record.presence.is_here());
-    let record = record.ok_or_else(|| no_such_asset(&id))?;
+    let Some(record) = record else { return Err(absent(&*api.store, &id).await) };
     let size = record.key.size;
     let metadata = record.document.metadata();
     let tag = format!("\"{id}\"");
@@ -66,7 +66,7 @@ pub(super) async fn get(
         return Ok((headers, failure).into_response());
     }
     let offset = if let Wanted::Part(part) = &wanted { part.start } else { 0 };
-    let content = api.store.open(&id, offset).await?.ok_or_else(|| no_such_asset(&id))?;
+    let Some(content) = api.store.open(&id, offset).await? else { return Err(absent(&*api.store, &id).await) };
     let (status, length, stream) = match wanted {
         Wanted::Part(part) => {
             let range = format!("bytes {}-{}/{size}", part.start, part.end - 1);

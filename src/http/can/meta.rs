@@ -10,9 +10,9 @@ use serde_json::Map;
 use serde_json::Value as Json;
 
 use super::Api;
+use super::absent;
 use super::json::JsonAsset;
 use super::json::Tags;
-use super::no_such_asset;
 use crate::asset::AssetId;
 use crate::asset::Changes;
 use crate::asset::InvalidMetadata;
@@ -34,7 +34,7 @@ use crate::task::now_ms;
 /// `GET /asset/{hash}/meta`
 pub(super) async fn get(State(api): State<Arc<Api>>, AssetPath(id): AssetPath) -> Result<Response, Failure> {
     let record = api.store.record(&id).await?.filter(|record| record.presence.is_here());
-    Ok(success(JsonAsset::from(&record.ok_or_else(|| no_such_asset(&id))?)))
+    answer(&api, &id, record).await
 }
 
 /// `PATCH /asset/{hash}/meta`
@@ -47,23 +47,26 @@ pub(super) async fn patch(
     let wish: Map<String, Json> = serde_json::from_slice(&body)
         .map_err(|error| Failure::bad_request(format!("the body is not a JSON object: {error}")))?;
     let wish = Wish::read(wish)?;
-    answer(&id, change(&api, &id, wish).await?)
+    answer(&api, &id, change(&api, &id, wish).await?).await
 }
 
 /// `DELETE /asset/{hash}`: to the trash, from which it can be restored.
 pub(super) async fn trash(State(api): State<Arc<Api>>, AssetPath(id): AssetPath) -> Result<Response, Failure> {
     let wish = Wish { changes: Changes::new().trashed(true), ..Wish::default() };
-    answer(&id, change(&api, &id, wish).await?)
+    answer(&api, &id, change(&api, &id, wish).await?).await
 }
 
 /// `POST /asset/{hash}/restore`
 pub(super) async fn restore(State(api): State<Arc<Api>>, AssetPath(id): AssetPath) -> Result<Response, Failure> {
     let wish = Wish { changes: Changes::new().trashed(false), ..Wish::default() };
-    answer(&id, change(&api, &id, wish).await?)
+    answer(&api, &id, change(&api, &id, wish).await?).await
 }
 
-fn answer(id: &AssetId, record: Option<Record>) -> Result<Response, Failure> {
-    Ok(success(JsonAsset::from(&record.ok_or_else(|| no_such_asset(id))?)))
+async fn answer(api: &Api, id: &AssetId, record: Option<Record>) -> Result<Response, Failure> {
+    match record {
+        Some(record) => Ok(success(JsonAsset::from(&record))),
+        None => Err(absent(&*api.store, id).await),
+    }
 }
 
 /// What somebody wants changed by hand.

@@ -88,8 +88,15 @@ pub fn router(options: Options) -> Router {
         .with_state(Arc::new(api))
 }
 
-fn no_such_asset(id: &AssetId) -> Failure {
-    Failure::not_found(format!("no asset {id} is here"))
+/// Says that an asset is not here, or that its content is not.
+async fn absent(store: &dyn Store, id: &AssetId) -> Failure {
+    match store.record(id).await {
+        Ok(None) => Failure::not_found(format!("no asset {id} is here")),
+        Ok(Some(_)) => {
+            Failure::not_found(format!("the content of asset {id} is missing here; a peer that has it sends it again"))
+        }
+        Err(error) => error.into(),
+    }
 }
 
 impl From<ReadError> for Failure {

@@ -100,7 +100,7 @@ fn of_plugins(text: &mut Exposition, all: &[PluginStatus], held_by: &BTreeMap<St
         all.iter().for_each(|plugin| samples(&mut family, plugin));
     };
     each("can_sync_plugin_state", Gauge, "1 for the state it is in.", &|family, plugin| {
-        one_of(family, plugin, &plugins::STATES, plugins::state(plugin));
+        one_of(family, plugin, &plugins::STATES, plugins::named(plugin.state()));
     });
     each("can_sync_plugin_breaker", Gauge, "1 for the state that its breaker is in.", &|family, plugin| {
         one_of(family, plugin, &plugins::BREAKERS, plugins::breaker(&plugin.breaker));

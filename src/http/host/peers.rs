@@ -22,6 +22,7 @@ use crate::engine::HandError;
 use crate::engine::MembersError;
 use crate::engine::MembersStatus;
 use crate::engine::Membership;
+use crate::engine::Pace;
 use crate::engine::ParseRoleError;
 use crate::engine::PeerStatus;
 use crate::engine::Role;
@@ -124,8 +125,15 @@ pub(super) struct Pause {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limit {
-    sent: Option<u64>,
-    taken: Option<u64>,
+    #[serde(default, deserialize_with = "pace")]
+    sent: Pace,
+    #[serde(default, deserialize_with = "pace")]
+    taken: Pace,
+}
+
+/// Reads a limit that is given: a number, or null for none.
+fn pace<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Pace, D::Error> {
+    Ok(Option::deserialize(deserializer)?.map_or(Pace::Unlimited, Pace::BytesPerSec))
 }
 
 #[derive(Debug, Deserialize)]

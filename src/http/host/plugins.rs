@@ -16,6 +16,7 @@ use crate::http::path::NamePath;
 use crate::http::success;
 use crate::plugin::BreakerState;
 use crate::plugin::OnFailure;
+use crate::plugin::PluginState;
 use crate::plugin::PluginStatus;
 use crate::plugin::UnknownPlugin;
 
@@ -137,19 +138,19 @@ fn failure(error: UnknownPlugin) -> Failure {
     }
 }
 
-/// What [`state`] returns.
+/// What [`named`] returns.
 pub(super) const STATES: [&str; 4] = ["loaded", "failing", "refused", "disabled"];
 
 /// What [`breaker`] returns.
 pub(super) const BREAKERS: [&str; 3] = ["closed", "open", "trying"];
 
 /// Names how a plugin is.
-pub(super) fn state(status: &PluginStatus) -> &'static str {
-    match (status.enabled, status.loaded, status.points.is_empty()) {
-        (false, ..) => "disabled",
-        (true, true, _) => "loaded",
-        (true, false, false) => "failing",
-        (true, false, true) => "refused",
+pub(super) const fn named(state: PluginState) -> &'static str {
+    match state {
+        PluginState::Loaded => "loaded",
+        PluginState::Failing => "failing",
+        PluginState::Refused => "refused",
+        PluginState::Disabled => "disabled",
     }
 }
 
@@ -164,7 +165,7 @@ pub(super) const fn breaker(state: &BreakerState) -> &'static str {
 
 impl From<PluginStatus> for Plugin {
     fn from(status: PluginStatus) -> Self {
-        let state = state(&status);
+        let state = named(status.state());
         let (settings, figures, used) = (status.settings, status.figures, status.used);
         let may = settings.limits;
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;

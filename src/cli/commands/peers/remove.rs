@@ -10,6 +10,7 @@ use super::path;
 use super::table;
 use crate::cli::client::HostApi;
 use crate::cli::context::Context;
+use crate::cli::exit::Misused;
 
 /// Lock a device out for good, and give the library a new secret
 ///
@@ -96,6 +97,9 @@ fn confirm(context: &Context, peers: &Peers, staying: &[&Peer], question: &str, 
     match printer.confirmed(&question)? {
         Some(true) => Ok(()),
         Some(false) => bail!("nothing was changed"),
-        None => bail!("look at who stays, leave out with `--except` what is not yours, and say `--yes`"),
+        None => {
+            let text = "look at who stays, leave out with `--except` what is not yours, and say `--yes`";
+            Err(Misused(text.to_owned()).into())
+        }
     }
 }

@@ -40,7 +40,8 @@ impl Args {
         let kept = TemporaryCache::make()?;
         let mut rows = Vec::new();
         let began = Instant::now();
-        let plugin = Plugin::load(file, &name, settings.clone(), Some(kept.cache.clone())).await?;
+        let plugin = Plugin::load(file, &name, settings.clone(), Some(kept.cache.clone())).await;
+        let plugin = plugin.with_context(|| format!("this host would not load {}", file.display()))?;
         rows.push(("cold start: compiled, started, configured", vec![began.elapsed()]));
         let mut loads = Vec::new();
         for _ in 0..11 {

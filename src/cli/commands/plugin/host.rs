@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cli::context::Context;
+use crate::cli::exit::Misused;
 use crate::cli::format;
 use crate::cli::printer::Align;
 use crate::plugin;
@@ -133,7 +134,7 @@ pub(super) async fn reload(context: &Context, names: &[String]) -> anyhow::Resul
 /// Has the host do something with a plugin; returns what is wrong with it then.
 async fn order(context: &Context, name: &str, action: &str) -> anyhow::Result<Option<String>> {
     if !plugin::is_name(name) {
-        bail!("{name:?} is not the name of a plugin; `can-sync plugin ls` lists them");
+        return Err(Misused(format!("{name:?} is not the name of a plugin; `can-sync plugin ls` lists them")).into());
     }
     let plugin: Value = context.host_api()?.post(&format!("/plugins/{name}/{action}")).await?;
     if context.printer().is_json() {

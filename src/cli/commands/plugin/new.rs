@@ -13,6 +13,7 @@ use super::template::Hook;
 use super::template::Language;
 use super::template::Wanted;
 use crate::cli::context::Context;
+use crate::cli::exit::Misused;
 use crate::limits;
 
 #[derive(Debug, clap::Args)]
@@ -67,7 +68,7 @@ impl Args {
 }
 
 /// Refuses names that would not do everywhere they are used.
-fn check_name(name: &str, language: Language) -> anyhow::Result<()> {
+fn check_name(name: &str, language: Language) -> Result<(), Misused> {
     let first = |c: char| c.is_ascii_lowercase();
     let other = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     let why = if name.is_empty() {
@@ -79,21 +80,22 @@ fn check_name(name: &str, language: Language) -> anyhow::Result<()> {
     } else if let Some(c) = name.chars().find(|c| !other(*c)) {
         format!("{c:?} is in it")
     } else if language == Language::Rust && template::is_taken_in_rust(name) {
-        bail!("`{name}` cannot be the name of a crate: it is a word of Rust, or a crate that the plugin needs");
+        let why = "it is a word of Rust, or a crate that the plugin needs";
+        return Err(Misused(format!("`{name}` cannot be the name of a crate: {why}")));
     } else {
         return Ok(());
     };
-    bail!(
+    Err(Misused(format!(
         "`{name}` cannot be the name of a plugin: {why}. It becomes the name of a folder, of a file among the plugins \
          of a host, and of a crate: up to {} lower-case letters, digits, dashes and underscores, a letter first",
         limits::plugin::NAME_BYTES
-    )
+    )))
 }
 
 /// Returns the whole path of an SDK.
 fn found_sdk(path: &Path, language: Language) -> anyhow::Result<PathBuf> {
     if language != Language::Rust {
-        bail!("`--sdk` is for Rust; the other languages need no SDK");
+        return Err(Misused("`--sdk` is for Rust; the other languages need no SDK".to_owned()).into());
     }
     let whole = path.canonicalize().with_context(|| format!("cannot find the SDK {}", path.display()))?;
     let manifest = std::fs::read_to_string(whole.join("Cargo.toml")).unwrap_or_default();
