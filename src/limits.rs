@@ -379,8 +379,15 @@ pub const FETCHED_TOGETHER: usize = 16;
 /// Orders that wait for the actor of the peers. A full queue makes those who give them wait.
 pub const PEER_ORDERS_QUEUED: usize = 256;
 
+/// Notes about what one peer has that are not written yet, beyond which its offers are not answered and none are made to
+/// it: what is open by then comes on top.
+pub const NOTES_UNWRITTEN: usize = 1024;
+
+/// Notes about what peers have that are written together.
+pub const NOTES_WRITTEN_TOGETHER: usize = 256;
+
 /// Notes about what peers have that wait to be written. A peer that causes more is disconnected.
-pub const NOTES_QUEUED: usize = 65_536;
+pub const NOTES_QUEUED: usize = 262_144;
 
 /// Bytes of such notes that wait. A peer that causes more is disconnected.
 pub const NOTES_QUEUED_BYTES: usize = 64 * 1024 * 1024;

@@ -344,19 +344,20 @@ async fn decide_all_again(shared: &Shared, peer: HostId) -> bool {
     if !shared.flow(peer).take {
         return true;
     }
-    let known = match shared.state.known_of_peer(peer).await {
-        Ok(known) => known,
-        Err(error) => {
-            tracing::warn!(peer = %peer.fmt_short(), error = %causes(&error), "what a peer has could not be read");
-            return false;
-        }
-    };
-    let mut known = known.into_iter().map(|known| Offer::new(known.key, known.document)).peekable();
-    while known.peek().is_some() {
-        let offers: Vec<Offer> = known.by_ref().take(limits::OFFERS_DECIDED_TOGETHER).collect();
+    let mut after = None;
+    loop {
+        let known = match shared.state.known_of_peer(peer, after, limits::OFFERS_DECIDED_TOGETHER).await {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::warn!(peer = %peer.fmt_short(), error = %causes(&error), "what a peer has could not be read");
+                return false;
+            }
+        };
+        let Some(last) = known.last() else { return true };
+        after = Some(last.key.id);
+        let offers = known.into_iter().map(|known| Offer::new(known.key, known.document)).collect();
         decide_these_again(shared, peer, offers).await;
     }
-    true
 }
 
 /// Decides again about some versions that a peer is known to have.

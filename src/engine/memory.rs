@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -46,44 +47,69 @@ impl Note {
 
 pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut notes: mpsc::Receiver<Note>) {
     loop {
-        let note = tokio::select! {
+        let mut batch = Vec::new();
+        tokio::select! {
             biased;
             () = token.cancelled() => return,
-            note = notes.recv() => note,
-        };
-        let Some(note) = note else { return };
-        shared.notes.give_back(note.bytes());
+            _ = notes.recv_many(&mut batch, limits::NOTES_WRITTEN_TOGETHER) => {}
+        }
+        if batch.is_empty() {
+            return;
+        }
+        shared.notes.give_back(batch.iter().map(Note::bytes).sum());
+        write(&shared, batch).await;
+    }
+}
+
+/// Writes notes down: those about different assets at once, those about one in their order.
+async fn write(shared: &Shared, notes: Vec<Note>) {
+    let (mut together, mut about) = (Vec::new(), HashSet::new());
+    for note in notes {
         match note {
             Note::Remember { peer, offer, replaces } => {
-                let key = offer.key;
-                let version = remember(&shared, peer, key, offer.document, replaces).await;
-                tell(&shared, peer, key.timestamp, key.id, version).await;
+                if !about.insert((peer, offer.key.id)) {
+                    join_all(together.drain(..)).await;
+                    about = HashSet::from([(peer, offer.key.id)]);
+                }
+                together.push(async move {
+                    let key = offer.key;
+                    let version = remember(shared, peer, key, offer.document, replaces).await;
+                    tell(shared, peer, key.timestamp, key.id, version).await;
+                });
             }
             Note::Forget { peer, assets } => {
-                for (timestamp, asset) in assets {
-                    let forgotten = shared.state.forget(peer, asset).await;
-                    tell(&shared, peer, timestamp, asset, forgotten.map(|()| None)).await;
+                join_all(together.drain(..)).await;
+                about.clear();
+                for assets in assets.chunks(limits::NOTES_WRITTEN_TOGETHER) {
+                    join_all(assets.iter().map(|(timestamp, asset)| async move {
+                        let forgotten = shared.state.forget(peer, *asset).await;
+                        tell(shared, peer, *timestamp, *asset, forgotten.map(|()| None)).await;
+                    }))
+                    .await;
                 }
             }
         }
     }
+    join_all(together).await;
 }
 
 /// Returns the versions in the set towards a peer that differ from what is passed on to it.
 pub(super) async fn exceptions(shared: &Shared, peer: HostId, passes: bool) -> Vec<(Timestamp, AssetId, Digest)> {
     shared.early.forget(peer);
-    let known = match shared.state.known_of_peer(peer).await {
-        Ok(known) => known,
-        Err(error) => {
-            tracing::error!(peer = %peer.fmt_short(), error = %causes(&error), "what a peer has could not be read");
-            Vec::new()
+    let (mut exceptions, mut after) = (Vec::new(), None);
+    loop {
+        let known = match shared.state.known_of_peer(peer, after, limits::PAGE_ROWS).await {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::error!(peer = %peer.fmt_short(), error = %causes(&error), "what a peer has could not be read");
+                return exceptions;
+            }
+        };
+        let Some(last) = known.last() else { return exceptions };
+        after = Some(last.key.id);
+        for known in &known {
+            shared.early.note(peer, known.key.id, &known.document, now_ms());
         }
-    };
-    for known in &known {
-        shared.early.note(peer, known.key.id, &known.document, now_ms());
-    }
-    let mut exceptions = Vec::new();
-    for known in known.chunks(limits::PAGE_ROWS) {
         let ids: Vec<_> = known.iter().filter(|_| passes).map(|known| known.key.id).collect();
         let records = shared.store.records(&ids).await.unwrap_or_else(|error| {
             // The sets differ then, and reconciliation shows where.
@@ -101,7 +127,6 @@ pub(super) async fn exceptions(shared: &Shared, peer: HostId, passes: bool) -> V
             Some((known.key.timestamp, known.key.id, version))
         }));
     }
-    exceptions
 }
 
 /// Returns the shared document of an asset that is passed on.

@@ -71,19 +71,28 @@ impl State {
             .await
     }
 
-    /// Returns all that a peer is known to have, where it is remembered.
+    /// Returns what a peer is known to have, where it is remembered: by id, at most `limit` behind an asset.
     ///
     /// # Errors
     /// [`StateError`] when the database refuses.
-    pub async fn known_of_peer(&self, peer: HostId) -> Result<Vec<Known>, StateError> {
+    pub async fn known_of_peer(
+        &self,
+        peer: HostId,
+        after: Option<AssetId>,
+        limit: usize,
+    ) -> Result<Vec<Known>, StateError> {
         if self.known_rows.load(Ordering::SeqCst) == 0 {
             return Ok(Vec::new());
         }
         let library = Arc::clone(&self.library);
         let rows = self.database.read(move |connection| {
-            let sql = "SELECT peer, asset, timestamp, size, document FROM known WHERE library = ?1 AND peer = ?2";
+            let sql = "SELECT peer, asset, timestamp, size, document FROM known
+                       WHERE library = ?1 AND peer = ?2 AND asset > ?3 ORDER BY asset LIMIT ?4";
             let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map((&library, peer.as_bytes()), read)?.collect::<Result<Vec<_>, _>>()?;
+            // Shorter than every id, so before all of them.
+            let after = after.as_ref().map_or(&[][..], |after| after.as_bytes());
+            let place = (&library, peer.as_bytes(), after, limit);
+            let rows = statement.query_map(place, read)?.collect::<Result<Vec<_>, _>>()?;
             Ok::<_, StateError>(rows)
         });
         rows.await?.into_iter().collect()

@@ -1,5 +1,9 @@
 //! The registry of devices: peers that have proved their membership, what they said of themselves, and what people set.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rusqlite::Connection;
 use rusqlite::Row;
 
 use super::State;
@@ -133,17 +137,21 @@ impl State {
             .await
     }
 
-    /// Forgets a peer, and what people have set for it.
+    /// Forgets a peer, what people have set for it, and what it is known to have.
     ///
     /// # Errors
     /// [`StateError`] when the database refuses.
     pub async fn forget_peer(&self, id: HostId) -> Result<(), StateError> {
-        self.database
-            .write(move |connection| {
-                connection.prepare_cached("DELETE FROM peer WHERE id = ?1")?.execute([id.as_bytes()])?;
-                Ok(())
-            })
-            .await
+        let (library, rows) = (Arc::clone(&self.library), Arc::clone(&self.known_rows));
+        let write = move |connection: &Connection| {
+            connection.prepare_cached("DELETE FROM peer WHERE id = ?1")?.execute([id.as_bytes()])?;
+            let sql = "DELETE FROM known WHERE library = ?1 AND peer = ?2";
+            Ok::<_, StateError>(connection.prepare_cached(sql)?.execute((&library, id.as_bytes()))?)
+        };
+        let tell = move |gone: &usize| {
+            rows.fetch_sub(*gone as u64, Ordering::SeqCst);
+        };
+        self.database.write_and_tell(write, tell).await.map(drop)
     }
 
     /// Returns all peers that were ever seen, by id.

@@ -43,17 +43,31 @@ async fn what_peers_have_is_replaced_merged_and_forgotten_and_survives_a_restart
     state.close().await;
 
     let state = State::open(&path, "mirror").unwrap();
-    let known = state.known_of_peer(peer).await.unwrap();
+    let known = state.known_of_peer(peer, None, 10).await.unwrap();
     assert_eq!(known[0].document, document("a").merged(&document("b")));
     assert_eq!(state.known_of_asset(key(1).id).await.unwrap(), known);
     state.remember(peer, key(1), document("c"), true, |_| true).await.unwrap();
-    assert_eq!(state.known_of_peer(peer).await.unwrap()[0].document, document("c"));
+    assert_eq!(state.known_of_peer(peer, None, 10).await.unwrap()[0].document, document("c"));
     state.remember(peer, key(1), document("c"), true, |_| false).await.unwrap();
-    assert!(state.known_of_peer(peer).await.unwrap().is_empty());
+    assert!(state.known_of_peer(peer, None, 10).await.unwrap().is_empty());
     state.remember(peer, key(2), document("c"), true, |_| true).await.unwrap();
     state.forget(peer, key(2).id).await.unwrap();
     assert!(state.known_of_asset(key(2).id).await.unwrap().is_empty());
-    assert!(State::open(&path, "other").unwrap().known_of_peer(peer).await.unwrap().is_empty());
+    // Page by page, and gone with the peer.
+    for number in 1..=5 {
+        state.remember(peer, key(number), document("c"), true, |_| true).await.unwrap();
+    }
+    let (mut seen, mut after) = (Vec::new(), None);
+    while let [.., last] = &state.known_of_peer(peer, after, 2).await.unwrap()[..] {
+        seen.extend(state.known_of_peer(peer, after, 2).await.unwrap().iter().map(|known| known.key.id));
+        after = Some(last.key.id);
+    }
+    assert!(seen.len() == 5 && seen.is_sorted(), "{seen:?}");
+    state.forget_peer(peer).await.unwrap();
+    assert!(state.known_of_peer(peer, None, 10).await.unwrap().is_empty());
+    state.remember(peer, key(1), document("c"), true, |_| true).await.unwrap();
+    assert_eq!(state.known_of_asset(key(1).id).await.unwrap().len(), 1);
+    assert!(State::open(&path, "other").unwrap().known_of_peer(peer, None, 10).await.unwrap().is_empty());
 }
 
 async fn counted(state: &State) -> (u64, u64) {

@@ -339,3 +339,62 @@ impl Replica {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asset::Changes;
+    use crate::asset::LocalDocument;
+    use crate::limits;
+
+    const PEER: HostId = HostId::from_bytes([2; 32]);
+
+    fn offer(number: usize) -> Offer {
+        let mut document = LocalDocument::default();
+        document.change(&Changes::new().add_tag("x"), 1_800_000_000_000, PEER);
+        let id = AssetId::from_bytes(blake3::hash(&number.to_le_bytes()).into());
+        let key = AssetKey { id, timestamp: Timestamp::new(1_800_000_000_000).unwrap(), size: 1 };
+        Offer::new(key, document.into_shared())
+    }
+
+    /// Returns how many offers are answered, and which are to be remembered.
+    fn drained(replica: &mut Replica) -> (usize, Vec<Offer>) {
+        let (mut answers, mut remembered) = (0, Vec::new());
+        while let Some(output) = replica.next_output() {
+            match output {
+                Output::Send { message: Message::Answers(sent), .. } => answers += sent.len(),
+                Output::Remember { offer, .. } => remembered.push(offer),
+                _ => {}
+            }
+        }
+        (answers, remembered)
+    }
+
+    /// A peer that goes on as fast as it is answered would have more noted than can be.
+    #[test]
+    fn a_peer_is_not_answered_while_too_much_about_it_is_not_written_down() {
+        let mut replica = Replica::new(Vec::new(), 60_000);
+        replica.handle(0, [Input::Connected { peer: PEER, dialled: false, passes: true, exceptions: Vec::new() }]);
+        let offers: Vec<Offer> = (0..2 * limits::NOTES_UNWRITTEN).map(offer).collect();
+        for offers in offers.chunks(limits::OFFERS_PER_MESSAGE) {
+            let message = Message::Offers(offers.to_vec());
+            replica.handle(0, [Input::Received { peer: PEER, message }]);
+        }
+        let (mut answers, mut remembered) = (0, Vec::new());
+        for offer in &offers {
+            let decision = Decision::Answer(Answer::Declined("private".to_owned()));
+            replica.handle(0, [Input::Decided { peer: PEER, offer: offer.clone(), decision }]);
+            let (sent, noted) = drained(&mut replica);
+            answers += sent;
+            remembered.extend(noted);
+        }
+        assert_eq!(remembered.len(), offers.len());
+        assert!((1..=limits::NOTES_UNWRITTEN).contains(&answers), "{answers}");
+        for Offer { key, document } in remembered {
+            let version = Some(document.digest());
+            replica.handle(0, [Input::Excepted { peer: PEER, timestamp: key.timestamp, asset: key.id, version }]);
+            answers += drained(&mut replica).0;
+        }
+        assert_eq!(answers, offers.len());
+    }
+}

@@ -377,7 +377,15 @@ impl Session {
         }
     }
 
+    /// Tells whether so much about the peer is not written down yet that it had better not send more.
+    fn is_behind(&self) -> bool {
+        self.remembering.len() >= limits::NOTES_UNWRITTEN
+    }
+
     fn send_answers(&mut self, acts: &mut Vec<Act>) {
+        if self.is_behind() {
+            return;
+        }
         let mut answers = std::mem::take(&mut self.answers);
         while !answers.is_empty() {
             let rest = answers.split_off(answers.len().min(limits::ANSWERS_PER_MESSAGE));
@@ -391,7 +399,8 @@ impl Session {
         while let Some(next) = self.outgoing.front().copied() {
             match next {
                 Outgoing::Asset(asset) => {
-                    let room = self.open.len() + self.loading.len() < limits::OFFERS_OPEN
+                    let room = !self.is_behind()
+                        && self.open.len() + self.loading.len() < limits::OFFERS_OPEN
                         && self.open_bytes + self.loading.len() * self.typical_bytes < limits::OFFERS_OPEN_BYTES;
                     if !room {
                         break;

@@ -80,10 +80,10 @@ impl ServiceError {
     }
 
     /// Tells whether the service has answered, so that it may be what was asked for that fails, and not the service. A
-    /// key or a path that it does not know is of no asset.
+    /// wrong key and too many calls are of no asset.
     pub(super) fn is_answer(&self) -> bool {
         match self {
-            Self::Refused { status, .. } => !matches!(status, 401..=405 | 429),
+            Self::Refused { status, .. } => !matches!(status, 401 | 429),
             Self::Malformed { .. } | Self::TooLarge { .. } => true,
             // It broke off behind the head of the answer.
             Self::Unreachable { source, .. } => source.is_body() || source.is_decode(),

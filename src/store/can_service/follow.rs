@@ -3,6 +3,7 @@
 //! Two tasks. `events` reads the event stream, opens it again when it ends, and tells `follow` which assets to look at;
 //! while `follow` is busy it waits, and so does the service. `follow` does all the work, one thing after the other.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,28 +64,37 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
     let (mut polls, mut sweeps) = (interval_at(now + poll, poll), interval_at(now + sweep, sweep));
     polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut unread, mut put_off) = (std::mem::take(&mut swept.unread), std::mem::take(&mut swept.put_off));
+    let mut put_off = std::mem::take(&mut swept.put_off);
+    // Contents to be read, and those that broke off and wait until they are due.
+    let mut unread: BTreeSet<AssetId> = std::mem::take(&mut swept.unread).into_iter().collect();
+    let mut broken: BTreeSet<AssetId> = BTreeSet::new();
     let mut cursor = swept.cursor;
     let mut failed = false;
     loop {
-        if !unread.is_empty() {
-            match shared.read_contents(&unread).await {
+        let waits = |id: &AssetId| shared.unreadable.lock().pausing(id).is_some();
+        unread.extend(broken.extract_if(.., |id| !waits(id)));
+        // Some at a time, so that what happens meanwhile and the clock have their turn.
+        let some: Vec<AssetId> = std::iter::from_fn(|| unread.pop_first()).take(limits::SERVICE_BATCH).collect();
+        if !some.is_empty() {
+            match shared.read_contents(&some).await {
                 // What merely waits for its turn is found by the next listing.
-                Ok(again) => unread = again,
+                Ok(again) => broken.extend(again),
                 Err(error) => {
                     tell(&error);
                     failed = true;
+                    unread.extend(some);
                 }
             }
         }
         // A service that failed is asked again by the clock, and not for each of them.
-        let mut due = None;
-        if !std::mem::take(&mut failed) {
-            due = shared.unreadable.lock().next(unread.iter().chain(&put_off));
-        }
+        let due = match std::mem::take(&mut failed) {
+            true => None,
+            false if !unread.is_empty() => Some(Duration::ZERO),
+            false => shared.unreadable.lock().next(broken.iter().chain(&put_off)),
+        };
         let mut batch = Vec::new();
         let step = tokio::select! {
-            _ = hinted.recv_many(&mut batch, limits::SERVICE_BATCH) => Step::Hints,
+            1.. = hinted.recv_many(&mut batch, limits::SERVICE_BATCH) => Step::Hints,
             _ = polls.tick() => Step::Poll,
             _ = sweeps.tick() => Step::Sweep,
             () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => Step::Again,
@@ -115,10 +125,8 @@ async fn follow(shared: &Shared, mut hinted: mpsc::Receiver<Hint>, mut swept: Sw
                 cursor = swept.cursor;
                 unread.extend(swept.unread);
                 put_off.extend(swept.put_off);
-                for ids in [&mut unread, &mut put_off] {
-                    ids.sort_unstable();
-                    ids.dedup();
-                }
+                put_off.sort_unstable();
+                put_off.dedup();
                 put_off.retain(|id| shared.unreadable.lock().is_untold(id));
                 if matches!(step, Step::Hints | Step::Again) { Ok(()) } else { write_late(shared).await }
             }

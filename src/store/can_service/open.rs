@@ -23,6 +23,7 @@ use crate::store::Disk;
 use crate::store::parts;
 use crate::task::Backoff;
 use crate::task::Group;
+use crate::task::Locks;
 use crate::telemetry::causes;
 
 /// How a CAN Service is reached and followed.
@@ -114,7 +115,7 @@ impl CanService {
             host,
             disk: Disk::default(),
             spool_dir,
-            locks: (0..64).map(|_| tokio::sync::Mutex::default()).collect(),
+            locks: Locks::default(),
             trouble: Mutex::default(),
             putting: Mutex::default(),
             unreadable: Mutex::default(),

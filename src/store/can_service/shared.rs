@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use parking_lot::Mutex;
+use tokio::sync::OwnedMutexGuard;
 
 use super::ServiceError;
 use super::client::Client;
@@ -12,6 +13,7 @@ use super::unreadable::Unreadable;
 use crate::asset::AssetId;
 use crate::asset::HostId;
 use crate::store::Disk;
+use crate::task::Locks;
 use crate::telemetry::causes;
 
 /// What the store and the task that follows the service share.
@@ -22,7 +24,7 @@ pub(super) struct Shared {
     pub(super) disk: Disk,
     pub(super) spool_dir: PathBuf,
     /// One at a time changes an asset, here and at the service.
-    pub(super) locks: Vec<tokio::sync::Mutex<()>>,
+    pub(super) locks: Locks<AssetId>,
     /// Why the service did not answer last, for people.
     pub(super) trouble: Mutex<Option<String>>,
     /// Assets that are being handed to the service right now.
@@ -33,8 +35,8 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Waits until nobody else changes the asset.
-    pub(super) async fn lock(&self, id: &AssetId) -> tokio::sync::MutexGuard<'_, ()> {
-        self.locks[usize::from(id.as_bytes()[0]) % self.locks.len()].lock().await
+    pub(super) async fn lock(&self, id: &AssetId) -> OwnedMutexGuard<()> {
+        self.locks.lock(*id).await
     }
 
     /// Notes whether the service can be used.

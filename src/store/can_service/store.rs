@@ -257,9 +257,9 @@ impl Store for CanService {
         }
         let found = match shared.verify(&entry.record.key).await {
             Ok(found) => found,
-            Err(error) => match shared.broke_off(*id, error).await {
-                ReadError::Damaged(_) => Verification::Quarantined { reason: "the CAN Service gave it up".to_owned() },
-                error => return Err(error),
+            Err(error) => match shared.read(id).await {
+                Ok(None) => Verification::Quarantined { reason: "the CAN Service gave it up".to_owned() },
+                _ => Verification::Unreadable { reason: shared.of_asset(error).await? },
             },
         };
         let presence = match &found {

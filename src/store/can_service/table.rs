@@ -27,7 +27,8 @@ use crate::store::Query;
 use crate::store::Record;
 
 /// The steps from an empty file to the newest tables.
-pub(super) const MIGRATIONS: Migrations = &["
+pub(super) const MIGRATIONS: Migrations = &[
+    "
     CREATE TABLE asset(
         id BLOB PRIMARY KEY, timestamp INTEGER NOT NULL, size INTEGER NOT NULL, content BLOB NOT NULL,
         document BLOB NOT NULL, digest BLOB NOT NULL, trashed INTEGER NOT NULL, origin INTEGER NOT NULL,
@@ -46,7 +47,13 @@ pub(super) const MIGRATIONS: Migrations = &["
     CREATE TABLE purged(id BLOB PRIMARY KEY, version BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     INSERT INTO counter VALUES('arrival', 0);
-"];
+",
+    "
+    -- With the size, so that what all are large together is told without a look at each.
+    DROP INDEX asset_time;
+    CREATE INDEX asset_time ON asset(presence, trashed, timestamp, id, size);
+",
+];
 
 /// An asset and what is remembered about it at the service.
 #[derive(Debug, Clone)]

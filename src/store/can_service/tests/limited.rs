@@ -16,8 +16,8 @@ use crate::asset::Changes;
 use crate::limits;
 use crate::proto::can::v1;
 use crate::store::Presence;
-use crate::store::ReadError;
 use crate::store::Store;
+use crate::store::Verification;
 use crate::store::can_service::ServiceError;
 
 /// Less than the bytes of an answer take that trickles.
@@ -81,8 +81,8 @@ async fn nothing_is_taken_that_was_not_asked_for() {
     assert!(matches!(error, ServiceError::Malformed { .. }), "{error}");
     // It says nothing about the content that was asked for.
     service.fail("/sync/pull", &[Fault::Swaps(other.id)]);
-    let error = client.verify(&key.id).await.unwrap_err();
-    assert!(matches!(error, ReadError::Index(_)), "{error}");
+    let verified = client.verify(&key.id).await.unwrap();
+    assert!(matches!(verified, Some(Verification::Unreadable { .. })), "{verified:?}");
     assert_eq!(client.record(&key.id).await.unwrap().unwrap().presence, Presence::Here);
     client.close().await;
 }

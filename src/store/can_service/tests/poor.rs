@@ -38,6 +38,8 @@ use crate::task::Group;
 pub(super) enum Fault {
     /// 500, and nothing is done.
     Fails,
+    /// 403, and nothing is done.
+    Refuses,
     /// 500, although it was done.
     DoneAndFails,
     /// The answer is cut in the middle.
@@ -359,8 +361,10 @@ async fn pull(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result
         ids.iter().for_each(|id| *inner.asked.entry(*id).or_default() += 1);
         spoils = spoils.or_else(|| ids.iter().find_map(|id| inner.spoiled.get(id).map(|fault| (*id, *fault))));
     }
-    if matches!(spoils, Some((_, Fault::Fails))) {
-        return Err(failed());
+    match spoils {
+        Some((_, Fault::Fails)) => return Err(failed()),
+        Some((_, Fault::Refuses)) => return Err(StatusCode::FORBIDDEN.into_response()),
+        _ => {}
     }
     // It is the last that comes, and not whole.
     let come = spoils.map_or(ids.len(), |(bad, _)| ids.iter().position(|id| *id == bad).unwrap() + 1);
