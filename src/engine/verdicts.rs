@@ -47,8 +47,8 @@ pub(super) enum Brief {
 /// Something for the task that writes.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// With its part of the bytes that may wait.
-    Keep(Box<Kept>, OwnedSemaphorePermit),
+    /// In which epoch it was asked, and its part of the bytes that may wait.
+    Keep { kept: Box<Kept>, epoch: u64, room: OwnedSemaphorePermit },
     /// Let the answer to one question about an asset be the answer to another.
     Extend { asset: AssetId, point: Point, from: VerdictKey, to: VerdictKey },
     /// Let nothing about assets stand any longer, and tell when that is durable.
@@ -106,11 +106,16 @@ impl Verdicts {
             return;
         }
         self.remember(&kept);
+        if epoch != self.epoch() {
+            // Retired in between, and perhaps after memory was emptied for that.
+            self.shard(&kept.key).forget(&kept.key);
+            return;
+        }
         // What is larger than all may wait alone.
         let bytes = weight(&kept).min(limits::VERDICT_BYTES_QUEUED) as u32;
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(bytes).await else { return };
         // The engine has stopped when there is nobody to take it.
-        let _ = self.orders.send(Order::Keep(Box::new(kept), room)).await;
+        let _ = self.orders.send(Order::Keep { kept: Box::new(kept), epoch, room }).await;
     }
 
     /// Has the answer to one question about an asset stand for another, too.
@@ -140,6 +145,13 @@ impl Verdicts {
         for shard in &self.shards {
             *shard.lock() = Shard::default();
         }
+    }
+
+    /// Takes all the room there is for what waits to be written.
+    #[cfg(test)]
+    pub(super) async fn fill(&self) -> OwnedSemaphorePermit {
+        let all = limits::VERDICT_BYTES_QUEUED as u32;
+        Arc::clone(&self.room).acquire_many_owned(all).await.expect("nobody closes it")
     }
 
     /// Waits until everything that was kept can be read.
@@ -200,6 +212,13 @@ impl Verdicts {
 }
 
 impl Shard {
+    fn forget(&mut self, key: &VerdictKey) {
+        self.old.remove(key);
+        if let Some(brief) = self.young.remove(key) {
+            self.bytes -= brief.bytes();
+        }
+    }
+
     fn put(&mut self, key: VerdictKey, brief: Brief) {
         let bytes = brief.bytes();
         let half = |all: usize| all / SHARDS / 2;
@@ -251,7 +270,7 @@ fn weight(kept: &Kept) -> usize {
 
 /// Writes verdicts down until the engine stops, and then what still waits.
 pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut orders: mpsc::Receiver<Order>) {
-    let mut writer = Writer { shared, rows: None, full: false };
+    let mut writer = Writer { shared, rows: None, full: false, retired: 0 };
     let mut waiting = Vec::new();
     loop {
         tokio::select! {
@@ -301,7 +320,7 @@ impl Order {
     }
 
     fn bytes(&self) -> usize {
-        if let Self::Keep(_, room) = self { room.num_permits() } else { 0 }
+        if let Self::Keep { room, .. } = self { room.num_permits() } else { 0 }
     }
 }
 
@@ -310,6 +329,8 @@ struct Writer {
     /// How many are written, once they were counted.
     rows: Option<Rows>,
     full: bool,
+    /// What was asked in an epoch before this one, and comes now, was overtaken by a retirement while it waited.
+    retired: u64,
 }
 
 /// A count of verdicts that are written: what took the place of an earlier one may be in it.
@@ -327,10 +348,12 @@ impl Writer {
         let mut rooms = Vec::new();
         for order in orders {
             match order {
-                Order::Keep(one, room) => {
+                Order::Keep { kept: one, epoch, room } => {
                     rooms.push(room);
-                    places.insert(one.key, kept.len());
-                    kept.push(*one);
+                    if epoch >= self.retired {
+                        places.insert(one.key, kept.len());
+                        kept.push(*one);
+                    }
                 }
                 Order::Extend { asset, point, from, to } => {
                     if let Some(place) = places.remove(&from) {
@@ -343,6 +366,7 @@ impl Writer {
                 Order::Retire(assets, done) => {
                     places.clear();
                     self.write(std::mem::take(&mut kept)).await;
+                    self.retired = self.shared.verdicts.epoch();
                     let _ = done.send(self.shared.state.retire_verdicts(assets).await);
                 }
                 Order::Flush(done) => {

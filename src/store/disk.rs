@@ -128,6 +128,15 @@ impl Disk {
         std::fs::rename(from, to)
     }
 
+    /// Gives a file a second name.
+    ///
+    /// # Errors
+    /// What the file system says; some know no second names.
+    pub fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        std::fs::hard_link(from, to)
+    }
+
     /// Removes a file; one that is not there is no error.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What goes in and out of a connection: messages to the hub, and words of the hub and of gossip to the peer.
 
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 use super::super::hub::Told;
 use super::super::load::Load;
@@ -23,13 +24,15 @@ pub(super) async fn read(shared: &Shared, peer: HostId, number: u64, mut reader:
     let mut successions = Allowance::new(most, every, tokio::time::Instant::now());
     // Told too soon; each tells all that is known, so the latest is enough.
     let mut untold = None;
+    let mut looks = tokio::time::interval(every);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let received = {
             let mut receiving = std::pin::pin!(reader.receive());
             loop {
                 tokio::select! {
                     received = &mut receiving => break received,
-                    () = tokio::time::sleep(every), if untold.is_some() => {
+                    _ = looks.tick(), if untold.is_some() => {
                         if successions.take(tokio::time::Instant::now())
                             && let Some(told) = untold.take()
                         {

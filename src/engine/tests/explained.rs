@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+
 use super::host::Host;
 use super::host::in_sync;
 use super::plugins::asked;
@@ -13,9 +15,15 @@ use crate::asset::names;
 use crate::engine::Difference;
 use crate::engine::ExplainError;
 use crate::hook::Asked;
+use crate::hook::Chain;
 use crate::hook::Point;
+use crate::hook::Standing;
 use crate::hook::Verdict;
 use crate::hook::scripted::Scripted;
+use crate::state::Answered;
+use crate::state::Kept;
+use crate::state::VerdictKey;
+use crate::state::Wanted;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_asset_is_explained_with_every_step_and_what_it_changed() {
@@ -143,5 +151,37 @@ async fn what_plugins_say_that_are_back_is_explained_as_well() {
         };
         assert_eq!(super::host::within(said).await, 1, "{name}");
     }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_waits_while_its_asset_is_retired_is_not_kept() {
+    let host = Host::start(188).await;
+    let shared = Arc::clone(&host.engine.shared);
+    let verdicts = &shared.verdicts;
+    let asset = AssetId::from_bytes([1; 32]);
+    let kept = Kept {
+        asset,
+        point: Point::BeforePush,
+        peer: None,
+        key: VerdictKey([7; 32]),
+        chain: Chain::from_bytes([0; 32]),
+        standing: Standing::Firm,
+        at_ms: 0,
+        answered: Answered { verdict: Verdict::Pass, steps: Vec::new(), before: Vec::new() },
+    };
+    let all = verdicts.fill().await;
+    let mut waits = std::pin::pin!(verdicts.keep(kept.clone(), verdicts.epoch()));
+    assert!(waits.as_mut().now_or_never().is_none());
+    verdicts.retire(vec![asset]).await.unwrap();
+    drop(all);
+    waits.await;
+    verdicts.flush().await;
+    let written = async || shared.state.verdicts(vec![(asset, Wanted::All)]).await.unwrap().len();
+    assert!(written().await == 0 && verdicts.get(&kept.key).is_none());
+    // One that is asked after that is.
+    verdicts.keep(kept, verdicts.epoch()).await;
+    verdicts.flush().await;
+    assert_eq!(written().await, 1);
     host.stop().await;
 }

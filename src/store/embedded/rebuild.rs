@@ -213,14 +213,22 @@ fn doom(connection: &Connection, purged: &HashSet<String>) -> rusqlite::Result<(
 
 /// Puts the new index in the place of the old one, which gets a name of its own. Where that fails, the old one is in its
 /// place again.
+///
+/// There is an index at any time, whole or new: what a crash leaves behind is a second name of the old one. A log is only
+/// there where the old one cannot be opened; that one is moved, as the new index must not be taken for its own.
 fn swap(layout: &Layout, disk: &Disk, new: &Path) -> Result<Option<PathBuf>, RebuildError> {
     let old = with_suffix(&layout.index, &format!(".before-{}", task::now_ms()));
-    // The log first: an index without its log is old, a log without its index is nothing.
+    // Where the file system knows no second names, there is none for a moment.
+    let has_second = layout.index.exists() && disk.link(&layout.index, &old).is_ok();
     let pairs = ["-wal", "-shm", ""].map(|suffix| (with_suffix(&layout.index, suffix), with_suffix(&old, suffix)));
-    let there: Vec<_> = pairs.into_iter().filter(|(from, _)| from.exists()).collect();
+    let stays = |from: &PathBuf| has_second && *from == layout.index;
+    let there: Vec<_> = pairs.into_iter().filter(|(from, _)| from.exists() && !stays(from)).collect();
     let mut swapped = there.iter().try_for_each(|(from, to)| disk.rename(from, to).map_err(at(from)));
     swapped = swapped.and_then(|()| disk.rename(new, &layout.index).map_err(at(new)));
     if swapped.is_err() {
+        if has_second && let Err(error) = std::fs::remove_file(&old) {
+            tracing::error!(path = %old.display(), %error, "a second name of the index could not be removed");
+        }
         for (from, to) in there.iter().rev().filter(|(_, to)| to.exists()) {
             if let Err(error) = std::fs::rename(to, from) {
                 tracing::error!(from = %to.display(), to = %from.display(), %error, "the old index is not in its place");
@@ -229,7 +237,7 @@ fn swap(layout: &Layout, disk: &Disk, new: &Path) -> Result<Option<PathBuf>, Reb
     }
     swapped?;
     disk.sync_dir(&layout.root).map_err(at(&layout.root))?;
-    Ok((!there.is_empty()).then_some(old))
+    Ok((has_second || !there.is_empty()).then_some(old))
 }
 
 /// An asset on its way into the new index.
@@ -357,31 +365,49 @@ impl Old {
 
     /// The files of what was purged and is not removed yet, as the index names them.
     fn purged(&self) -> HashSet<String> {
-        self.0.as_ref().map(|connection| column(connection, "SELECT name FROM doomed")).unwrap_or_default()
+        // What cannot be read of it comes back, which is better than that something else goes.
+        let names = self.0.as_ref().map(|connection| column(connection, "SELECT name FROM doomed").0);
+        names.unwrap_or_default().into_iter().collect()
     }
 
     /// Makes flat files of the contents that only the old index has or knows.
     fn save_contents(&self, layout: &Layout, disk: &Disk, rebuilt: &mut Rebuilt) -> Result<(), RebuildError> {
         let Some(connection) = &self.0 else { return Ok(()) };
+        let mut lost = |path: &Path, reason: String| {
+            rebuilt.unrecovered.push(Unrecovered::Content { path: path.to_owned(), reason });
+        };
         for table in ["small", "whole"] {
-            let numbers: Vec<i64> = column(connection, &format!("SELECT number FROM {table}"));
+            let (numbers, ended) = column::<i64>(connection, &format!("SELECT number FROM {table}"));
+            if let Some(error) = ended {
+                lost(&layout.index, format!("the old index tells only some of its contents: {error}"));
+            }
             for number in numbers {
-                let Ok(Some(stored)) = row::by_number(connection, number) else { continue };
+                let stored = match row::by_number(connection, number) {
+                    Ok(Some(stored)) => stored,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        lost(&layout.index, format!("an asset of the old index cannot be read: {error}"));
+                        continue;
+                    }
+                };
                 let to = layout.flat(&stored.key, &stored.extension);
                 if table == "whole" {
+                    // One whose name cannot be read is found in the spool folder all the same.
                     if let Ok(Some(from)) = reading::whole(connection, layout, number) {
                         rename_if_there(disk, &from, &to)?;
                     }
-                } else if let Ok(Some(bytes)) = reading::small(connection, number) {
-                    if ContentDigest::of(&bytes) == stored.content {
+                    continue;
+                }
+                match reading::small(connection, number) {
+                    Ok(Some(bytes)) if ContentDigest::of(&bytes) == stored.content => {
                         disk.remove(&to).map_err(at(&to))?;
                         let file = disk.create(&to).map_err(at(&to))?;
                         disk.write(&file, &bytes).map_err(at(&to))?;
                         disk.sync(&file).map_err(at(&to))?;
-                    } else {
-                        let reason = "its bytes in the old index do not match their digest".to_owned();
-                        rebuilt.unrecovered.push(Unrecovered::Content { path: to, reason });
                     }
+                    Ok(Some(_)) => lost(&to, "its bytes in the old index do not match their digest".to_owned()),
+                    Ok(None) => {}
+                    Err(error) => lost(&to, format!("its bytes in the old index cannot be read: {error}")),
                 }
             }
         }
@@ -389,11 +415,18 @@ impl Old {
     }
 }
 
-/// A column of a table of the old index, as far as it can be read.
-fn column<T: FromSql, C: FromIterator<T> + Default>(connection: &Connection, sql: &str) -> C {
-    let Ok(mut statement) = connection.prepare(sql) else { return C::default() };
-    let Ok(rows) = statement.query_map([], |row| row.get(0)) else { return C::default() };
-    rows.map_while(Result::ok).collect()
+/// A column of a table of the old index, as far as it can be read, and why that was not all.
+fn column<T: FromSql>(connection: &Connection, sql: &str) -> (Vec<T>, Option<rusqlite::Error>) {
+    let mut values = Vec::new();
+    let mut reading = || {
+        let mut statement = connection.prepare(sql)?;
+        for value in statement.query_map([], |row| row.get(0))? {
+            values.push(value?);
+        }
+        Ok(())
+    };
+    let ended = reading().err();
+    (values, ended)
 }
 
 fn rename_if_there(disk: &Disk, from: &Path, to: &Path) -> Result<(), RebuildError> {

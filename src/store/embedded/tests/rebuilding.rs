@@ -317,6 +317,55 @@ async fn a_file_that_cannot_be_read_keeps_no_other_out_of_the_new_index() {
     assert!(reason.contains("cannot be read"), "{reason}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_content_of_the_old_index_that_cannot_be_read_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let (lost, found) = (put(&store, b"lost", 1, Changes::new()).await, put(&store, b"found", 2, Changes::new()).await);
+    // As after a crash: nothing was written back.
+    drop(store);
+    let locked = async {
+        while schema::connect(&dir.path().join(".can.db"))
+            .and_then(|index| index.execute("UPDATE asset SET content = x'00' WHERE id = ?1", [lost.key.id.as_bytes()]))
+            .is_err()
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), locked).await.unwrap();
+    let rebuilt = rebuilt(dir.path()).await;
+    assert_eq!(rebuilt.assets, 1);
+    let [Unrecovered::Content { path, reason }] = &rebuilt.unrecovered[..] else { panic!("{rebuilt:?}") };
+    assert!(path.ends_with(".can.db") && reason.contains("cannot be read"), "{reason}");
+    let store = open(dir.path()).await;
+    assert_eq!(get(&store, &found.key.id).await.unwrap(), b"found");
+    store.close().await;
+}
+
+/// What a crash finds in the middle of it is the old index or the new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_that_fails_anywhere_leaves_an_index_that_opens() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let record = put(&store, b"content", 1, Changes::new().add_tag("t")).await;
+    store.close().await;
+    let mut failed = 0;
+    for n in 1.. {
+        let disk = Disk::failing(n, std::io::ErrorKind::Other);
+        let rebuilding = rebuild(dir.path(), &disk, |_| {});
+        let store = open(dir.path()).await;
+        assert_eq!(store.record(&record.key.id).await.unwrap().unwrap().document, record.document, "operation {n}");
+        assert!(get(&store, &record.key.id).await.is_some(), "operation {n}");
+        store.close().await;
+        match rebuilding {
+            Ok(_) if disk.operations() < n => break,
+            Ok(_) => {}
+            Err(_) => failed += 1,
+        }
+    }
+    assert!(failed > 3, "{failed}");
+}
+
 /// Rebuilds, once the threads of a store that was dropped have let go of the folder.
 async fn rebuilt(root: &Path) -> Rebuilt {
     let rebuilding = async {
