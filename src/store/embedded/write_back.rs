@@ -2,11 +2,13 @@
 //!
 //! It makes flat files of small contents, gives large ones their final name, writes attributes and removes purged
 //! files; everything of a batch is covered by one flush of the file system (where that cannot be trusted, by one of each
-//! file and folder), and only when that returned without error does the index let go of it. A batch that fails leaves
-//! all as it was, and is tried again after a pause.
+//! file and folder), and only when that returned without error does the index let go of it. A file that fails is left out,
+//! so that it holds up no other; a batch of which nothing works, or whose flush fails, leaves all as it was. Both are tried
+//! again after a pause.
 //! When the files are done it brings the index of text up to date, as long as no write waits.
 //! Woken by the store after each write; reads through the readers, writes through the writer.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -68,7 +70,7 @@ enum Stop {
 /// A batch that did not work.
 #[derive(Debug, thiserror::Error)]
 enum BatchError {
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write or remove {path}: {source}")]
     File { path: std::path::PathBuf, source: io::Error },
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -183,8 +185,8 @@ fn run(inner: &Arc<Inner>) {
                 backoff.reset();
             }
             Err(error) => {
-                tracing::warn!(%error, "contents stay in the index, their files cannot be written");
-                this.state().trouble = Some(format!("{error}; new contents stay in the index until it works again"));
+                tracing::warn!(%error, "not all files are what the index says; what failed is tried again");
+                this.state().trouble = Some(format!("{error}; it is tried again, and nothing is lost meanwhile"));
                 if stop.is_none() {
                     this.pause(backoff.pause());
                 }
@@ -196,18 +198,57 @@ fn run(inner: &Arc<Inner>) {
     }
 }
 
-/// Does batches until nothing waits.
+/// Does batches until nothing waits but what fails.
 fn drain(inner: &Arc<Inner>) -> Result<(), BatchError> {
+    let mut failed = Failed::default();
     loop {
         if inner.write_back.state().stop == Some(Stop::Now) {
             return Ok(());
         }
-        let batch = inner.readers.run_here(read)?;
+        let batch = inner.readers.run_here(|connection| read(connection, &mut failed))?;
         if batch.is_empty() {
             inner.write_back.state().bytes = 0;
-            return Ok(());
+            return failed.outcome();
         }
-        do_batch(inner, batch)?;
+        if !do_batch(inner, batch, &mut failed)? {
+            return failed.outcome();
+        }
+    }
+}
+
+/// What did not work, and is left out until the next time.
+#[derive(Default)]
+struct Failed {
+    /// Names of files to be removed.
+    names: HashSet<String>,
+    /// Numbers of assets.
+    numbers: HashSet<i64>,
+    first: Option<BatchError>,
+}
+
+impl Failed {
+    /// Notes a file that was not removed; tells whether it was.
+    fn removed(&mut self, name: &str, removed: Result<(), BatchError>) -> bool {
+        let Err(error) = removed else { return true };
+        self.names.insert(name.to_owned());
+        self.first.get_or_insert(error);
+        false
+    }
+
+    /// Notes an asset of which something failed; returns what did not.
+    fn done<T>(&mut self, number: i64, done: Result<T, BatchError>) -> Option<T> {
+        match done {
+            Ok(done) => Some(done),
+            Err(error) => {
+                self.numbers.insert(number);
+                self.first.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    fn outcome(self) -> Result<(), BatchError> {
+        self.first.map_or(Ok(()), Err)
     }
 }
 
@@ -247,12 +288,17 @@ impl Batch {
     }
 }
 
-fn read(connection: &Connection) -> Result<Batch, ReadError> {
-    let most = signed(limits::WRITE_BACK_ROWS as u64);
+/// Reads what waits and has not failed.
+fn read(connection: &Connection, failed: &mut Failed) -> Result<Batch, ReadError> {
+    let most = signed((limits::WRITE_BACK_ROWS + failed.names.len() + failed.numbers.len()) as u64);
     let mut batch = Batch::default();
-    let stored = |number: i64| {
-        let stored = row::by_number(connection, number).map_err(index)?;
-        stored.ok_or_else(|| index(rusqlite::Error::QueryReturnedNoRows))
+    let mut stored = |number: i64| {
+        if failed.numbers.contains(&number) {
+            return None;
+        }
+        let stored = row::by_number(connection, number).map_err(index);
+        let stored = stored.and_then(|stored| stored.ok_or_else(|| index(rusqlite::Error::QueryReturnedNoRows)));
+        failed.done(number, stored.map_err(BatchError::from))
     };
     let mut statement = connection.prepare_cached("SELECT name FROM doomed LIMIT ?1").map_err(index)?;
     let mut rows = statement.query([most]).map_err(index)?;
@@ -262,7 +308,9 @@ fn read(connection: &Connection) -> Result<Batch, ReadError> {
     let mut statement = connection.prepare_cached("SELECT number, name FROM whole LIMIT ?1").map_err(index)?;
     let mut rows = statement.query([most]).map_err(index)?;
     while let Some(row) = rows.next().map_err(index)? {
-        batch.whole.push((stored(row.get(0).map_err(index)?)?, row.get(1).map_err(index)?));
+        if let Some(stored) = stored(row.get(0).map_err(index)?) {
+            batch.whole.push((stored, row.get(1).map_err(index)?));
+        }
     }
     let sql = "SELECT number, bytes FROM small ORDER BY number LIMIT ?1";
     let mut statement = connection.prepare_cached(sql).map_err(index)?;
@@ -271,51 +319,63 @@ fn read(connection: &Connection) -> Result<Batch, ReadError> {
     while bytes < limits::WRITE_BACK_BYTES
         && let Some(row) = rows.next().map_err(index)?
     {
-        let content: Vec<u8> = row.get(1).map_err(index)?;
-        bytes += content.len();
-        batch.small.push((stored(row.get(0).map_err(index)?)?, content));
+        if let Some(stored) = stored(row.get(0).map_err(index)?) {
+            let content: Vec<u8> = row.get(1).map_err(index)?;
+            bytes += content.len();
+            batch.small.push((stored, content));
+        }
     }
     // Those that are no flat files yet get their attribute with the file.
     let sql = "SELECT stale.number FROM stale JOIN asset USING (number) WHERE place = 0 LIMIT ?1";
     let mut statement = connection.prepare_cached(sql).map_err(index)?;
     let mut rows = statement.query([most]).map_err(index)?;
     while let Some(row) = rows.next().map_err(index)? {
-        batch.stale.push(stored(row.get(0).map_err(index)?)?);
+        batch.stale.extend(stored(row.get(0).map_err(index)?));
     }
+    batch.doomed.retain(|name| !failed.names.contains(name));
     Ok(batch)
 }
 
-fn do_batch(inner: &Arc<Inner>, batch: Batch) -> Result<(), BatchError> {
+/// Does what works of a batch; tells whether that was anything.
+fn do_batch(inner: &Arc<Inner>, batch: Batch, failed: &mut Failed) -> Result<bool, BatchError> {
     let (layout, disk) = (&inner.layout, &inner.disk);
-    for name in &batch.doomed {
+    let Batch { mut doomed, whole, small, mut stale } = batch;
+    doomed.retain(|name| {
         let path = layout.root.join(name);
-        disk.remove(&path).map_err(at(&path))?;
-    }
+        failed.removed(name, disk.remove(&path).map_err(at(&path)))
+    });
     let mut moved = Vec::new();
     let mut damaged = Vec::new();
     let mut lost = Vec::new();
-    for (stored, name) in batch.whole {
+    for (stored, name) in whole {
         let (from, to) = (layout.spool.join(&name), layout.flat(&stored.key, &stored.extension));
-        if !give_name(disk, &from, &to, stored.key.size).map_err(at(&to))? {
-            lost.push(stored);
-            continue;
+        let done = give_name(disk, &from, &to, stored.key.size).and_then(|is_there| {
+            if is_there {
+                describe(inner, &to, &stored)?;
+            }
+            Ok(is_there)
+        });
+        match failed.done(stored.number, done.map_err(at(&to))) {
+            Some(true) => moved.push((stored.number, Some(name))),
+            Some(false) => lost.push(stored),
+            None => {}
         }
-        describe(inner, &to, &stored).map_err(at(&to))?;
-        moved.push((stored.number, Some(name)));
     }
-    for (stored, bytes) in batch.small {
+    for (stored, bytes) in small {
         if ContentDigest::of(&bytes) != stored.content {
             damaged.push(stored);
             continue;
         }
         let path = layout.flat(&stored.key, &stored.extension);
-        write_file(disk, &path, &bytes).map_err(at(&path))?;
-        describe(inner, &path, &stored).map_err(at(&path))?;
-        moved.push((stored.number, None));
+        let done = write_file(disk, &path, &bytes).and_then(|()| describe(inner, &path, &stored));
+        moved.extend(failed.done(stored.number, done.map_err(at(&path))).map(|()| (stored.number, None)));
     }
-    for stored in &batch.stale {
+    stale.retain(|stored| {
         let path = layout.flat(&stored.key, &stored.extension);
-        describe(inner, &path, stored).map_err(at(&path))?;
+        failed.done(stored.number, describe(inner, &path, stored).map_err(at(&path))).is_some()
+    });
+    if doomed.is_empty() && moved.is_empty() && damaged.is_empty() && lost.is_empty() && stale.is_empty() {
+        return Ok(false);
     }
     if inner.flushes_whole {
         disk.sync_filesystem(&inner.root).map_err(at(&layout.root))?;
@@ -324,8 +384,7 @@ fn do_batch(inner: &Arc<Inner>, batch: Batch) -> Result<(), BatchError> {
             disk.sync_dir(folder).map_err(at(folder))?;
         }
     }
-    let stale: Vec<_> = batch.stale.iter().map(|stored| (stored.number, stored.arrival)).collect();
-    let doomed = batch.doomed;
+    let stale: Vec<_> = stale.iter().map(|stored| (stored.number, stored.arrival)).collect();
     inner.writer.run_blocking(0, move |index| {
         for (number, whole) in &moved {
             index.settle(*number, whole.as_deref())?;
@@ -342,16 +401,18 @@ fn do_batch(inner: &Arc<Inner>, batch: Batch) -> Result<(), BatchError> {
     })?;
     for stored in lost {
         tracing::warn!(asset = %stored.key.id, "the file of an asset is gone");
-        inner.writer.run_blocking(0, move |index| match index.find(&stored.key.id)? {
+        let number = stored.number;
+        let noted = inner.writer.run_blocking(0, move |index| match index.find(&stored.key.id)? {
             Some(now) if now.arrival == stored.arrival => index.lose(&now, Presence::Missing),
             _ => Ok(()),
-        })?;
+        });
+        failed.done(number, noted.map_err(BatchError::from));
     }
     for stored in damaged {
         let reason = "its bytes in the index do not match their digest".to_owned();
-        verify::set_aside_blocking(inner, &stored, reason)?;
+        failed.done(stored.number, verify::set_aside_blocking(inner, &stored, reason).map_err(BatchError::from));
     }
-    Ok(())
+    Ok(true)
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> BatchError {

@@ -164,6 +164,47 @@ async fn a_failed_write_back_keeps_the_contents_says_so_and_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_can_be_neither_removed_nor_written_holds_up_no_other() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let other = open(elsewhere.path()).await;
+    let barred = put(&other, b"barred", 2, Changes::new()).await;
+    other.close().await;
+    let store = open(dir.path()).await;
+    let gone = put(&store, b"gone", 1, Changes::new()).await;
+    store.close().await;
+    // Folders where files should be.
+    let [in_place_of_gone, in_place_of_barred] =
+        [gone.key, barred.key].map(|key| dir.path().join(layout::flat_name(&key, "")));
+    std::fs::remove_file(&in_place_of_gone).unwrap();
+    for folder in [&in_place_of_gone, &in_place_of_barred] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    let store = open_again(dir.path()).await;
+    assert!(store.purge(&gone.key.id).await.unwrap());
+    put(&store, b"barred", 2, Changes::new()).await;
+    let free = put(&store, b"free", 3, Changes::new()).await;
+    let until = async |what: &str, holds: &(dyn Fn(&Option<String>) -> bool + Sync)| {
+        let waiting = async {
+            while !holds(&store.health().await.unwrap().trouble) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), waiting).await.unwrap_or_else(|_| panic!("{what}"));
+    };
+    let free_file = dir.path().join(layout::flat_name(&free.key, ""));
+    until("it is told", &|trouble| trouble.as_ref().is_some_and(|trouble| trouble.contains("cannot write or remove")))
+        .await;
+    until("the others are done", &|_| free_file.exists()).await;
+    assert_eq!(get(&store, &barred.key.id).await.unwrap(), b"barred");
+    for folder in [&in_place_of_gone, &in_place_of_barred] {
+        std::fs::remove_dir(folder).unwrap();
+    }
+    until("they are done as well", &|trouble| trouble.is_none() && in_place_of_barred.is_file()).await;
+    store.close().await;
+    assert!(!in_place_of_gone.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_change_does_not_fail_its_neighbours() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
