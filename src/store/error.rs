@@ -29,7 +29,9 @@ pub enum ReadError {
     #[error("the content of asset {0} is damaged; `can-sync verify {0}` moves it aside and fetches it again")]
     Damaged(AssetId),
     /// A stored document cannot be understood.
-    #[error("the stored document of asset {id} cannot be read")]
+    #[error(
+        "the stored document of asset {id} cannot be read; `can-sync store rebuild` makes a new index from the files"
+    )]
     Document {
         /// Of which asset.
         id: AssetId,

@@ -232,6 +232,7 @@ async fn a_host_whose_address_changes_goes_on_where_it_was() {
     let gone =
         [(IN, ["ip daddr 10.77.0.2 meta l4proto udp drop"]), (OUT, ["ip saddr 10.77.0.2 meta l4proto udp drop"])];
     table("h2", "moved", &gone.each_ref().map(|(hook, rules)| (*hook, rules.as_slice())));
+    assert!(hosts[1].content(&hash).await.is_none(), "it had come before the address changed");
     let began = Instant::now();
     let came = async {
         while hosts[1].content(&hash).await.is_none() {
@@ -244,6 +245,8 @@ async fn a_host_whose_address_changes_goes_on_where_it_was() {
         began.elapsed().as_secs_f64()
     );
     equal(&hosts[0], &hosts[1], 1).await;
+    let came = hosts[1].status().await["peers"][0]["bytes_in"].as_u64().unwrap();
+    assert!((20_000_000..30_000_000).contains(&came), "{came} bytes came for 20,000,000: it began anew");
 }
 
 /// Two hosts, each behind a router that hides it, and a relay on the network between the routers.
