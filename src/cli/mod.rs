@@ -9,6 +9,7 @@ mod args;
 mod client;
 mod commands;
 mod context;
+mod each;
 mod exit;
 mod flags;
 mod format;

@@ -215,11 +215,15 @@ impl<'de> Visitor<'de> for Keys<'_> {
                     let value = map.next_value_seed(OneValue { walk: self.0, key })?;
                     seen.insert(key, value);
                 }
-                Name::Plugins => plugins = Some(map.next_value::<Option<BTreeMap<String, PluginEntry>>>()?),
+                // Null is as if nothing were said, of one as of all.
+                Name::Plugins => {
+                    let said = map.next_value::<Option<BTreeMap<String, Option<PluginEntry>>>>()?.unwrap_or_default();
+                    plugins = Some(said.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect());
+                }
             }
         }
         let values = seen.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-        Ok(Parsed { values, plugins: plugins.flatten().unwrap_or_default() })
+        Ok(Parsed { values, plugins: plugins.unwrap_or_default() })
     }
 }
 
@@ -355,6 +359,11 @@ impl<'de> Visitor<'de> for List<'_> {
         while let Some(text) = list.next_element()? {
             texts.push(text);
         }
-        if texts.is_empty() { Ok(None) } else { self.0.take(&texts.join(",")) }
+        match (texts.is_empty(), self.0.key) {
+            (false, _) => self.0.take(&texts.join(",")),
+            // Nobody there is who to meet at, which is not the same as nothing said.
+            (true, Key::PkarrRelays | Key::PkarrDht) => self.0.take("off"),
+            (true, _) => Ok(None),
+        }
     }
 }

@@ -129,6 +129,11 @@ impl PluginEntry {
             None => {}
         }
         if let Some(libraries) = &self.libraries {
+            if libraries.is_empty() {
+                let why =
+                    "`libraries` is empty, so that the plugin is asked nowhere; leave it out, or set `enabled: false`";
+                return Err(why.to_owned());
+            }
             // A plugin that is bound to a library that does not exist is asked nowhere, and keeps nothing back.
             if let Some(unknown) = libraries.iter().find(|name| *name != MIRROR) {
                 return Err(format!("`libraries` names `{unknown}`; the only library is `{MIRROR}`"));
@@ -258,6 +263,7 @@ mod tests {
             ("memmory: 3", "unknown field `memmory`"),
             ("limits: {memory: 3}", "limits: unknown field `memory`"),
             ("grants: [contents]", "did you mean `content`?"),
+            ("libraries: []", "`libraries` is empty"),
             ("libraries: [miror]", "`libraries` names `miror`; the only library is `mirror`"),
             ("on_failure: explode", "unknown variant `explode`"),
             ("limits: {call_ms: 0}", "`limits.call_ms` is a whole number from 1 to 60000, not 0"),

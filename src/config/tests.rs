@@ -52,11 +52,14 @@ fn a_list_is_a_list_or_a_text_with_commas_and_public_relays_go_with_the_public_r
     }
     assert_eq!(parse(&format!("peers:\n  - {TICKET}\n  - {TICKET}\n")).unwrap().peers.len(), 2);
     assert_eq!(parse("peers: []").unwrap().peers, []);
+    assert_eq!(parse("plugins: {keep: null, other: {order: 1}}").unwrap().plugins.len(), 1);
+    assert_eq!(parse("plugins: null").unwrap().plugins.len(), 0);
     for (text, count) in [
         ("", 2),
         ("relay_url: off", 0),
         ("relay_url: https://relay.example.org", 0),
         ("pkarr_relays: off", 0),
+        ("pkarr_relays: []", 0),
         ("relay_url: off\npkarr_relays: [http://127.0.0.1:1]", 1),
     ] {
         assert_eq!(parse(text).unwrap().rendezvous_relays().len(), count, "{text}");

@@ -117,7 +117,7 @@ impl Shared {
 
 /// What becomes of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Pace {
+pub enum RateLimit {
     /// It stays as it is.
     #[default]
     AsItWas,
@@ -127,7 +127,7 @@ pub enum Pace {
     BytesPerSec(u64),
 }
 
-impl Pace {
+impl RateLimit {
     fn set(self, limit: &mut Option<u64>) {
         match self {
             Self::AsItWas => {}
@@ -261,8 +261,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`DeviceError`] when a rate is too low, or it cannot be kept.
-    pub async fn limit(&self, id: HostId, sent: Pace, taken: Pace) -> Result<(), DeviceError> {
-        let is_low = |pace| matches!(pace, Pace::BytesPerSec(rate) if rate < limits::PACE_LEAST);
+    pub async fn limit(&self, id: HostId, sent: RateLimit, taken: RateLimit) -> Result<(), DeviceError> {
+        let is_low = |limit| matches!(limit, RateLimit::BytesPerSec(rate) if rate < limits::PACE_LEAST);
         if is_low(sent) || is_low(taken) {
             return Err(DeviceError::Rate);
         }

@@ -75,6 +75,8 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
         let standing = shared.connected.get(&host).map(|connected| (connected.line.clone(), connected.since));
         if let Some((line, since)) = standing {
             dialled.is_member();
+            // It has dialled this host itself, so it is over.
+            shared.unreached.remove_if(&host, |_, why| *why == ProofError::Paused.to_string());
             line.closed().await;
             taken_out(&shared, host, &line).await;
             // One that has enough links and is dialled all the same, for a person names it, is not dialled in a loop.

@@ -12,6 +12,7 @@ use crate::hook::Standing;
 use crate::hook::Verdict;
 use crate::state::Decided;
 use crate::state::Kept;
+use crate::state::Refusal;
 use crate::state::StateError;
 use crate::state::Wanted;
 use crate::store::Origin;
@@ -108,8 +109,10 @@ pub struct ExplainedPeer {
     pub name: String,
     /// Whether it is connected.
     pub connected: bool,
-    /// The version it is known to have; `None` when nothing is known.
+    /// The version it is known to have; `None` when nothing is known, or it turned the asset down.
     pub version: Option<Digest>,
+    /// How it turned the asset down, if that is what it answered last.
+    pub refusal: Option<Refusal>,
 }
 
 /// An asset could not be explained.
@@ -150,12 +153,15 @@ impl Engine {
         for peer in shared.state.peers().await? {
             let in_sync = shared.replica().peer(&peer.id).is_some_and(|peer| peer.in_sync);
             let has = known.iter().find(|known| known.peer == peer.id).map(|known| known.document.digest());
+            let refusal = shared.state.refusal(peer.id, asset).await?;
+            // Where nothing of its own is known and the sets are equal, it has what is passed on to it.
+            let passed = version.filter(|_| in_sync && passed.is_some() && shared.flow(peer.id).send);
             peers.push(ExplainedPeer {
                 id: peer.id,
                 name: peer.name,
                 connected: shared.connected.contains_key(&peer.id),
-                // Where nothing of its own is known and the sets are equal, it has what is passed on to it.
-                version: has.or_else(|| version.filter(|_| in_sync && passed.is_some() && shared.flow(peer.id).send)),
+                version: has.or(passed).filter(|_| refusal.is_none()),
+                refusal,
             });
         }
         let mut verdicts: Vec<Verdicted> = kept.into_iter().map(|kept| self.verdicted(kept)).collect();

@@ -177,8 +177,9 @@ impl Engine {
         self.replay_these(vec![asset]).await
     }
 
-    /// Does the same with everything that is held now, as fast as the stream is read, and tells how far it is: before
-    /// the first asset, and after each stretch. What it has not come to when it is dropped stays held.
+    /// Does the same with everything that is held now, and with what was dropped because a plugin failed at it, as fast as
+    /// the stream is read, and tells how far it is: before the first asset, and after each stretch. What it has not come to
+    /// when it is dropped stays as it is.
     ///
     /// # Errors
     /// [`HandError`] when the host exchanges nothing, or store or state cannot be used.
@@ -186,13 +187,18 @@ impl Engine {
         if !self.shared.exchange {
             return Err(HandError::Silent);
         }
-        let (began, mut after, mut assets) = (now_ms(), None, BTreeSet::new());
-        loop {
-            let page = self.held(after, limits::PAGE_ROWS).await?;
-            assets.extend(page.iter().filter(|held| held.at_ms <= began).map(|held| held.key.id));
-            match page.last().filter(|last| last.at_ms <= began) {
-                Some(last) => after = Some(DecisionMark { at_ms: last.at_ms, asset: last.key.id, way: last.way }),
-                None => break,
+        let (began, mut assets) = (now_ms(), BTreeSet::new());
+        for decision in [Decision::Hold, Decision::Drop] {
+            let mut after = None;
+            loop {
+                let page = self.shared.state.list_decisions(decision, after, limits::PAGE_ROWS).await?;
+                let failed = |decided: &Decided| decided.standing == Standing::Failed;
+                let due = page.iter().filter(|decided| decision == Decision::Hold || failed(decided));
+                assets.extend(due.filter(|decided| decided.at_ms <= began).map(|decided| decided.key.id));
+                match page.last().filter(|last| last.at_ms <= began) {
+                    Some(last) => after = Some(DecisionMark { at_ms: last.at_ms, asset: last.key.id, way: last.way }),
+                    None => break,
+                }
             }
         }
         let assets: Vec<AssetId> = assets.into_iter().collect();

@@ -25,7 +25,10 @@ use crate::event::Event;
 use crate::limits;
 use crate::net::Line;
 use crate::net::Word;
+use crate::state::Refusal;
+use crate::state::Refused;
 use crate::store::Arrival;
+use crate::sync::Answer;
 use crate::sync::Decision;
 use crate::sync::Fetched;
 use crate::sync::Input;
@@ -34,6 +37,7 @@ use crate::sync::Message;
 use crate::sync::Offer;
 use crate::sync::Output;
 use crate::task::Group;
+use crate::task::now_ms;
 
 /// News for the hub.
 pub(super) enum Told {
@@ -263,6 +267,13 @@ impl Hub {
             Output::Forget { peer, assets } => self.note(peer, Note::Forget { peer, assets }),
             Output::Answered { peer, asset, answer } => {
                 tracing::debug!(peer = %peer.fmt_short(), asset = %asset.fmt_short(), ?answer, "offer answered");
+                let (kind, reason) = match answer {
+                    Answer::Stored => return shared.note_refusal(peer, asset, None),
+                    Answer::Held(reason) => (Refused::Held, reason),
+                    Answer::Declined(reason) => (Refused::Declined, reason),
+                    Answer::Refused(reason) => (Refused::Invalid, reason),
+                };
+                shared.note_refusal(peer, asset, Some(Refusal { kind, reason, at_ms: now_ms() }));
             }
             Output::Early { peer, asset, ahead_ms } => tracing::warn!(
                 peer = %peer.fmt_short(),

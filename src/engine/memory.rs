@@ -16,7 +16,9 @@ use crate::asset::Digest;
 use crate::asset::Document;
 use crate::asset::HostId;
 use crate::asset::Timestamp;
+use crate::hook::BoxFuture;
 use crate::limits;
+use crate::state::Refusal;
 use crate::state::StateError;
 use crate::state::Way;
 use crate::store::Record;
@@ -33,6 +35,8 @@ pub(super) enum Note {
     Remember { peer: HostId, offer: Offer, replaces: bool },
     /// A peer has no version of these.
     Forget { peer: HostId, assets: Vec<(Timestamp, AssetId)> },
+    /// A peer turned this down, or has it now.
+    Refused { peer: HostId, asset: AssetId, refusal: Option<Refusal> },
 }
 
 impl Note {
@@ -41,6 +45,7 @@ impl Note {
         match self {
             Self::Remember { offer, .. } => offer.bytes(),
             Self::Forget { assets, .. } => size_of_val(&**assets),
+            Self::Refused { refusal, .. } => refusal.as_ref().map_or(0, |refusal| refusal.reason.len()),
         }
     }
 }
@@ -63,7 +68,8 @@ pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken, mut notes
 
 /// Writes notes down: those about different assets at once, those about one in their order.
 async fn write(shared: &Shared, notes: Vec<Note>) {
-    let (mut together, mut about) = (Vec::new(), HashSet::new());
+    let mut together: Vec<BoxFuture<'_, ()>> = Vec::new();
+    let (mut about, mut refused) = (HashSet::new(), HashMap::new());
     for note in notes {
         match note {
             Note::Remember { peer, offer, replaces } => {
@@ -71,11 +77,14 @@ async fn write(shared: &Shared, notes: Vec<Note>) {
                     join_all(together.drain(..)).await;
                     about = HashSet::from([(peer, offer.key.id)]);
                 }
-                together.push(async move {
+                together.push(Box::pin(async move {
                     let key = offer.key;
                     let version = remember(shared, peer, key, offer.document, replaces).await;
                     tell(shared, peer, key.timestamp, key.id, version).await;
-                });
+                }));
+            }
+            Note::Refused { peer, asset, refusal } => {
+                refused.insert((peer, asset), refusal);
             }
             Note::Forget { peer, assets } => {
                 join_all(together.drain(..)).await;
@@ -90,6 +99,14 @@ async fn write(shared: &Shared, notes: Vec<Note>) {
             }
         }
     }
+    // The latest of each counts.
+    together.extend(refused.into_iter().map(|((peer, asset), refusal)| -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Err(error) = shared.state.keep_refusal(peer, asset, refusal).await {
+                tracing::warn!(error = %causes(&error), "what a peer turned down could not be kept");
+            }
+        })
+    }));
     join_all(together).await;
 }
 

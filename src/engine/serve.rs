@@ -74,13 +74,15 @@ async fn serve(shared: &Arc<Shared>, peer: HostId, line: &Line, lane: ServedLane
                 return Ok(());
             }
             Some((_, Some(content))) => {
-                let size = content.key.size;
+                let (id, size) = (content.key.id, content.key.size);
                 // The path may change while it is sent.
                 let may_travel = || shared.may_travel(peer, line, size);
                 if !send(shared, peer, &traffic, &mut records, content, may_travel).await? {
                     line.close(RELAYED_NOW);
                     return Ok(());
                 }
+                // It may have turned it down before, and says nothing when it changes its mind.
+                shared.note_refusal(peer, id, None);
             }
         }
     }

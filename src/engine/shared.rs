@@ -56,6 +56,7 @@ use crate::net::Line;
 use crate::net::Net;
 use crate::state::PeerSettings;
 use crate::state::Position;
+use crate::state::Refusal;
 use crate::state::State;
 use crate::state::StateError;
 use crate::store::Arrival;
@@ -410,6 +411,19 @@ impl Shared {
     pub(super) fn may_travel(&self, peer: HostId, line: &Line, size: u64) -> bool {
         let policy = self.connected.get(&peer).map_or(self.relay_policy, |connected| connected.relay_policy);
         policy.carries(size) || line.path().is_none_or(|path| path.direct)
+    }
+
+    /// Has it written down how a peer turned an asset down, or that it has it now. Where too much waits it is left out:
+    /// it is for people alone.
+    pub(super) fn note_refusal(&self, peer: HostId, asset: AssetId, refusal: Option<Refusal>) {
+        if refusal.is_none() && !self.state.has_refusals() {
+            return;
+        }
+        let note = memory::Note::Refused { peer, asset, refusal };
+        let bytes = note.bytes();
+        if self.notes.take(bytes) && self.memory.try_send(note).is_err() {
+            self.notes.give_back(bytes);
+        }
     }
 
     /// Milliseconds since the engine was made; never goes back.

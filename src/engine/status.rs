@@ -42,6 +42,8 @@ pub struct Status {
     pub declined: u64,
     /// Connections without proof of membership since the start.
     pub refused: u64,
+    /// Hosts that a person names, that were never connected, and why they are not reached.
+    pub unreached: Vec<(HostId, String)>,
 }
 
 /// How one library stands.
@@ -186,6 +188,10 @@ impl Engine {
                 last_seen_ms: peer.last_seen_ms,
             });
         }
+        let is_named = |host: &HostId| shared.registry.get(*host).is_none() && !shared.found.contains_key(host);
+        let unreached = shared.unreached.iter().filter(|entry| is_named(entry.key()));
+        let mut unreached: Vec<_> = unreached.map(|entry| (*entry.key(), entry.value().clone())).collect();
+        unreached.sort_unstable();
         let (summary, wanted) = {
             let replica = shared.replica();
             (replica.summary(), replica.transfers().0)
@@ -219,6 +225,7 @@ impl Engine {
             held_by,
             declined,
             refused: shared.net.refused(),
+            unreached,
         })
     }
 }

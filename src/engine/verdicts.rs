@@ -329,7 +329,8 @@ struct Writer {
     /// How many are written, once they were counted.
     rows: Option<Rows>,
     full: bool,
-    /// What was asked in an epoch before this one, and comes now, was overtaken by a retirement while it waited.
+    /// What was asked in an epoch before this one, and comes now, was overtaken by a retirement while it waited; of whatever
+    /// asset, since another call costs little.
     retired: u64,
 }
 

@@ -49,12 +49,21 @@ pub(super) struct Closing(pub(super) CancellationToken);
 /// A listener could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[error("cannot listen on {address}; if another program uses it, stop that or choose another")]
+#[error("cannot listen on {address}; {}", next_step(source))]
 pub struct BindError {
     /// Where.
     pub address: String,
     /// Why.
     pub source: io::Error,
+}
+
+fn next_step(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "stop what uses it, or choose another",
+        io::ErrorKind::AddrNotAvailable => "choose an address that this machine has",
+        io::ErrorKind::PermissionDenied => "choose a port above 1023, or start it with the right to use this one",
+        _ => "choose another",
+    }
 }
 
 /// A bound socket that does not answer yet.

@@ -451,6 +451,12 @@ mod tests {
             }
         });
         dialled.await;
+        // Both sides tell their people.
+        let notes = c.status().await.unwrap().notes;
+        assert!(notes.iter().any(|note| note.contains("named here") && note.contains("sync_passphrase")), "{notes:?}");
+        let findings = stranger.examine().await.unwrap();
+        assert!(findings.iter().any(|finding| finding.of == "strangers"), "{findings:?}");
+        assert!(a.status().await.unwrap().notes.is_empty());
         for node in [a, b, c, stranger] {
             node.stop().await;
         }

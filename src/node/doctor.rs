@@ -72,8 +72,11 @@ impl Node {
         findings.push(udp(&reach, &status.replication.peers));
         findings.extend(relays(&reach));
         findings.extend(status.discovery.iter().flat_map(source));
-        let peers = status.replication.peers.iter();
-        findings.extend(peers.filter_map(|peer| device(peer, &reach)));
+        if self.engine.exchanges() {
+            let peers = status.replication.peers.iter();
+            findings.extend(peers.filter_map(|peer| device(peer, &reach)));
+            findings.extend(strangers(status.replication.refused));
+        }
         findings.extend(status.notes.iter().map(|note| Finding::new("note", Severity::Warning, note)));
         Ok(findings)
     }
@@ -290,6 +293,18 @@ fn device(peer: &PeerStatus, reach: &Reachability) -> Option<Finding> {
             None => Finding::new(of, Severity::Warning, "away, and nothing tells where it is")
                 .advising("start it there; see that both use the same way to find each other"),
         },
+    })
+}
+
+/// Says that others try to connect who do not prove the secret.
+fn strangers(refused: u64) -> Option<Finding> {
+    (refused > 0).then(|| {
+        let seen = format!(
+            "{} the secret of this library since the start",
+            counted(refused, "connection did not prove", "connections did not prove")
+        );
+        Finding::new("strangers", Severity::Warning, seen)
+            .advising("if a device of yours cannot connect: compare `sync_passphrase`, or pair it again")
     })
 }
 

@@ -9,8 +9,8 @@ use crate::engine::DeviceError;
 use crate::engine::HandError;
 use crate::engine::MembersError;
 use crate::engine::NamedError;
-use crate::engine::Pace;
 use crate::engine::PairingStatus;
+use crate::engine::RateLimit;
 use crate::library::Role;
 use crate::library::Ticket;
 
@@ -60,7 +60,7 @@ impl Node {
     ///
     /// # Errors
     /// [`DeviceError`] when a rate is too low, or it cannot be kept.
-    pub async fn limit_peer(&self, id: HostId, sent: Pace, taken: Pace) -> Result<(), DeviceError> {
+    pub async fn limit_peer(&self, id: HostId, sent: RateLimit, taken: RateLimit) -> Result<(), DeviceError> {
         self.engine.limit(id, sent, taken).await
     }
 

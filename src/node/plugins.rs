@@ -112,6 +112,14 @@ impl Samples for Latest {
 }
 
 impl Node {
+    /// Says why the folder of plugins cannot be read, if so.
+    pub(super) fn plugin_folder_trouble(&self) -> Option<String> {
+        match &self.plugins {
+            Present::Loaded(plugins) => plugins.trouble(),
+            Present::Asleep(_) => None,
+        }
+    }
+
     /// Tells about every plugin, in their order.
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginStatus> {

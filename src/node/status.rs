@@ -104,10 +104,12 @@ impl Node {
         let (replication, health) = (self.engine.status().await?, self.discovery.health());
         let ticket = self.ticket_trouble.lock().clone();
         let mut notes: Vec<String> = ticket.into_iter().chain(replication.members.trouble.clone()).collect();
+        notes.extend(self.plugin_folder_trouble());
         notes.extend(replication.braked.iter().map(braked));
         notes.extend(replication.peers.iter().filter_map(waits));
         notes.extend(replication.peers.iter().filter_map(clocks_apart));
         notes.extend(replication.peers.iter().filter_map(in_trouble));
+        notes.extend(replication.unreached.iter().map(unreached));
         Ok(NodeStatus {
             id: self.id(),
             name: self.name.clone(),
@@ -136,6 +138,11 @@ fn waits(peer: &PeerStatus) -> Option<String> {
     let id = peer.id.fmt_short();
     (peer.condition == Condition::Pending)
         .then(|| format!("{} ({id}) waits to be accepted; if it is yours: `can-sync peers accept {id}`", peer.name))
+}
+
+/// Says why a host that is named here is not reached.
+fn unreached((id, error): &(HostId, String)) -> String {
+    format!("the host {} is named here and not reached: {error}", id.fmt_short())
 }
 
 /// Says what is wrong with a device.

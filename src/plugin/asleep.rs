@@ -9,6 +9,7 @@ use super::folder::Folder;
 use super::known::Known;
 use super::known::POINTS;
 use super::known::Remembered;
+use super::known::Switch;
 use super::plugins;
 use super::plugins::Options;
 use super::plugins::PluginStatus;
@@ -63,7 +64,7 @@ impl Asleep {
         let plugins = self.plugins.lock().clone();
         let one = |(name, before): (String, Option<Remembered>)| {
             let settings = (self.settings)(&name, None).unwrap_or_default();
-            let enabled = settings.enabled && before.as_ref().is_none_or(|before| before.enabled);
+            let enabled = settings.enabled && before.as_ref().is_none_or(|before| before.switch != Switch::OffByHand);
             let trouble = enabled.then(|| "the host runs in safe mode".to_owned());
             let points = before.map(|before| before.points).filter(|points| !points.is_empty());
             let points = points.unwrap_or_else(|| POINTS.iter().map(|(point, _)| *point).collect());

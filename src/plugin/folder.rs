@@ -1,6 +1,7 @@
 //! The folder that plugins are dropped into: which files lie there, and which of them are new and at rest.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -47,6 +48,9 @@ pub enum BadName {
     /// The ending is another one.
     #[error("the name of a plugin's file ends in `.wasm`, in small letters; rename it")]
     Ending,
+    /// It is not looked at beside a plugin, whose settings it may be meant to be.
+    #[error("the settings of a plugin stand in a file that ends in `.yaml`; rename it")]
+    Sidecar,
     /// What stands before the ending is no name.
     #[error(
         "a plugin's name has up to {} letters, digits, dots, dashes and underscores, and begins with none of `.-`; \
@@ -63,6 +67,8 @@ pub(super) struct Folder {
     before: BTreeMap<String, Found>,
     /// What was told as changed, as it was then.
     told: BTreeMap<String, Found>,
+    /// What is told once more when it is at rest.
+    again: BTreeSet<String>,
     /// Looks that a told plugin was missing in, one after the other.
     missing: BTreeMap<String, u32>,
     /// What could not be looked at, and why.
@@ -81,7 +87,8 @@ struct Scan {
 impl Folder {
     pub(super) fn new(path: PathBuf) -> Self {
         let (before, told, missing) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { path, before, told, missing, unseen: BTreeMap::new(), unnamed: BTreeMap::new() }
+        let (again, unseen, unnamed) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        Self { path, before, told, again, missing, unseen, unnamed }
     }
 
     pub(super) fn component(&self, name: &str) -> PathBuf {
@@ -92,14 +99,14 @@ impl Folder {
         self.path.join(format!("{name}.yaml"))
     }
 
-    /// Has a plugin be told as changed again.
-    pub(super) fn tell_again(&mut self, name: &str) {
-        self.told.remove(name);
-    }
-
     /// Tells whether a plugin has a file.
     pub(super) fn has(&self, name: &str) -> bool {
         self.before.contains_key(name)
+    }
+
+    /// Says why the file of a plugin cannot be looked at, if so.
+    pub(super) fn unseen(&self, name: &str) -> Option<&str> {
+        self.unseen.get(name).map(String::as_str)
     }
 
     /// Returns the files that would be plugins under another name, and why.
@@ -129,13 +136,15 @@ impl Folder {
             news.unseen.push((name.clone(), None));
             // It may be another one.
             if now.contains_key(name) {
-                self.told.remove(name);
+                self.again.insert(name.clone());
             }
         }
         self.unseen = unseen;
         for (name, found) in &now {
             let at_rest = at_once || self.before.get(name) == Some(found);
-            if at_rest && !self.unseen.contains_key(name) && self.told.get(name) != Some(found) {
+            let is_told = || self.told.get(name) == Some(found) && !self.again.contains(name);
+            if at_rest && !self.unseen.contains_key(name) && !is_told() {
+                self.again.remove(name);
                 self.told.insert(name.clone(), found.clone());
                 news.changed.push(name.clone());
             }
@@ -149,6 +158,7 @@ impl Folder {
             if *looks >= limits::plugin::LOOKS_GONE {
                 self.missing.remove(&name);
                 self.told.remove(&name);
+                self.again.remove(&name);
                 news.gone.push(name);
             }
         }
@@ -165,14 +175,21 @@ fn scan(path: &Path) -> io::Result<Scan> {
     let mut scan = Scan::default();
     for entry in fs::read_dir(path)? {
         let entry = entry?.path();
+        if file_name(&entry).starts_with('.') {
+            // Not meant for anybody, such as what some systems put beside each file they copy.
+            continue;
+        }
+        if entry.extension().is_some_and(|extension| extension == "yml") && entry.with_extension(ENDING).exists() {
+            scan.unnamed.insert(file_name(&entry), BadName::Sidecar);
+            continue;
+        }
         if entry.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case(ENDING)) {
             continue;
         }
         let name = match name_of(&entry) {
             Ok(name) => name,
             Err(why) => {
-                let file = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                scan.unnamed.insert(file, why);
+                scan.unnamed.insert(file_name(&entry), why);
                 continue;
             }
         };
@@ -188,6 +205,10 @@ fn scan(path: &Path) -> io::Result<Scan> {
         }
     }
     Ok(scan)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn unseen(path: &Path, error: &io::Error) -> String {
@@ -320,7 +341,7 @@ mod tests {
     #[test]
     fn what_cannot_be_a_name_is_told_once() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["a b.wasm", "-x.wasm", "ok-1.2_x.wasm", "note.txt", "LOUD.WASM"] {
+        for name in ["a b.wasm", "-x.wasm", "ok-1.2_x.wasm", "note.txt", "LOUD.WASM", "._a.wasm"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
         let mut follows = Folder::new(folder.path().to_owned());
@@ -330,6 +351,11 @@ mod tests {
         assert_eq!(news.unnamed, unnamed.map(|(file, why)| (file.to_owned(), why)));
         assert!(follows.look(false).unwrap().unnamed.is_empty());
         assert_eq!(follows.unnamed().len(), 3);
+        // Beside a plugin it may be meant as its settings; alone it may be anything.
+        fs::write(folder.path().join("ok-1.2_x.yml"), "").unwrap();
+        fs::write(folder.path().join("alone.yml"), "").unwrap();
+        assert_eq!(follows.look(false).unwrap().unnamed, [("ok-1.2_x.yml".to_owned(), BadName::Sidecar)]);
+        fs::remove_file(folder.path().join("ok-1.2_x.yml")).unwrap();
         fs::remove_file(folder.path().join("LOUD.WASM")).unwrap();
         follows.look(false).unwrap();
         assert_eq!(follows.unnamed().len(), 2);

@@ -75,6 +75,8 @@ pub(super) struct Call {
     pub(super) content_left: u64,
     /// Why the content could not be read, if it could not: what the plugin says then is no answer about the asset.
     pub(super) unread: Option<String>,
+    /// Whether the host is reading the content for it.
+    pub(super) reading: bool,
 }
 
 /// An instance that has been configured.
@@ -149,6 +151,11 @@ impl Instance {
         }
     }
 
+    /// Tells whether the last call ended while the host was reading the content for it.
+    pub(super) fn ended_reading(&self) -> bool {
+        self.store.data().call.reading
+    }
+
     /// Tells whether the instance has served long enough, or grown large.
     pub(super) fn is_worn(&self) -> bool {
         let guest = self.store.data();
@@ -160,7 +167,7 @@ impl Instance {
         let guest = self.store.data_mut();
         let content_left = guest.about.settings.limits.content_bytes;
         let deadline = Deadline::new(limit, code.others, &guest.turns);
-        guest.call = Call { deadline: deadline.clone(), content, content_left, unread: None };
+        guest.call = Call { deadline: deadline.clone(), content, content_left, unread: None, reading: false };
         self.store.set_epoch_deadline(1);
         deadline
     }
@@ -171,7 +178,7 @@ impl Instance {
         let deadline = Deadline::new(about.settings.limits.start, code.others, &turns);
         let guest = Guest {
             about: Arc::clone(about),
-            call: Call { deadline: deadline.clone(), content: None, content_left: 0, unread: None },
+            call: Call { deadline: deadline.clone(), content: None, content_left: 0, unread: None, reading: false },
             turns,
             memory_bytes: 0,
             table_elements: 0,
@@ -212,7 +219,14 @@ fn failure(error: &wasmtime::Error, limit: Duration) -> Failure {
         Failure::Trap(trap.to_string())
     } else {
         // What lies around it says only where in the plugin it was.
-        Failure::Broken(error.root_cause().to_string())
+        let cause = error.root_cause().to_string();
+        // Its type is not public.
+        if cause.contains("fuel allocated for hostcalls has been exhausted") {
+            return Failure::Limit(
+                "to pass more in one answer, or one call of the host, than `answer_kib` lets it".to_owned(),
+            );
+        }
+        Failure::Broken(cause)
     }
 }
 

@@ -17,6 +17,7 @@ use super::folder::is_missing;
 use super::known::Known;
 use super::known::POINTS;
 use super::known::Remembered;
+use super::known::Switch;
 use super::loaded;
 use super::loaded::LoadError;
 use super::loaded::Plugin;
@@ -62,7 +63,6 @@ pub(super) struct Keeper {
     states: BTreeMap<String, State>,
     /// Those that could not be loaded for something that may pass, and when they are tried again.
     again: BTreeMap<String, (Instant, Backoff)>,
-    unreadable: bool,
 }
 
 /// Why a plugin cannot be loaded.
@@ -91,7 +91,6 @@ impl Keeper {
             counters: BTreeMap::new(),
             states: BTreeMap::new(),
             again: BTreeMap::new(),
-            unreadable: false,
         }
     }
 
@@ -103,7 +102,12 @@ impl Keeper {
         let mut missed: Vec<String> = self.remembered.keys().cloned().collect();
         missed.extend(self.options.named.iter().cloned());
         for name in missed {
-            if !self.folder.has(&name) && self.plugins.line().get(&name).is_none() {
+            let is_gone = !self.folder.has(&name) && self.plugins.line().get(&name).is_none();
+            let was_off = self.remembered.get(&name).is_some_and(|known| known.switch == Switch::OffBySettings);
+            if is_gone && was_off && !self.options.named.contains(&name) {
+                // It was not active, and nothing says any more that it is off.
+                self.forget(&name).await;
+            } else if is_gone {
                 self.miss(&name, &self.absence(&name)).await;
             }
         }
@@ -154,12 +158,13 @@ impl Keeper {
         self.folder = folder;
         match news {
             Ok(news) => {
-                self.unreadable = false;
+                *self.plugins.0.unreadable.lock() = None;
                 news
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.unreadable, true) {
-                    let folder = self.options.folder.display();
+                let folder = self.options.folder.display();
+                let text = format!("the plugin folder {folder} cannot be read, so plugins stay as they are: {error}");
+                if self.plugins.0.unreadable.lock().replace(text).is_none() {
                     tracing::warn!(%folder, %error, "plugin folder cannot be read, plugins stay as they are");
                 }
                 News::default()
@@ -204,20 +209,21 @@ impl Keeper {
 
     /// Loads a plugin and puts it in the place of what was there. When it cannot be loaded, the one before goes on.
     async fn load(&mut self, name: &str) {
-        let before = self.remembered.get(name).cloned();
         let settings = match self.settings(name).await {
             Ok(settings) => settings,
             Err(trouble) => return self.fail(name, trouble).await,
         };
-        if !settings.enabled || before.as_ref().is_some_and(|before| !before.enabled) {
+        // As long as its settings cannot be read, it stays as they said last; so that is remembered first.
+        if let Err(error) = self.note_switch(name, settings.enabled).await {
+            let why = format!("whether it is switched on cannot be remembered: {error}");
+            return self.fail(name, Trouble { why, passes: true }).await;
+        }
+        if self.is_off(name, &settings) {
             self.leave(name).await;
-            if before.is_some_and(|before| before.enabled) {
-                // It is active no more, so nothing misses it.
-                self.forget(name).await;
-            }
             self.plugins.0.switched_off.lock().insert(name.to_owned(), settings);
             return;
         }
+        self.plugins.0.switched_off.lock().remove(name);
         let began = Instant::now();
         let plugin = match self.make(name, settings.clone()).await {
             Ok(plugin) => plugin,
@@ -225,7 +231,7 @@ impl Keeper {
         };
         let (points, digest) = (plugin.points().to_vec(), plugin.about().digest);
         // Before anything it lets through can go: a start without it must know that it is missing.
-        let remembered = Remembered { digest: Some(digest), points: points.clone(), enabled: true };
+        let remembered = Remembered { digest: Some(digest), points: points.clone(), switch: Switch::On };
         if let Err(error) = self.known.remember(name, remembered.clone()).await {
             let why = format!("it cannot be remembered, so that a later start without it would miss it: {error}");
             return self.fail(name, Trouble { why, passes: true }).await;
@@ -233,7 +239,6 @@ impl Keeper {
         self.remembered.insert(name.to_owned(), remembered);
         self.again.remove(name);
         self.plugins.0.troubles.lock().remove(name);
-        self.plugins.0.switched_off.lock().remove(name);
         let version = plugin.description().version.clone();
         let took_ms = began.elapsed().as_millis() as u64;
         tracing::info!(plugin = %name, version, ?points, took_ms, "plugin loaded");
@@ -282,6 +287,14 @@ impl Keeper {
         (self.options.settings)(name, sidecar).map_err(lasts)
     }
 
+    /// Returns how a plugin is set up, as far as that can be read.
+    async fn settings_as_known(&self, name: &str) -> Settings {
+        match self.settings(name).await {
+            Ok(settings) => settings,
+            Err(_) => (self.options.settings)(name, None).unwrap_or_default(),
+        }
+    }
+
     /// Keeps a plugin that cannot be loaded from leaking anything: what ran goes on, else it counts as failing.
     async fn fail(&mut self, name: &str, trouble: Trouble) {
         if trouble.passes {
@@ -296,9 +309,7 @@ impl Keeper {
         self.plugins.0.troubles.lock().insert(name.to_owned(), why.clone());
         let runs = self.plugins.line().get(name).is_some_and(|member| member.plugin.is_ok());
         let known = self.remembered.contains_key(name) || self.options.named.contains(name);
-        // Who switched it off has not said anything else since.
-        let is_off = self.plugins.0.switched_off.lock().contains_key(name);
-        if !runs && !is_off && known {
+        if !runs && known {
             self.miss(name, &why).await;
         }
     }
@@ -306,11 +317,12 @@ impl Keeper {
     /// Has a plugin count as failing, as it was when it was active last.
     async fn miss(&mut self, name: &str, why: &str) {
         let remembered = self.remembered.get(name).cloned();
-        let settings = self.settings(name).await.unwrap_or_default();
-        if !settings.enabled || remembered.as_ref().is_some_and(|remembered| !remembered.enabled) {
+        let settings = self.settings_as_known(name).await;
+        if self.is_off(name, &settings) {
             self.plugins.0.switched_off.lock().insert(name.to_owned(), settings);
             return;
         }
+        self.plugins.0.switched_off.lock().remove(name);
         let all = || POINTS.iter().map(|(point, _)| *point).collect::<Vec<Point>>();
         let (digest, points) = remembered.map_or_else(|| (None, all()), |before| (before.digest, before.points));
         let points = if digest.is_none() { all() } else { points };
@@ -324,10 +336,32 @@ impl Keeper {
         self.plugins.swap(self.plugins.line().with(member));
     }
 
-    /// Says what is wrong with a plugin that has no file.
+    /// Says what is wrong with a plugin that has no file, or none that can be looked at.
     fn absence(&self, name: &str) -> String {
+        if let Some(why) = self.folder.unseen(name) {
+            return why.to_owned();
+        }
         let file = self.folder.component(name);
         format!("{} is not there; put it back, or run `can-sync plugin disable {name}`", file.display())
+    }
+
+    /// Tells whether a plugin is switched off, by its settings or by a person; where they cannot be read, by what they said
+    /// last.
+    fn is_off(&self, name: &str, settings: &Settings) -> bool {
+        !settings.enabled || self.remembered.get(name).is_some_and(|remembered| remembered.switch != Switch::On)
+    }
+
+    /// Remembers what its settings say of a plugin that was active, unless a person has switched it off.
+    async fn note_switch(&mut self, name: &str, enabled: bool) -> Result<(), DatabaseError> {
+        let switch = if enabled { Switch::On } else { Switch::OffBySettings };
+        let Some(before) = self.remembered.get(name) else { return Ok(()) };
+        if before.switch == Switch::OffByHand || before.switch == switch {
+            return Ok(());
+        }
+        let remembered = Remembered { switch, ..before.clone() };
+        self.known.remember(name, remembered.clone()).await?;
+        self.remembered.insert(name.to_owned(), remembered);
+        Ok(())
     }
 
     /// Takes a plugin out of the chain.
@@ -351,7 +385,8 @@ impl Keeper {
 
     async fn carry_out(&mut self, name: &str, what: What) -> Result<(), UnknownPlugin> {
         let named = self.options.named.contains(name);
-        if !self.folder.has(name) && !self.remembered.contains_key(name) && !named {
+        let is_there = self.folder.has(name) || self.folder.unseen(name).is_some();
+        if !is_there && !self.remembered.contains_key(name) && !named {
             return Err(UnknownPlugin::Unknown(name.to_owned()));
         }
         if let What::Enable(enabled) = what {
@@ -362,19 +397,20 @@ impl Keeper {
             self.plugins.0.switched_off.lock().remove(name);
         }
         if what == What::Enable(false) {
-            let settings = self.settings(name).await.unwrap_or_default();
+            let settings = self.settings_as_known(name).await;
             self.leave(name).await;
             self.plugins.0.switched_off.lock().insert(name.to_owned(), settings);
             tracing::info!(plugin = %name, "plugin switched off");
             return Ok(());
         }
-        self.folder.tell_again(name);
         self.again.remove(name);
         if self.folder.has(name) {
             self.load(name).await;
-        } else {
-            self.plugins.0.switched_off.lock().remove(name);
+        } else if named || self.remembered.contains_key(name) {
             self.miss(name, &self.absence(name)).await;
+        } else if !is_there {
+            // It was never active and has no file: now that it is not switched off any more, there is nothing left of it.
+            return Err(UnknownPlugin::Unknown(name.to_owned()));
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ const MIGRATIONS: Migrations = &["
         digest BLOB,
         -- hooks of that component: 1 before a push, 2 before a pull, 4 after receive
         points INTEGER NOT NULL,
-        -- 0 when a person has switched it off
+        -- 1 when it is switched on, 0 when a person has switched it off, 2 when its settings had
         enabled INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE value (
@@ -35,7 +35,29 @@ const MIGRATIONS: Migrations = &["
 pub(super) struct Remembered {
     pub(super) digest: Option<[u8; 32]>,
     pub(super) points: Vec<Point>,
-    pub(super) enabled: bool,
+    pub(super) switch: Switch,
+}
+
+/// Whether a plugin is switched on, as far as that is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Switch {
+    On,
+    /// A person has switched it off, until it is switched on again.
+    OffByHand,
+    /// Its settings said so when they could be read last.
+    OffBySettings,
+}
+
+impl Switch {
+    const ALL: [(Self, i64); 3] = [(Self::On, 1), (Self::OffByHand, 0), (Self::OffBySettings, 2)];
+
+    fn number(self) -> i64 {
+        Self::ALL.iter().find(|(switch, _)| *switch == self).map_or(1, |(_, number)| *number)
+    }
+
+    fn of(number: i64) -> Self {
+        Self::ALL.iter().find(|(_, of)| *of == number).map_or(Self::On, |(switch, _)| *switch)
+    }
 }
 
 /// The memory about plugins.
@@ -54,8 +76,8 @@ impl Known {
             .read(|connection| {
                 let mut statement = connection.prepare_cached("SELECT name, digest, points, enabled FROM plugin")?;
                 let rows = statement.query_map([], |row| {
-                    let remembered =
-                        Remembered { digest: row.get(1)?, points: points(row.get(2)?), enabled: row.get(3)? };
+                    let switch = Switch::of(row.get(3)?);
+                    let remembered = Remembered { digest: row.get(1)?, points: points(row.get(2)?), switch };
                     Ok((row.get(0)?, remembered))
                 })?;
                 Ok(rows.collect::<Result<_, _>>()?)
@@ -69,7 +91,7 @@ impl Known {
         self.0
             .write(move |connection| {
                 let sql = "INSERT OR REPLACE INTO plugin (name, digest, points, enabled) VALUES (?1, ?2, ?3, ?4)";
-                let row = (&name, remembered.digest, bits(&remembered.points), remembered.enabled);
+                let row = (&name, remembered.digest, bits(&remembered.points), remembered.switch.number());
                 connection.prepare_cached(sql)?.execute(row)?;
                 Ok(())
             })
@@ -89,7 +111,8 @@ impl Known {
             self.forget(name).await?;
             return Ok(None);
         }
-        let remembered = Remembered { digest, points, enabled };
+        let switch = if enabled { Switch::On } else { Switch::OffByHand };
+        let remembered = Remembered { digest, points, switch };
         self.remember(name, remembered.clone()).await?;
         Ok(Some(remembered))
     }

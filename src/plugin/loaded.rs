@@ -281,8 +281,9 @@ impl Plugin {
                 };
                 match trying.ask(&self.code, &asked, &asked.metadata).await {
                     Ok(_) => instance = Some(trying),
-                    // No fault of the plugin.
+                    // No fault of the plugin, as when the store is slow.
                     Err(Failure::Content(_)) => {}
+                    Err(Failure::Deadline(_)) if trying.ended_reading() => {}
                     Err(failure) => {
                         trial.failed += 1;
                         trial.last = Some(failure);

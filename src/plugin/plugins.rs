@@ -159,6 +159,8 @@ pub(super) struct Inside {
     generation: watch::Sender<u64>,
     /// What is wrong with files, by plugin.
     pub(super) troubles: Mutex<BTreeMap<String, String>>,
+    /// Why the folder cannot be read, if so.
+    pub(super) unreadable: Mutex<Option<String>>,
     /// Files that are no plugins by their names, and why.
     pub(super) unnamed: Mutex<BTreeMap<String, BadName>>,
     /// Plugins that are switched off, with how they are set up.
@@ -184,6 +186,7 @@ impl Plugins {
             line: RwLock::default(),
             generation: watch::Sender::new(0),
             troubles: Mutex::default(),
+            unreadable: Mutex::default(),
             unnamed: Mutex::default(),
             switched_off: Mutex::default(),
             orders: Mutex::default(),
@@ -226,6 +229,12 @@ impl Plugins {
         self.0.orders.lock().push(keeper::Order { name: name.to_owned(), what, done });
         self.0.woken.notify_one();
         answer.await.unwrap_or_else(|_| Err(DatabaseError::Closed.into()))
+    }
+
+    /// Says why the folder cannot be read, if so.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.0.unreadable.lock().clone()
     }
 
     /// Tells about every plugin, in their order.

@@ -117,4 +117,19 @@ pub(super) const MIGRATIONS: Migrations = &[
         PRIMARY KEY (library, kind, host)
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    -- How peers turned down what was offered to them, where that is what they answered last.
+    CREATE TABLE refusal (
+        library TEXT NOT NULL,
+        asset BLOB NOT NULL,
+        peer BLOB NOT NULL,
+        -- 1 held, 2 declined, 3 refused
+        kind INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        -- Unix milliseconds
+        refused_at INTEGER NOT NULL,
+        PRIMARY KEY (library, asset, peer)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX refusal_by_peer ON refusal (library, peer);
+",
 ];

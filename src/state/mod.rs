@@ -11,6 +11,7 @@ mod known;
 mod layout;
 mod peers;
 mod position;
+mod refusals;
 #[cfg(test)]
 mod tests;
 mod verdicts;
@@ -33,6 +34,7 @@ pub use decisions::{Decided, Decision, DecisionCounts, DecisionMark, HAND, PURGE
 pub use known::Known;
 pub use peers::{Peer, PeerSettings};
 pub use position::Position;
+pub use refusals::{Refusal, Refused};
 pub use verdicts::{Kept, VerdictKey, Wanted};
 
 /// The memory could not be read or written.
@@ -65,6 +67,8 @@ pub struct State {
     known_rows: Arc<AtomicU64>,
     /// Rows about decisions; while there are none, nothing needs to be asked.
     decision_rows: Arc<AtomicU64>,
+    /// Rows about what peers turned down; while there are none, none need to be forgotten.
+    refusal_rows: Arc<AtomicU64>,
     /// Whether an answer was ever kept; until then, nothing needs to be asked.
     has_verdicts: Arc<AtomicBool>,
 }
@@ -87,6 +91,7 @@ impl State {
             library: library.into(),
             known_rows: Arc::new(AtomicU64::new(count("known").map_err(error)?)),
             decision_rows: Arc::new(AtomicU64::new(count("decision").map_err(error)?)),
+            refusal_rows: Arc::new(AtomicU64::new(count("refusal").map_err(error)?)),
             has_verdicts: Arc::new(AtomicBool::new(has_verdicts().map_err(error)? > 0)),
         })
     }

@@ -142,14 +142,19 @@ impl State {
     /// # Errors
     /// [`StateError`] when the database refuses.
     pub async fn forget_peer(&self, id: HostId) -> Result<(), StateError> {
-        let (library, rows) = (Arc::clone(&self.library), Arc::clone(&self.known_rows));
+        let (library, known, refusals) =
+            (Arc::clone(&self.library), Arc::clone(&self.known_rows), Arc::clone(&self.refusal_rows));
         let write = move |connection: &Connection| {
             connection.prepare_cached("DELETE FROM peer WHERE id = ?1")?.execute([id.as_bytes()])?;
-            let sql = "DELETE FROM known WHERE library = ?1 AND peer = ?2";
-            Ok::<_, StateError>(connection.prepare_cached(sql)?.execute((&library, id.as_bytes()))?)
+            let of = |table: &str| {
+                let sql = format!("DELETE FROM {table} WHERE library = ?1 AND peer = ?2");
+                connection.prepare_cached(&sql)?.execute((&library, id.as_bytes()))
+            };
+            Ok::<_, StateError>((of("known")?, of("refusal")?))
         };
-        let tell = move |gone: &usize| {
-            rows.fetch_sub(*gone as u64, Ordering::SeqCst);
+        let tell = move |gone: &(usize, usize)| {
+            known.fetch_sub(gone.0 as u64, Ordering::SeqCst);
+            refusals.fetch_sub(gone.1 as u64, Ordering::SeqCst);
         };
         self.database.write_and_tell(write, tell).await.map(drop)
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::Refusal;
+use super::Refused;
 use super::*;
 use crate::asset::AssetId;
 use crate::asset::AssetKey;
@@ -63,7 +65,18 @@ async fn what_peers_have_is_replaced_merged_and_forgotten_and_survives_a_restart
         after = Some(last.key.id);
     }
     assert!(seen.len() == 5 && seen.is_sorted(), "{seen:?}");
+    let refusal = Refusal { kind: Refused::Held, reason: "wait".to_owned(), at_ms: 7 };
+    assert!(!state.has_refusals());
+    for reason in ["first", "wait"] {
+        let refusal = Refusal { reason: reason.to_owned(), ..refusal.clone() };
+        state.keep_refusal(peer, key(1).id, Some(refusal)).await.unwrap();
+    }
+    state.keep_refusal(peer, key(2).id, Some(refusal.clone())).await.unwrap();
+    state.keep_refusal(peer, key(2).id, None).await.unwrap();
+    assert_eq!(state.refusal(peer, key(1).id).await.unwrap(), Some(refusal));
+    assert!(state.refusal(peer, key(2).id).await.unwrap().is_none() && state.has_refusals());
     state.forget_peer(peer).await.unwrap();
+    assert!(!state.has_refusals());
     assert!(state.known_of_peer(peer, None, 10).await.unwrap().is_empty());
     state.remember(peer, key(1), document("c"), true, |_| true).await.unwrap();
     assert_eq!(state.known_of_asset(key(1).id).await.unwrap().len(), 1);

@@ -247,7 +247,6 @@ impl Session {
 
     /// Answers a version that the peer has offered.
     pub(super) fn answer(&mut self, asset: AssetId, version: Digest, answer: Answer) {
-        self.theirs.answered(&asset, &version);
         self.answers.push((asset, version, answer));
     }
 
@@ -387,6 +386,7 @@ impl Session {
             return;
         }
         let mut answers = std::mem::take(&mut self.answers);
+        answers.iter().for_each(|(asset, version, _)| self.theirs.answered(asset, version));
         while !answers.is_empty() {
             let rest = answers.split_off(answers.len().min(limits::ANSWERS_PER_MESSAGE));
             acts.push(Act::Send(Message::Answers(answers)));

@@ -294,14 +294,47 @@ fn settings_that_are_wrong_are_named_by_their_file() {
     std::fs::copy(component, folder.path().join("keep.wasm")).unwrap();
     std::fs::write(folder.path().join("other.yaml"), "grants: [contents]\n").unwrap();
     std::fs::write(folder.path().join("keep.yaml"), "memmory: 3\n").unwrap();
-    for (arguments, told) in [
-        (&["plugin", "check", "keep.wasm", "--settings", "other.yaml"][..], "other.yaml: there is no grant `contents`"),
-        (&["plugin", "run", "keep.wasm", "--settings", "other.yaml"], "other.yaml: there is no grant `contents`"),
-        (&["plugin", "check", "keep.wasm"], "keep.yaml: unknown field `memmory`"),
-        (&["plugin", "check", "keep.wasm", "--settings", "gone.yaml"], "cannot read gone.yaml"),
+    for (arguments, code, told) in [
+        (
+            &["plugin", "check", "keep.wasm", "--settings", "other.yaml"][..],
+            2,
+            "other.yaml: there is no grant `contents`",
+        ),
+        (&["plugin", "run", "keep.wasm", "--settings", "other.yaml"], 2, "other.yaml: there is no grant `contents`"),
+        (&["plugin", "check", "keep.wasm"], 2, "keep.yaml: unknown field `memmory`"),
+        (&["plugin", "check", "keep.wasm", "--settings", "gone.yaml"], 1, "cannot read gone.yaml"),
     ] {
         let refused = finish(program(&folder, arguments));
-        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert_eq!(refused.code, Some(code), "{refused:?}");
         assert!(refused.stderr.contains(told) && !refused.stderr.contains("sidecar"), "{refused:?}");
     }
+}
+
+#[test]
+fn assets_for_a_plugin_are_read_strictly() {
+    let folder = tempfile::tempdir().unwrap();
+    let component = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/prebuilt/keep-private.wasm");
+    std::fs::copy(component, folder.path().join("keep.wasm")).unwrap();
+    let refusal = r#"{"configuration":{"tagz":1},"error":"tagz"}"#;
+    let slip = r#"{"hook":"before-push","asset":{"tags":[]},"verdict":"pass"}"#;
+    let hook = r#"{"hook":"bfore-push","asset":{"tags":[]},"verdict":{"verdict":"pass"}}"#;
+    for (arguments, line, code, told) in [
+        (&[][..], r#"{"tags":["private"]}"#, 0, "1 drop"),
+        (&[], r#"{"tag":["private"]}"#, 1, "there is no key `tag`"),
+        (&[], "", 1, "there is no asset to ask about"),
+        (&[], "[]", 1, "a line is a JSON object"),
+        // One that is refused as it should be asks something.
+        (&["--golden"], refusal, 0, "0 wrong"),
+        (&["--golden"], slip, 1, "one of pass, drop, hold, edit"),
+        (&["--golden"], hook, 1, "it has before-push"),
+    ] {
+        std::fs::write(folder.path().join("lines"), line).unwrap();
+        let run = [&["plugin", "run", "keep.wasm", "--assets", "lines"][..], arguments].concat();
+        let done = finish(program(&folder, &run));
+        assert_eq!(done.code, Some(code), "{line}: {done:?}");
+        assert!(done.stderr.contains(told), "{line}: {done:?}");
+    }
+    std::fs::rename(folder.path().join("keep.wasm"), folder.path().join("keep (1).wasm")).unwrap();
+    let done = finish(program(&folder, &["plugin", "check", "keep (1).wasm"]));
+    assert!(done.code == Some(1) && done.stderr.contains("rename it"), "{done:?}");
 }

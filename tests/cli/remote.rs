@@ -47,9 +47,9 @@ fn status_is_one_screen_for_people_and_the_whole_answer_for_programs() {
                        "behind": 0, "peers": 2, "exchange": true, "review": null}],
         "peers": [
             {"id": "bb".repeat(32), "name": "cellar\u{1b}[2J", "connected": true, "path": "direct", "rtt_ms": 0.42,
-             "in_sync": true, "kept": 50, "of": 51, "bytes_in": 2048, "bytes_out": 10},
+             "state": "connected", "in_sync": true, "kept": 50, "of": 51, "bytes_in": 2048, "bytes_out": 10},
             {"id": "cc".repeat(32), "name": null, "connected": false, "path": null, "rtt_ms": null,
-             "in_sync": false, "kept": 0, "of": 51, "bytes_in": 0, "bytes_out": 0},
+             "state": "disconnected", "in_sync": false, "kept": 0, "of": 51, "bytes_in": 0, "bytes_out": 0},
         ],
         "discovery": [], "plugins": [],
         "transfers": [], "held": 1, "declined": 2, "refused": 3, "later": "kept for programs",
@@ -175,7 +175,7 @@ fn add_goes_on_behind_a_file_that_cannot_be_added_and_takes_any_name() {
     std::fs::write(host.path("last"), b"x").unwrap();
     let done = host.run(&["add", "gone", odd, "last"]);
     assert_eq!((done.code, done.stdout.lines().count()), (Some(1), 2), "{done:?}");
-    assert!(done.stderr.contains("gone was not added") && done.stderr.contains("1 of 3 files"), "{done:?}");
+    assert!(done.stderr.contains("gone was not added") && done.stderr.contains("1 of 3 are not done"), "{done:?}");
     let seen = host.seen();
     assert_eq!(seen.len(), 2);
     let body = String::from_utf8(seen[0].body.clone()).unwrap();
@@ -273,7 +273,7 @@ fn a_purge_goes_on_behind_what_is_not_purged() {
     });
     let done = host.run(&["purge", "--yes", &kept, &gone]);
     assert_eq!((done.code, done.stdout), (Some(1), format!("{gone}  purged\n")));
-    for told in ["no connected host has it", &kept, "1 of 2 assets were not purged"] {
+    for told in ["no connected host has it", &kept, "1 of 2 are not done"] {
         assert!(done.stderr.contains(told), "{told}: {}", done.stderr);
     }
 }
@@ -286,7 +286,10 @@ fn a_plugin_that_is_not_loaded_again_is_a_failure() {
     });
     let done = host.run(&["plugin", "reload", "broken", "good"]);
     assert_eq!(done.code, Some(1), "{done:?}");
-    assert!(done.stderr.contains("good loaded again") && done.stderr.contains("broken: the file is empty"), "{done:?}");
+    assert!(
+        done.stderr.contains("good loaded again") && done.stderr.contains("broken is not loaded: the file is empty"),
+        "{done:?}"
+    );
     assert_eq!(host.run(&["plugin", "reload", "good"]).code, Some(0));
     // It is switched on, whatever comes of it.
     let done = host.run(&["plugin", "enable", "broken"]);

@@ -25,8 +25,8 @@ use tokio_util::io::ReaderStream;
 
 use crate::cli::client::Asset;
 use crate::cli::client::CanApi;
-use crate::cli::client::is_away;
 use crate::cli::context::Context;
+use crate::cli::each::each;
 use crate::cli::exit::Misused;
 use crate::cli::printer::Printer;
 use crate::cli::printer::Progress;
@@ -72,32 +72,18 @@ impl Args {
             return Err(Misused(text).into());
         }
         let (api, printer) = (context.can_api()?, context.printer());
-        let mut failed = 0;
-        for path in &self.files {
+        each(printer, &self.files, async |path| {
             let own_name = path.file_name().map(|name| name.to_string_lossy().into_owned());
             let name = self.name.clone().or(own_name).unwrap_or_default();
             let answer = upload(&api, printer, path, &name, self.fields(&name)).await;
-            let answer = match answer.with_context(|| format!("{} was not added", path.display())) {
-                Ok(answer) => answer,
-                // One of several is said, and the others go on; a host that is gone takes none of them.
-                Err(error) if self.files.len() > 1 && !is_away(&error) => {
-                    printer.error(&error);
-                    failed += 1;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
+            let answer = answer.with_context(|| format!("{} was not added", path.display()))?;
             if printer.is_json() {
-                printer.json(&answer)?;
-            } else {
-                let asset = Asset::deserialize(&answer)?;
-                printer.line(&format!("{}  {}", asset.hash, path.display()))?;
+                return Ok(printer.json(&answer)?);
             }
-        }
-        if failed > 0 {
-            bail!("{failed} of {} files were not added; the others were", self.files.len());
-        }
-        Ok(())
+            let asset = Asset::deserialize(&answer)?;
+            Ok(printer.line(&format!("{}  {}", asset.hash, path.display()))?)
+        })
+        .await
     }
 
     /// Returns the fields that have a text.

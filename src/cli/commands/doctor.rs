@@ -30,7 +30,7 @@ struct Findings {
 
 /// Something does not work.
 #[derive(Debug, thiserror::Error)]
-#[error("{} does not work; see above", .0.join(", "))]
+#[error("see above what does not work: {}", .0.join(", "))]
 struct Failed(Vec<String>);
 
 impl Finding {

@@ -35,6 +35,7 @@ struct Stored {
     content: String,
     origin: String,
     file_name: Option<String>,
+    trashed: bool,
     local: Vec<Difference>,
 }
 
@@ -86,6 +87,15 @@ struct Peer {
     connected: bool,
     version: Option<String>,
     same: bool,
+    refusal: Option<Refusal>,
+}
+
+/// How a peer turned the asset down.
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    kind: String,
+    reason: String,
+    at_ms: u64,
 }
 
 impl Args {
@@ -120,7 +130,8 @@ fn lines(explained: &Explanation) -> Vec<String> {
             let from = if stored.origin == "peer" { "came from a peer" } else { "made here" };
             let content =
                 if stored.content == "here" { String::new() } else { format!(", content {}", stored.content) };
-            lines.push(format!("{name}, {size}, {time}, {from}{content}"));
+            let trash = if stored.trashed { ", in the trash" } else { "" };
+            lines.push(format!("{name}, {size}, {time}, {from}{content}{trash}"));
             lines.extend(stored.local.iter().map(|value| format!("  only here: {}", difference(value))));
         }
     }
@@ -186,14 +197,17 @@ fn peers(printer: &Printer, Explanation { peers, stored, .. }: &Explanation) -> 
     let rows: Vec<_> = peers
         .iter()
         .map(|peer| {
-            let has = match (&peer.version, peer.same) {
-                (None, _) => "not known",
-                (Some(_), true) => "this version",
-                (Some(_), false) if stored.is_none() => "a version",
-                (Some(_), false) => "another version",
+            let has = match (&peer.refusal, &peer.version, peer.same) {
+                (Some(Refusal { kind, reason, at_ms }), ..) => {
+                    format!("{kind} there at {}: {reason}", format::time(*at_ms))
+                }
+                (None, None, _) => "not known".to_owned(),
+                (None, Some(_), true) => "this version".to_owned(),
+                (None, Some(_), false) if stored.is_none() => "a version".to_owned(),
+                (None, Some(_), false) => "another version".to_owned(),
             };
             let state = if peer.connected { "connected" } else { "away" };
-            vec![peer.name.clone(), state.to_owned(), has.to_owned(), peer.id.clone()]
+            vec![peer.name.clone(), state.to_owned(), has, peer.id.clone()]
         })
         .collect();
     Ok(printer.table(&columns, &rows)?)
@@ -218,7 +232,7 @@ mod tests {
             "hash": "ab",
             "stored": {
                 "timestamp": 1_700_000_000_000_u64, "size": 3, "content": "here", "origin": "peer", "file_name": "n",
-                "local": [],
+                "trashed": true, "local": [],
             },
             "passes": false,
             "verdicts": [{
@@ -233,7 +247,7 @@ mod tests {
         });
         let lines = lines(&Explanation::deserialize(&value).unwrap());
         let expected = [
-            "n, 3 B, 2023-11-14T22:13:20Z, came from a peer",
+            "n, 3 B, 2023-11-14T22:13:20Z, came from a peer, in the trash",
             "after-receive of laptop at 2023-11-14T22:13:20Z: edit, by earlier plugins",
             "  tagger: edit (7 µs)",
             "    path: `a` becomes nothing",

@@ -1,5 +1,6 @@
 //! `can-sync held`: what plugins and people stopped, and what is to become of it.
 
+use anyhow::Context as _;
 use anyhow::bail;
 use clap::Subcommand;
 use serde::Deserialize;
@@ -10,6 +11,7 @@ use super::explain;
 use crate::asset::AssetId;
 use crate::cli::client::HostApi;
 use crate::cli::context::Context;
+use crate::cli::each::each;
 use crate::cli::format;
 use crate::cli::printer::Align;
 use crate::cli::printer::Unit;
@@ -58,7 +60,7 @@ enum Action {
         /// Which assets: their whole hashes
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         hashes: Vec<AssetId>,
-        /// Everything that is held
+        /// Everything that is held, and what was dropped because a plugin failed at it
         #[arg(long)]
         all: bool,
     },
@@ -108,10 +110,10 @@ impl Args {
             Action::Show { hash } => explain::show(context, &api, &hash).await,
             Action::Release { braked: true, .. } => all(context, &api, "/brake/release", "released", "released").await,
             Action::Drop { braked: true, .. } => all(context, &api, "/brake/drop", "dropped", "undone").await,
-            Action::Release { hashes, .. } => each(context, &api, &hashes, "release", "released").await,
-            Action::Drop { hashes, .. } => each(context, &api, &hashes, "drop", "dropped").await,
+            Action::Release { hashes, .. } => some(context, &api, &hashes, "release", "released").await,
+            Action::Drop { hashes, .. } => some(context, &api, &hashes, "drop", "dropped").await,
             Action::Replay { all: true, .. } => replay_all(context, &api).await,
-            Action::Replay { hashes, .. } => each(context, &api, &hashes, "replay", "asked again").await,
+            Action::Replay { hashes, .. } => some(context, &api, &hashes, "replay", "asked again").await,
         }
     }
 }
@@ -165,14 +167,15 @@ fn row(stopped: &Stopped) -> Vec<String> {
     ]
 }
 
-/// Has the host do something with each asset.
-async fn each(context: &Context, api: &HostApi, hashes: &[AssetId], what: &str, done: &str) -> anyhow::Result<()> {
+/// Has the host do something with some assets, one after the other.
+async fn some(context: &Context, api: &HostApi, hashes: &[AssetId], what: &str, done: &str) -> anyhow::Result<()> {
     let printer = context.printer();
-    for hash in hashes {
-        let answer: Value = api.post(&format!("/held/{hash}/{what}")).await?;
-        if printer.is_json() { printer.json(&answer)? } else { printer.line(&format!("{hash}  {done}"))? }
-    }
-    Ok(())
+    each(printer, hashes, async |hash| {
+        let answer = api.post(&format!("/held/{hash}/{what}")).await;
+        let answer: Value = answer.with_context(|| format!("{hash} was not {done}"))?;
+        Ok(if printer.is_json() { printer.json(&answer) } else { printer.line(&format!("{hash}  {done}")) }?)
+    })
+    .await
 }
 
 /// Has the host do something with all of some assets, and says with how many it did.

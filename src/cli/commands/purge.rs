@@ -1,13 +1,13 @@
 //! `can-sync purge`: removes assets from this machine for good.
 
+use anyhow::Context as _;
 use anyhow::bail;
 use serde_json::Value;
 use serde_json::json;
 
 use crate::asset::AssetId;
-use crate::cli::client::ClientError;
-use crate::cli::client::is_away;
 use crate::cli::context::Context;
+use crate::cli::each::each;
 use crate::cli::exit::Misused;
 use crate::cli::format;
 
@@ -43,24 +43,12 @@ impl Args {
                 }
             }
         }
-        let mut failed = 0;
-        for hash in &self.hashes {
-            let body = json!({ "last_copy": self.last_copy });
-            let answer: Result<Value, ClientError> = api.post_with(&format!("/purge/{hash}"), &body).await;
-            match answer.map_err(anyhow::Error::from) {
-                Ok(answer) if printer.is_json() => printer.json(&answer)?,
-                Ok(_) => printer.line(&format!("{hash}  purged"))?,
-                // One of several is said, and the others go on; a host that is gone purges none of them.
-                Err(error) if self.hashes.len() > 1 && !is_away(&error) => {
-                    printer.error(&error.context(format!("{hash} was not purged")));
-                    failed += 1;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if failed > 0 {
-            bail!("{failed} of {} assets were not purged; the others were", self.hashes.len());
-        }
-        Ok(())
+        let body = json!({ "last_copy": self.last_copy });
+        each(printer, &self.hashes, async |hash| {
+            let answer = api.post_with(&format!("/purge/{hash}"), &body).await;
+            let answer: Value = answer.with_context(|| format!("{hash} was not purged"))?;
+            Ok(if printer.is_json() { printer.json(&answer) } else { printer.line(&format!("{hash}  purged")) }?)
+        })
+        .await
     }
 }

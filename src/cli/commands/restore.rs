@@ -1,10 +1,12 @@
 //! `can-sync restore`: brings assets back from the trash.
 
+use anyhow::Context as _;
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::asset::AssetId;
 use crate::cli::context::Context;
+use crate::cli::each::each;
 
 /// Bring assets back from the trash, on every machine
 #[derive(Debug, clap::Args)]
@@ -17,10 +19,11 @@ pub(in crate::cli) struct Args {
 impl Args {
     pub(in crate::cli) async fn execute(self, context: &Context) -> anyhow::Result<()> {
         let (api, printer) = (context.can_api()?, context.printer());
-        for hash in &self.hashes {
-            let changed: Value = api.data(api.request(Method::POST, &format!("/asset/{hash}/restore"), &[])).await?;
-            if printer.is_json() { printer.json(&changed)? } else { printer.line(&format!("{hash}  restored"))? }
-        }
-        Ok(())
+        each(printer, &self.hashes, async |hash| {
+            let changed = api.data(api.request(Method::POST, &format!("/asset/{hash}/restore"), &[])).await;
+            let changed: Value = changed.with_context(|| format!("{hash} was not restored"))?;
+            Ok(if printer.is_json() { printer.json(&changed) } else { printer.line(&format!("{hash}  restored")) }?)
+        })
+        .await
     }
 }

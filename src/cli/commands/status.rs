@@ -86,6 +86,7 @@ struct Review {
 struct Peer {
     id: String,
     name: Option<String>,
+    state: String,
     connected: bool,
     path: Option<String>,
     rtt_ms: Option<f64>,
@@ -168,8 +169,8 @@ fn trouble(plugin: &Plugin) -> Option<String> {
     let Plugin { name, state, trouble, breaker, last_failure } = plugin;
     let resting = || last_failure.as_ref().filter(|_| breaker.state != "closed");
     let why = trouble.as_ref().or_else(resting)?;
-    let state = if breaker.state == "closed" { state } else { "failing" };
-    Some(format!("plugin {name} ({state}): {why}"))
+    let resting = if breaker.state == "closed" { String::new() } else { format!(", {}", breaker.state) };
+    Some(format!("plugin {name} ({state}{resting}): {why}"))
 }
 
 fn library(library: &Library) -> Vec<String> {
@@ -193,6 +194,7 @@ fn peer(peer: &Peer) -> Vec<String> {
     let state = match (peer.connected, peer.in_sync) {
         (true, true) => "in sync",
         (true, false) => "connected",
+        (false, _) if peer.state == "paused" => "paused",
         (false, _) => "away",
     };
     vec![

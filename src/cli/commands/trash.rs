@@ -1,10 +1,12 @@
 //! `can-sync trash`: moves assets to the trash, from which they can be restored.
 
+use anyhow::Context as _;
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::asset::AssetId;
 use crate::cli::context::Context;
+use crate::cli::each::each;
 
 /// Move assets to the trash, on every machine; `restore` brings them back
 #[derive(Debug, clap::Args)]
@@ -17,10 +19,11 @@ pub(in crate::cli) struct Args {
 impl Args {
     pub(in crate::cli) async fn execute(self, context: &Context) -> anyhow::Result<()> {
         let (api, printer) = (context.can_api()?, context.printer());
-        for hash in &self.hashes {
-            let changed: Value = api.data(api.request(Method::DELETE, &format!("/asset/{hash}"), &[])).await?;
-            if printer.is_json() { printer.json(&changed)? } else { printer.line(&format!("{hash}  trashed"))? }
-        }
-        Ok(())
+        each(printer, &self.hashes, async |hash| {
+            let changed = api.data(api.request(Method::DELETE, &format!("/asset/{hash}"), &[])).await;
+            let changed: Value = changed.with_context(|| format!("{hash} was not trashed"))?;
+            Ok(if printer.is_json() { printer.json(&changed) } else { printer.line(&format!("{hash}  trashed")) }?)
+        })
+        .await
     }
 }

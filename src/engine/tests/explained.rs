@@ -14,6 +14,7 @@ use crate::asset::Changes;
 use crate::asset::names;
 use crate::engine::Difference;
 use crate::engine::ExplainError;
+use crate::engine::Refused;
 use crate::hook::Asked;
 use crate::hook::Chain;
 use crate::hook::Point;
@@ -184,4 +185,41 @@ async fn an_answer_that_waits_while_its_asset_is_retired_is_not_kept() {
     verdicts.flush().await;
     assert_eq!(written().await, 1);
     host.stop().await;
+}
+
+/// A peer that turned an asset down does not have it, and has it once it has fetched it after all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_peer_turned_down_is_told_until_it_takes_it() {
+    let hooks = Arc::new(Scripted::new("picky", |asked: &Asked| match asked.point {
+        Point::BeforePull if named(asked, "unwanted") => Verdict::Drop("unwanted".into()),
+        _ => Verdict::Pass,
+    }));
+    let (a, b) = (Host::start(189).await, Host::start_with_hooks(190, hooks.clone()).await);
+    let (id, other) = (a.ingest(100, "unwanted").await, a.ingest(50, "other").await);
+    b.engine.connect(a.ticket()).await;
+    in_sync(&[(&a, &b)]).await;
+    b.has(&other).await;
+    let of_peer = async |id: AssetId| a.engine.explain(id).await.unwrap().peers.remove(0);
+    let is = async |what: &str, holds: fn(&crate::engine::ExplainedPeer) -> bool| {
+        let waiting = async {
+            while !holds(&of_peer(id).await) {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        assert!(tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await.is_ok(), "{what}");
+    };
+    is("it is told", |peer| peer.refusal.is_some()).await;
+    let refused = of_peer(id).await;
+    let refusal = refused.refusal.unwrap();
+    assert_eq!((refused.version, refusal.kind), (None, Refused::Declined));
+    assert!(refusal.reason.contains("unwanted") && refusal.at_ms > 0, "{refusal:?}");
+    let taken = of_peer(other).await;
+    assert!(taken.refusal.is_none() && taken.version.is_some());
+
+    hooks.replace("easy", |_| Verdict::Pass);
+    b.has(&id).await;
+    is("it is forgotten", |peer| peer.refusal.is_none() && peer.version.is_some()).await;
+    for host in [a, b] {
+        host.stop().await;
+    }
 }

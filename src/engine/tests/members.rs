@@ -17,8 +17,8 @@ use crate::auth::pairing::PairingCode;
 use crate::auth::pairing::PairingFailure;
 use crate::engine::Condition;
 use crate::engine::NamedError;
-use crate::engine::Pace;
 use crate::engine::PairingStatus;
+use crate::engine::RateLimit;
 use crate::engine::Trust;
 use crate::engine::members::hear;
 use crate::engine::members::moved_on;
@@ -492,17 +492,17 @@ async fn a_paused_device_is_neither_dialled_nor_let_in() {
     a.engine.rename(b.id(), Some(id[..10].to_owned())).await.unwrap();
     assert_eq!(a.engine.named(&id[..10]), Ok(b.id()));
     assert!(a.engine.rename(b.id(), Some("two\nlines".to_owned())).await.is_err());
-    assert!(a.engine.limit(b.id(), Pace::BytesPerSec(5), Pace::AsItWas).await.is_err());
+    assert!(a.engine.limit(b.id(), RateLimit::BytesPerSec(5), RateLimit::AsItWas).await.is_err());
     // One limit leaves the other as it is.
-    let (sent, taken) = (Pace::BytesPerSec(50_000), Pace::BytesPerSec(60_000));
-    a.engine.limit(b.id(), sent, Pace::AsItWas).await.unwrap();
-    a.engine.limit(b.id(), Pace::AsItWas, taken).await.unwrap();
+    let (sent, taken) = (RateLimit::BytesPerSec(50_000), RateLimit::BytesPerSec(60_000));
+    a.engine.limit(b.id(), sent, RateLimit::AsItWas).await.unwrap();
+    a.engine.limit(b.id(), RateLimit::AsItWas, taken).await.unwrap();
     let limits = || {
         let settings = a.engine.shared.registry.settings(b.id());
         (settings.most_sent, settings.most_taken)
     };
     assert_eq!(limits(), (Some(50_000), Some(60_000)));
-    a.engine.limit(b.id(), Pace::Unlimited, Pace::AsItWas).await.unwrap();
+    a.engine.limit(b.id(), RateLimit::Unlimited, RateLimit::AsItWas).await.unwrap();
     assert_eq!(limits(), (None, Some(60_000)));
     for host in [a, b] {
         host.stop().await;

@@ -10,7 +10,7 @@ use super::host::within;
 use super::member::Member;
 use crate::asset::Changes;
 use crate::asset::names;
-use crate::engine::Pace;
+use crate::engine::RateLimit;
 use crate::event::Event;
 use crate::hook::Point;
 use crate::hook::Verdict;
@@ -324,7 +324,7 @@ async fn a_transfer_whose_connection_is_made_again_in_its_middle_goes_on() {
     let (a, b) = (Host::start(1).await, Host::start(2).await);
     a.engine.connect(b.ticket()).await;
     in_sync(&[(&a, &b)]).await;
-    a.engine.limit(b.net.id(), Pace::BytesPerSec(4_000_000), Pace::AsItWas).await.unwrap();
+    a.engine.limit(b.net.id(), RateLimit::BytesPerSec(4_000_000), RateLimit::AsItWas).await.unwrap();
     let large = a.ingest(12_000_000, "in pieces").await;
     let received = || b.engine.shared.traffic(a.net.id()).received.load(std::sync::atomic::Ordering::Relaxed);
     for round in 1..=4 {

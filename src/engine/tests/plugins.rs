@@ -385,17 +385,21 @@ async fn nobody_is_asked_twice_over_a_restart_a_reconnect_and_a_lost_position() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_was_absent_is_asked_again_and_who_failed_is_not() {
-    for (seed, standing) in [(151, Standing::Absent), (154, Standing::Failed)] {
-        let rule = |asked: &Asked| match asked.point {
-            Point::BeforePush if named(asked, "mine") => Verdict::Hold("cannot say".into()),
-            Point::BeforePull if named(asked, "theirs") => Verdict::Hold("cannot say".into()),
+    let [holds, drops] = [Verdict::Hold, Verdict::Drop].map(|policy| policy("cannot say".into()));
+    for (seed, standing, policy) in
+        [(151, Standing::Absent, holds.clone()), (154, Standing::Failed, holds), (157, Standing::Failed, drops)]
+    {
+        let (held, declined) = if matches!(policy, Verdict::Hold(_)) { (2, 0) } else { (0, 2) };
+        let rule = move |asked: &Asked| match asked.point {
+            Point::BeforePush if named(asked, "mine") => policy.clone(),
+            Point::BeforePull if named(asked, "theirs") => policy.clone(),
             _ => Verdict::Pass,
         };
         let hooks = Arc::new(Scripted::new("plugin", rule).standing(standing));
         let (a, b) = (Host::start(seed).await, Host::start_with_hooks(seed + 1, hooks.clone()).await);
         let (theirs, mine) = (a.ingest(1, "theirs").await, b.ingest(2, "mine").await);
         b.engine.connect(a.ticket()).await;
-        stopped(&b, 2, 0).await;
+        stopped(&b, held, declined).await;
         in_sync(&[(&a, &b)]).await;
         let before = hooks.asked().len();
         // The same chain: it can be asked now, and would let everything pass.
@@ -408,7 +412,7 @@ async fn who_was_absent_is_asked_again_and_who_failed_is_not() {
             stopped(&b, 0, 0).await;
         } else {
             in_sync(&[(&a, &b)]).await;
-            stopped(&b, 2, 0).await;
+            stopped(&b, held, declined).await;
             assert_eq!(hooks.asked().len(), before + 1);
             let steps: Vec<_> = b.engine.replay_held().await.unwrap().try_collect().await.unwrap();
             assert_eq!(steps, [Replayed { done: 0, total: 2 }, Replayed { done: 2, total: 2 }]);

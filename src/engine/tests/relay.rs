@@ -9,7 +9,7 @@ use iroh_relay::server::ServerConfig;
 use super::host::Host;
 use super::host::in_sync;
 use super::host::within;
-use crate::engine::Pace;
+use crate::engine::RateLimit;
 use crate::library::RelayPolicy;
 use crate::library::Ticket;
 use crate::limits;
@@ -83,7 +83,7 @@ async fn a_content_under_way_stops_when_it_may_travel_no_longer() {
     let (a, b) = (behind(1, &url, RelayPolicy::Allow, true).await, behind(2, &url, RelayPolicy::Allow, true).await);
     b.engine.connect(by_relay(&a, &url)).await;
     in_sync(&[(&a, &b)]).await;
-    a.engine.limit(b.net.id(), Pace::BytesPerSec(1_000_000), Pace::AsItWas).await.unwrap();
+    a.engine.limit(b.net.id(), RateLimit::BytesPerSec(1_000_000), RateLimit::AsItWas).await.unwrap();
     let large = a.ingest(usize::try_from(limits::RELAYED_BYTES).unwrap() + 1, "large").await;
     let got = || b.engine.shared.traffic(a.net.id()).received.load(std::sync::atomic::Ordering::Relaxed);
     b.until(|_| got() > 200_000).await;

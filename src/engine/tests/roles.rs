@@ -18,7 +18,7 @@ use crate::asset::Stamp;
 use crate::asset::Value;
 use crate::asset::names;
 use crate::engine::HandError;
-use crate::engine::Pace;
+use crate::engine::RateLimit;
 use crate::hook::Asked;
 use crate::hook::Point;
 use crate::hook::Verdict;
@@ -89,7 +89,7 @@ async fn a_limit_slows_what_it_is_for() {
     let (a, b) = (Host::start(1).await, Host::start(2).await);
     a.engine.connect(b.ticket()).await;
     in_sync(&[(&a, &b)]).await;
-    a.engine.limit(b.net.id(), Pace::BytesPerSec(500_000), Pace::AsItWas).await.unwrap();
+    a.engine.limit(b.net.id(), RateLimit::BytesPerSec(500_000), RateLimit::AsItWas).await.unwrap();
     let began = Instant::now();
     let asset = a.ingest(1_000_000, "slow").await;
     b.has(&asset).await;

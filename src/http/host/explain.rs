@@ -92,10 +92,20 @@ struct Peer {
     id: String,
     name: String,
     connected: bool,
-    /// Digest of the metadata it is known to have; null when nothing is known.
+    /// Digest of the metadata it is known to have; null when nothing is known, or it turned the asset down.
     version: Option<String>,
     /// Whether that is what is shared here.
     same: bool,
+    /// How it turned the asset down, or null.
+    refusal: Option<Refusal>,
+}
+
+#[derive(Debug, Serialize)]
+struct Refusal {
+    /// `held`, `declined` or `refused`.
+    kind: &'static str,
+    reason: String,
+    at_ms: u64,
 }
 
 pub(super) async fn explain(State(api): State<Api>, AssetPath(asset): AssetPath) -> Result<Response, Failure> {
@@ -115,6 +125,15 @@ impl From<engine::Explanation> for Explanation {
             connected: peer.connected,
             same: peer.version.is_some() && peer.version == version,
             version: peer.version.map(digest),
+            refusal: peer.refusal.map(|refusal| Refusal {
+                kind: match refusal.kind {
+                    engine::Refused::Held => "held",
+                    engine::Refused::Declined => "declined",
+                    engine::Refused::Invalid => "refused",
+                },
+                reason: refusal.reason,
+                at_ms: refusal.at_ms,
+            }),
         });
         Self {
             hash: explained.asset.to_string(),

@@ -22,9 +22,9 @@ use crate::engine::HandError;
 use crate::engine::MembersError;
 use crate::engine::MembersStatus;
 use crate::engine::Membership;
-use crate::engine::Pace;
 use crate::engine::ParseRoleError;
 use crate::engine::PeerStatus;
+use crate::engine::RateLimit;
 use crate::engine::Role;
 use crate::engine::Stopped;
 use crate::engine::Trust;
@@ -125,15 +125,15 @@ pub(super) struct Pause {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limit {
-    #[serde(default, deserialize_with = "pace")]
-    sent: Pace,
-    #[serde(default, deserialize_with = "pace")]
-    taken: Pace,
+    #[serde(default, deserialize_with = "rate_limit")]
+    sent: RateLimit,
+    #[serde(default, deserialize_with = "rate_limit")]
+    taken: RateLimit,
 }
 
 /// Reads a limit that is given: a number, or null for none.
-fn pace<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Pace, D::Error> {
-    Ok(Option::deserialize(deserializer)?.map_or(Pace::Unlimited, Pace::BytesPerSec))
+fn rate_limit<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<RateLimit, D::Error> {
+    Ok(Option::deserialize(deserializer)?.map_or(RateLimit::Unlimited, RateLimit::BytesPerSec))
 }
 
 #[derive(Debug, Deserialize)]

@@ -44,7 +44,10 @@ impl content::Host for Guest {
             )));
         };
         self.call.content_left = left;
-        let mut bytes = content.read(offset, length).await.map_err(|error| {
+        self.call.reading = true;
+        let read = content.read(offset, length).await;
+        self.call.reading = false;
+        let mut bytes = read.map_err(|error| {
             self.call.unread = Some(error.clone());
             Refusal::Unavailable(error)
         })?;

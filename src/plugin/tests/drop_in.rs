@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::super::BreakerState;
 use super::super::Plugin;
+use super::super::PluginState;
 use super::super::Settings;
+use super::super::UnknownPlugin;
 use super::fixtures::DROP;
 use super::fixtures::Fixture;
 use super::fixtures::HOLD;
@@ -260,6 +262,92 @@ async fn one_that_its_sidecar_has_switched_off_stays_off_when_that_is_broken() {
     assert_eq!(host.status("one").unwrap().trouble.unwrap(), "the sidecar says offf");
     place.drop_in("one.yaml", b"");
     host.until("it is loaded", |host| host.status("one").unwrap().loaded).await;
+    host.stop().await;
+}
+
+/// What kept something back before it was switched off must not let it out because it does not come up again.
+#[tokio::test]
+async fn one_that_is_switched_on_again_and_does_not_come_up_counts_as_failing() {
+    for by_hand in [false, true] {
+        let place = Place::new();
+        place.drop_in("one.wasm", &push(DROP));
+        let host = place.start().await;
+        place.drop_in("one.yaml", b"off");
+        host.until("it is off", |host| !host.status("one").unwrap().enabled).await;
+        if by_hand {
+            // Its settings cannot be read any more, and a person says that it is on.
+            place.drop_in("one.yaml", b"offf");
+            host.until("the trouble is told", |host| host.status("one").unwrap().trouble.is_some()).await;
+            host.plugins.enable("one").await.unwrap();
+        } else {
+            place.drop_in("one.wasm", b"this is no component");
+            place.drop_in("one.yaml", b"");
+        }
+        let fails = |host: &Host| host.status("one").unwrap().state() == PluginState::Failing;
+        host.until("it counts as failing", fails).await;
+        assert_eq!(host.plugins.status().len(), 1);
+        assert!(matches!(host.ask(&asked(&[])).await.verdict, Verdict::Hold(_)));
+        host.stop().await;
+        let host = place.start().await;
+        assert!(fails(&host), "{:#?}", host.plugins.status());
+        host.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_missed_of_one_that_never_was_there() {
+    let mut place = Place::new();
+    place.named.insert("ghost".to_owned());
+    let host = place.start().await;
+    host.plugins.disable("ghost").await.unwrap();
+    host.stop().await;
+    place.named.clear();
+    let host = place.start().await;
+    assert_eq!(host.status("ghost").unwrap().state(), PluginState::Disabled);
+    assert!(matches!(host.plugins.enable("ghost").await, Err(UnknownPlugin::Unknown(_))));
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Pass);
+    assert!(host.plugins.status().is_empty(), "{:#?}", host.plugins.status());
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_is_taken_away_right_after_it_was_loaded_again_is_gone() {
+    let place = Place::new();
+    place.drop_in("one.wasm", &push(DROP));
+    place.drop_in("junk.wasm", b"junk");
+    let host = place.start().await;
+    for name in ["one", "junk"] {
+        host.plugins.reload(name).await.unwrap();
+        fs::remove_file(place.file(&format!("{name}.wasm"))).unwrap();
+    }
+    host.until("both are gone", |host| host.plugins.status().is_empty()).await;
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_that_leads_nowhere_is_a_plugin_that_can_be_switched_off() {
+    let place = Place::new();
+    std::os::unix::fs::symlink(place.file("nowhere"), place.file("one.wasm")).unwrap();
+    let host = place.start().await;
+    assert_eq!(host.status("one").unwrap().state(), PluginState::Refused);
+    host.plugins.reload("one").await.unwrap();
+    host.plugins.disable("one").await.unwrap();
+    assert_eq!(host.status("one").unwrap().state(), PluginState::Disabled);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_read_is_told() {
+    let place = Place::new();
+    place.drop_in("one.wasm", &push(DROP));
+    let host = place.start().await;
+    assert_eq!(host.plugins.trouble(), None);
+    let [folder, away] = ["plugins", "away"].map(|name| place.root.path().join(name));
+    fs::rename(&folder, &away).unwrap();
+    host.until("it is told", |host| host.plugins.trouble().is_some_and(|why| why.contains("cannot be read"))).await;
+    assert_eq!(host.ask(&asked(&[])).await.verdict, Verdict::Drop("private".to_owned()));
+    fs::rename(&away, &folder).unwrap();
+    host.until("it is over", |host| host.plugins.trouble().is_none()).await;
     host.stop().await;
 }
 

@@ -16,6 +16,7 @@ use super::fixtures::LOOP;
 use super::fixtures::PASS;
 use super::fixtures::TELL;
 use super::host::Host;
+use super::host::Place;
 use super::host::asked;
 use super::host::granting;
 use super::host::with_one;
@@ -73,6 +74,21 @@ async fn the_deadline_counts_what_it_waits_for_the_host() {
     assert_eq!(judgement.steps[0].failure.as_deref(), Some("it took longer than 100 ms"));
     let figures = host.status("one").unwrap().figures;
     assert_eq!((figures.calls, figures.timeouts, figures.traps), (1, 1, 0));
+    host.stop().await;
+}
+
+/// Else one that was active would count as failing at a start, because the store is slow then.
+#[tokio::test]
+async fn a_trial_blames_no_plugin_for_a_slow_store() {
+    let body = format!("(call $read (i64.const 0) (i32.const 1) (i32.const 512)) {PASS}");
+    let fixture = push(&body).import("content", "read", "read", "(param i64 i32 i32)");
+    let mut place = Place::new();
+    place.samples = vec![Asked { content: Some(Arc::new(Never)), ..asked(&[]) }; 2];
+    place.drop_in("one.wasm", &fixture.build());
+    place.set("one", Settings { grants: BTreeSet::from([Grant::Content]), ..Settings::default() });
+    let host = place.start().await;
+    let status = host.status("one").unwrap();
+    assert!(status.loaded && status.trouble.is_none(), "{status:#?}");
     host.stop().await;
 }
 

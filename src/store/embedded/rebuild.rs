@@ -174,6 +174,13 @@ pub fn rebuild(storage_root: &Path, disk: &Disk, mut progress: impl FnMut(u64)) 
     connection.close().map_err(|(_, source)| at_new(source))?;
     drop(old);
     rebuilt.old_index = swap(&layout, disk, &new)?;
+    for unrecovered in &mut rebuilt.unrecovered {
+        if let (Unrecovered::Content { path, .. }, Some(old)) = (unrecovered, &rebuilt.old_index)
+            && *path == layout.index
+        {
+            path.clone_from(old);
+        }
+    }
     drop(lock);
     Ok(rebuilt)
 }
@@ -214,8 +221,9 @@ fn doom(connection: &Connection, purged: &HashSet<String>) -> rusqlite::Result<(
 /// Puts the new index in the place of the old one, which gets a name of its own. Where that fails, the old one is in its
 /// place again.
 ///
-/// There is an index at any time, whole or new: what a crash leaves behind is a second name of the old one. A log is only
-/// there where the old one cannot be opened; that one is moved, as the new index must not be taken for its own.
+/// There is an index at any time, the old one or the new: what a crash leaves behind is a second name of the one that is in
+/// its place. A log is only there where the old one cannot be opened; that one is moved first, as it must not be taken for
+/// the new one's.
 fn swap(layout: &Layout, disk: &Disk, new: &Path) -> Result<Option<PathBuf>, RebuildError> {
     let old = with_suffix(&layout.index, &format!(".before-{}", task::now_ms()));
     // Where the file system knows no second names, there is none for a moment.

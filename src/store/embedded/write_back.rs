@@ -442,7 +442,12 @@ fn write_file(disk: &Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
         }
         other => other?,
     };
-    disk.write(&file, bytes)
+    let written = disk.write(&file, bytes);
+    if written.is_err() {
+        // A part of it would look like a content if the index were lost.
+        let _ = disk.remove(path);
+    }
+    written
 }
 
 /// Writes the document into the attribute of a file that is done, as far as that works (the index has it in any case),

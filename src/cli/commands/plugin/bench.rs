@@ -4,6 +4,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use anyhow::anyhow;
 use serde_json::json;
 
 use super::Component;
@@ -28,7 +29,7 @@ const ASSET: &str = r#"{
 pub(super) struct Args {
     #[command(flatten)]
     component: Component,
-    /// Warm calls that are timed
+    /// Warm calls that are timed, 100 at least
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     calls: u32,
 }
@@ -41,7 +42,7 @@ impl Args {
         let mut rows = Vec::new();
         let began = Instant::now();
         let plugin = Plugin::load(file, &name, settings.clone(), Some(kept.cache.clone())).await;
-        let plugin = plugin.with_context(|| format!("this host would not load {}", file.display()))?;
+        let plugin = plugin.map_err(|error| anyhow!("this host would not load {}: {error}", file.display()))?;
         rows.push(("cold start: compiled, started, configured", vec![began.elapsed()]));
         let mut loads = Vec::new();
         for _ in 0..11 {

@@ -20,13 +20,21 @@ impl Args {
     pub(super) async fn execute(self, context: &Context) -> anyhow::Result<()> {
         let (printer, file) = (context.printer(), &self.component.file);
         let settings = self.component.settings(context)?;
-        let grants = settings.grants.clone();
+        let (grants, enabled) = (settings.grants.clone(), settings.enabled);
         let loaded = Plugin::load(file, &self.component.name(), settings, None).await;
         let inspection = match &loaded {
             Ok(plugin) => plugin.inspection().clone(),
-            Err(_) => {
+            Err(error) => {
                 let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-                plugin::inspect(&bytes).with_context(|| format!("{} is no plugin", file.display()))?
+                match plugin::inspect(&bytes) {
+                    Ok(inspection) => inspection,
+                    Err(why) => {
+                        if printer.is_json() {
+                            printer.json(&json!({ "loads": false, "trouble": error.to_string() }))?;
+                        }
+                        bail!("{} is no plugin: {why}", file.display());
+                    }
+                }
             }
         };
         let names = |points: &[Point]| points.iter().map(|point| name(*point)).collect::<Vec<_>>();
@@ -34,6 +42,9 @@ impl Args {
             inspection.wants.iter().filter(|grant| !grants.contains(grant)).map(|grant| grant.name()).collect();
         let named = plugin::name_of(file);
         let trouble = loaded.as_ref().err().map(ToString::to_string).or(named.err().map(|why| why.to_string()));
+        let trouble = trouble.or((!enabled).then(|| "its settings say `enabled: false`".to_owned()));
+        let schema = loaded.as_ref().ok().and_then(|plugin| plugin.description().configuration.as_ref());
+        let schema = schema.map(|schema| serde_json::from_str(schema).unwrap_or_else(|_| json!(schema)));
         let about = loaded.as_ref().ok().map(Plugin::description);
         if printer.is_json() {
             printer.json(&json!({
@@ -42,7 +53,8 @@ impl Args {
                 "name": about.map(|about| &about.name),
                 "version": about.map(|about| &about.version),
                 "summary": about.map(|about| &about.summary),
-                "configuration": about.and_then(|about| about.configuration.as_ref()),
+                "enabled": enabled,
+                "configuration": schema,
                 "sha256": loaded.as_ref().ok().map(|plugin| data_encoding::HEXLOWER.encode(plugin.sha256())),
                 "hooks": names(&inspection.hooks),
                 "exports": inspection.exports,
@@ -69,11 +81,9 @@ impl Args {
             if let Ok(plugin) = &loaded {
                 printer.line(&format!("SHA-256    {}", data_encoding::HEXLOWER.encode(plugin.sha256())))?;
             }
-            if let Some(schema) = about.and_then(|about| about.configuration.as_ref()) {
+            if let Some(schema) = schema {
                 printer.line("it is configured by")?;
-                let pretty = serde_json::from_str::<serde_json::Value>(schema);
-                let pretty = pretty.and_then(|schema| serde_json::to_string_pretty(&schema));
-                pretty.as_deref().unwrap_or(schema).lines().try_for_each(|line| printer.line(line))?;
+                serde_json::to_string_pretty(&schema)?.lines().try_for_each(|line| printer.line(line))?;
             }
         }
         match trouble {

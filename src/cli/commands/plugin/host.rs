@@ -1,10 +1,12 @@
 //! What is done with the plugins of the running host.
 
+use anyhow::Context as _;
 use anyhow::bail;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cli::context::Context;
+use crate::cli::each::each;
 use crate::cli::exit::Misused;
 use crate::cli::format;
 use crate::cli::printer::Align;
@@ -108,37 +110,62 @@ fn row(plugin: &Plugin) -> Vec<String> {
     ]
 }
 
-/// Switches plugins on or off; one that cannot be loaded is switched on all the same.
-pub(super) async fn switch(context: &Context, names: &[String], action: &str, done: &str) -> anyhow::Result<()> {
-    for name in names {
-        match order(context, name, action).await? {
-            Some(trouble) => context.printer().say(&format!("{name} {done}, but: {trouble}")),
-            None => context.printer().say(&format!("{name} {done}")),
-        }
-    }
-    Ok(())
+/// What a person has done with plugins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Enable,
+    Disable,
+    Reload,
 }
 
-/// Loads plugins again.
-pub(super) async fn reload(context: &Context, names: &[String]) -> anyhow::Result<()> {
-    let mut failed = Vec::new();
-    for name in names {
-        match order(context, name, "reload").await? {
-            Some(trouble) => failed.push(format!("{name}: {trouble}")),
-            None => context.printer().say(&format!("{name} loaded again")),
+impl Order {
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::Reload => "reload",
         }
     }
-    if failed.is_empty() { Ok(()) } else { bail!("not loaded: {}", failed.join("; ")) }
+
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Enable => "switched on",
+            Self::Disable => "switched off",
+            Self::Reload => "loaded again",
+        }
+    }
 }
 
-/// Has the host do something with a plugin; returns what is wrong with it then.
-async fn order(context: &Context, name: &str, action: &str) -> anyhow::Result<Option<String>> {
-    if !plugin::is_name(name) {
-        return Err(Misused(format!("{name:?} is not the name of a plugin; `can-sync plugin ls` lists them")).into());
-    }
-    let plugin: Value = context.host_api()?.post(&format!("/plugins/{name}/{action}")).await?;
-    if context.printer().is_json() {
-        context.printer().json(&plugin)?;
-    }
-    Ok(plugin["trouble"].as_str().map(str::to_owned))
+/// Has the host do something with plugins, one after the other; an order that does not work stops no other.
+pub(super) async fn order(context: &Context, names: &[String], order: Order) -> anyhow::Result<()> {
+    let (api, printer) = (context.host_api()?, context.printer());
+    each(printer, names, async |name| {
+        if !plugin::is_name(name) {
+            let names = "letters, digits, dots, dashes and underscores, without `.wasm`";
+            return Err(Misused(format!("no plugin is called {name:?}: a name has {names}")).into());
+        }
+        let plugin: Value =
+            api.post(&format!("/plugins/{name}/{}", order.path())).await.with_context(|| name.clone())?;
+        if printer.is_json() {
+            printer.json(&plugin)?;
+        }
+        match (order, plugin["trouble"].as_str()) {
+            (Order::Disable, _) => {}
+            (_, Some(trouble)) if order == Order::Reload => bail!("{name} is not loaded: {trouble}"),
+            (_, Some(trouble)) => {
+                printer.say(&format!("{name} {}, but: {trouble}", order.done()));
+                return Ok(());
+            }
+            (Order::Enable, None) if plugin["state"] == "disabled" => {
+                bail!("{name} stays switched off: its settings say `enabled: false`")
+            }
+            (_, None) if plugin["state"] == "disabled" => {
+                bail!("{name} is switched off; see its settings, and `can-sync plugin enable {name}`")
+            }
+            (_, None) => {}
+        }
+        printer.say(&format!("{name} {}", order.done()));
+        Ok(())
+    })
+    .await
 }

@@ -14,8 +14,10 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Subcommand;
 
+use self::host::Order;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::exit::Misused;
 use crate::cli::runtime;
 use crate::cli::temporary::TemporaryFolder;
 use crate::config;
@@ -77,9 +79,9 @@ impl Args {
         match self.action {
             Action::New(args) => args.execute(context),
             Action::Ls => block_on(host::list(context)),
-            Action::Enable { names } => block_on(host::switch(context, &names, "enable", "switched on")),
-            Action::Disable { names } => block_on(host::switch(context, &names, "disable", "switched off")),
-            Action::Reload { names } => block_on(host::reload(context, &names)),
+            Action::Enable { names } => block_on(host::order(context, &names, Order::Enable)),
+            Action::Disable { names } => block_on(host::order(context, &names, Order::Disable)),
+            Action::Reload { names } => block_on(host::order(context, &names, Order::Reload)),
             // Plugins run on the runtime of a host.
             Action::Check(args) => runtime::runtime()?.block_on(args.execute(context)),
             Action::Run(args) => runtime::runtime()?.block_on(args.execute(context)),
@@ -119,6 +121,6 @@ impl Component {
         let text = given.then(|| std::fs::read_to_string(path)).transpose();
         let text = text.with_context(|| format!("cannot read {}", path.display()))?;
         let sidecar = text.as_deref().map(|text| Sidecar { path, text });
-        config::plugin_settings(entries.get(&self.name()), sidecar).map_err(anyhow::Error::msg)
+        config::plugin_settings(entries.get(&self.name()), sidecar).map_err(|error| Misused(error).into())
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Args {
 struct Counted {
     by_verdict: BTreeMap<&'static str, u64>,
     failed: u64,
+    /// Configurations that were refused, as they should be.
+    refused: u64,
     wrong: u64,
 }
 
@@ -69,9 +71,10 @@ impl Args {
                 (Err(error), Some(wanted)) if error.contains(wanted.as_str()) => {
                     let told = format!("{}: refused, as wanted: {error}", place());
                     refused(printer, number + 1, &error, true, &told)?;
+                    counted.refused += 1;
                     continue;
                 }
-                (Err(error), None) => bail!("{}: this host would not load it: {error}", place()),
+                (Err(error), None) => bail!("this host would not load {}: {error}", self.component.file.display()),
                 (outcome, Some(wanted)) => {
                     let error = outcome.err().unwrap_or_else(|| "it is taken".to_owned());
                     let told = format!("{}: should be refused with {wanted:?}, but: {error}", place());
@@ -96,11 +99,14 @@ impl Args {
                 }
                 if printer.is_json() {
                     printer.json(&json!({
+                        "line": number + 1,
                         "hash": asked.key.id.to_string(),
+                        "name": asked.metadata.file_name,
                         "hook": check::name(point),
                         "verdict": said,
                         "failure": answer.as_ref().err().map(ToString::to_string),
                         "right": right,
+                        "wanted": line.verdict.as_ref().filter(|_| right == Some(false)),
                     }))?;
                     continue;
                 }
@@ -121,15 +127,15 @@ impl Args {
         let verdicts = counted.by_verdict.iter().map(|(word, count)| format!("{count} {word}"));
         let failures = [format!("{} failed", counted.failed), format!("{} wrong", counted.wrong)];
         printer.say(&verdicts.chain(failures).collect::<Vec<_>>().join(", "));
-        if self.golden && counted.by_verdict.is_empty() && counted.failed == 0 {
+        let Counted { by_verdict, failed, refused, wrong } = counted;
+        if self.golden && wrong + failed > 0 {
+            bail!("{} of {} lines are answered otherwise than they say", wrong.max(failed), lines.len());
+        }
+        if self.golden && by_verdict.is_empty() && refused == 0 {
             bail!("no line asks the plugin anything");
         }
-        if self.golden && counted.wrong + counted.failed > 0 {
-            bail!(
-                "{} of {} lines are answered otherwise than they say",
-                counted.wrong.max(counted.failed),
-                lines.len()
-            );
+        if failed > 0 {
+            bail!("the plugin failed {failed} times");
         }
         Ok(())
     }
@@ -183,7 +189,8 @@ fn refused(printer: &Printer, line: usize, error: &str, right: bool, told: &str)
 fn points(line: &Line, plugin: &Plugin) -> anyhow::Result<Vec<Point>> {
     let Some(hook) = &line.hook else { return Ok(plugin.points().to_vec()) };
     let point = plugin.points().iter().find(|point| check::name(**point) == hook);
-    Ok(vec![*point.with_context(|| format!("the plugin has no hook `{hook}`"))?])
+    let has = || plugin.points().iter().map(|point| check::name(*point)).collect::<Vec<_>>().join(", ");
+    Ok(vec![*point.with_context(|| format!("the plugin has no hook `{hook}`; it has {}", has()))?])
 }
 
 /// The component as it is set up at present; a golden line may set it up otherwise.

@@ -45,11 +45,12 @@ const ASSET_KEYS: &[&str] = &[
     "tags",
     "trashed",
 ];
+const VERDICTS: &[&str] = &["pass", "drop", "hold", "edit"];
 const CONTEXT_KEYS: &[&str] = &["library", "occasion", "peer"];
 
 /// One line.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "a JSON object")]
 pub(super) struct Line {
     /// Golden lines: at which hook. Others are asked about at every hook of the plugin.
     pub(super) hook: Option<String>,
@@ -117,6 +118,9 @@ impl Line {
     pub(super) fn read_golden(text: &str) -> anyhow::Result<Self> {
         let line = Self::of_keys(text, GOLDEN_KEYS)?;
         match (&line.hook, &line.verdict, &line.error) {
+            (Some(_), Some(verdict), None) if !VERDICTS.contains(&verdict["verdict"].as_str().unwrap_or_default()) => {
+                bail!("a `verdict` is an object whose `verdict` is one of {}, not {verdict}", VERDICTS.join(", "))
+            }
             (Some(_), Some(_), None) | (None, None, Some(_)) => Ok(line),
             _ => bail!("a golden line has a `hook` and the `verdict` there, or the `error` of a configuration"),
         }

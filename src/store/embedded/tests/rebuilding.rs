@@ -319,24 +319,28 @@ async fn a_file_that_cannot_be_read_keeps_no_other_out_of_the_new_index() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_content_of_the_old_index_that_cannot_be_read_is_told() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let other = open(elsewhere.path()).await;
+    let lost = put(&other, b"lost", 1, Changes::new()).await;
+    other.close().await;
+    open(dir.path()).await.close().await;
+    // A folder in place of its file keeps it in the index.
+    let barred = dir.path().join(layout::flat_name(&lost.key, ""));
+    std::fs::create_dir(&barred).unwrap();
     let store = open(dir.path()).await;
-    let (lost, found) = (put(&store, b"lost", 1, Changes::new()).await, put(&store, b"found", 2, Changes::new()).await);
-    // As after a crash: nothing was written back.
-    drop(store);
-    let locked = async {
-        while schema::connect(&dir.path().join(".can.db"))
-            .and_then(|index| index.execute("UPDATE asset SET content = x'00' WHERE id = ?1", [lost.key.id.as_bytes()]))
-            .is_err()
-        {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), locked).await.unwrap();
+    put(&store, b"lost", 1, Changes::new()).await;
+    let found = put(&store, b"found", 2, Changes::new()).await;
+    store.close().await;
+    std::fs::remove_dir(&barred).unwrap();
+    let index = schema::connect(&dir.path().join(".can.db")).unwrap();
+    let sql = "UPDATE asset SET content = x'00' WHERE id = ?1";
+    assert_eq!(index.execute(sql, [lost.key.id.as_bytes()]).unwrap(), 1);
+    drop(index);
     let rebuilt = rebuilt(dir.path()).await;
     assert_eq!(rebuilt.assets, 1);
     let [Unrecovered::Content { path, reason }] = &rebuilt.unrecovered[..] else { panic!("{rebuilt:?}") };
-    assert!(path.ends_with(".can.db") && reason.contains("cannot be read"), "{reason}");
+    assert_eq!(*path, rebuilt.old_index.unwrap());
+    assert!(reason.contains("cannot be read"), "{reason}");
     let store = open(dir.path()).await;
     assert_eq!(get(&store, &found.key.id).await.unwrap(), b"found");
     store.close().await;

@@ -1,0 +1,33 @@
+//! Doing one thing after the other.
+
+use anyhow::bail;
+
+use super::client::is_away;
+use super::printer::Printer;
+
+/// Does something with each of several things, which errors are to name. One of several that fails is told and stops no
+/// other, unless the host is gone.
+///
+/// # Errors
+/// That of the only one, or how many of them failed.
+pub(super) async fn each<T>(
+    printer: &Printer,
+    things: &[T],
+    mut act: impl AsyncFnMut(&T) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut failed = 0;
+    for thing in things {
+        match act(thing).await {
+            Err(error) if things.len() > 1 && !is_away(&error) => {
+                printer.error(&error);
+                failed += 1;
+            }
+            done => done?,
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        failed if failed == things.len() => bail!("none of the {failed} is done"),
+        failed => bail!("{failed} of {} are not done; the others are", things.len()),
+    }
+}
