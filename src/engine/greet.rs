@@ -33,7 +33,12 @@ pub(super) fn ticket(peer: HostId, greeting: &Greeting) -> Ticket {
 
 /// Returns a text of a peer as it may be shown and logged: short, and without what would begin another line.
 pub(super) fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(limits::DEVICE_NAME_BYTES).collect()
+    shown_up_to(text, limits::DEVICE_NAME_BYTES)
+}
+
+/// The same, up to so many characters.
+pub(super) fn shown_up_to(text: &str, most: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(most).collect()
 }
 
 /// Exchanges greetings, hands the connection to the actor, and waits until it has it in the table, or has refused it:

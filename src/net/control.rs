@@ -28,7 +28,7 @@ use crate::sync::Message;
 const ENOUGH_LINKS: VarInt = VarInt::from_u32(4);
 
 /// Code with which a connection to a member is closed that a person has paused.
-const PAUSED: VarInt = VarInt::from_u32(5);
+pub(super) const PAUSED: VarInt = VarInt::from_u32(5);
 
 /// What a host says of itself first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -257,13 +257,24 @@ impl Line {
     /// Tells whether the other side has closed the connection because it has enough others.
     #[must_use]
     pub fn was_let_go(&self) -> bool {
-        is_closed_with(&self.0, ENOUGH_LINKS)
+        code_of(&self.0) == Some(ENOUGH_LINKS)
     }
 
     /// Tells whether the other side has closed the connection because this host is paused there.
     #[must_use]
     pub fn was_paused(&self) -> bool {
-        is_paused_by(&self.0)
+        code_of(&self.0) == Some(PAUSED)
+    }
+
+    /// Returns why the other side has closed the connection, for people; `None` when it has not. What it says is for
+    /// whoever shows it to check.
+    #[must_use]
+    pub fn closed_there(&self) -> Option<String> {
+        let Some(ConnectionError::ApplicationClosed(close)) = self.0.close_reason() else { return None };
+        Some(match &*String::from_utf8_lossy(&close.reason) {
+            "" => "the other host has stopped, or closed the connection".to_owned(),
+            reason => format!("closed there: {reason}"),
+        })
     }
 
     /// Tells whether this is the same connection as another.
@@ -278,11 +289,10 @@ impl Line {
     }
 }
 
-/// Tells whether the other side has closed a connection because this host is paused there.
-pub(super) fn is_paused_by(connection: &iroh::endpoint::Connection) -> bool {
-    is_closed_with(connection, PAUSED)
-}
-
-fn is_closed_with(connection: &iroh::endpoint::Connection, code: VarInt) -> bool {
-    matches!(connection.close_reason(), Some(ConnectionError::ApplicationClosed(close)) if close.error_code == code)
+/// Returns the code with which the other side has closed a connection, if it has.
+pub(super) fn code_of(connection: &iroh::endpoint::Connection) -> Option<VarInt> {
+    match connection.close_reason() {
+        Some(ConnectionError::ApplicationClosed(close)) => Some(close.error_code),
+        _ => None,
+    }
 }

@@ -19,7 +19,7 @@ use super::codec::CodecError;
 #[non_exhaustive]
 pub enum FrameError {
     /// The peer ended the stream between two frames.
-    #[error("the stream has ended")]
+    #[error("the other host has ended the stream")]
     Ended,
     /// The connection broke.
     #[error("the connection broke")]

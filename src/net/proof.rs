@@ -44,7 +44,7 @@ pub enum ProofError {
     /// It did not in time.
     #[error("no proof of membership within {} s", limits::PROOF_TIME.as_secs())]
     Late,
-    /// It sent something else, or closed the connection, as a host with another secret does.
+    /// It sent something else, or closed the connection as a host with another secret does.
     #[error(
         "the other side does not prove the same secret; check that `sync_passphrase` is the same on both hosts; \
              where the library has moved on, this device has to be paired again (`can-sync pair`)"
@@ -103,10 +103,13 @@ pub(super) async fn prove(connection: Connection, own: HostId, circle: &Circle) 
         let shown = wire::Proof { tag: tag(&current), older: older.iter().map(tag).collect(), next: 0 };
         frame::write(&mut send, &shown, limits::PROOF_FRAME_BYTES).await?;
         // An acceptor with another secret closes here; one that has paused this host closes right after its answer, which
-        // is gone then.
-        let answer: wire::Proof = frame::read(&mut recv, limits::PROOF_FRAME_BYTES)
-            .await
-            .map_err(|_| if control::is_paused_by(&connection) { ProofError::Paused } else { ProofError::Wrong })?;
+        // is gone then. Where the connection ends otherwise, nothing is known of its secret.
+        let answer = frame::read(&mut recv, limits::PROOF_FRAME_BYTES).await;
+        let answer: wire::Proof = answer.map_err(|error| match control::code_of(&connection) {
+            Some(control::PAUSED) => ProofError::Paused,
+            Some(code) if code == VarInt::from_u32(NOT_A_MEMBER.0) => ProofError::Wrong,
+            _ => ProofError::Frame(error),
+        })?;
         let next = answer.next();
         let is_shown = |proof: &Proof<'_>| is_proved(proof, Role::Acceptor, &answer.tag);
         let pending = match (is_shown(&current), next) {

@@ -16,7 +16,7 @@ async fn what_cannot_start_says_why() {
     for (place, key, value, code, word) in [
         (&at, "storage_root", path(&other.storage_root), 3, "data_dir"),
         (&at, "can_listen_addr", port.clone(), 3, "data_dir"),
-        (&other, "can_listen_addr", port.clone(), 4, "another program"),
+        (&other, "can_listen_addr", port.clone(), 4, "stop what uses it"),
         (&other, "storage_root", path(&at.storage_root), 3, "storage_root"),
         (&other, "data_dir", path(&file.join("below")), 1, "data_dir"),
         (&other, "sync_passphrase", "\"\"".to_owned(), 2, "can-sync init"),

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::super::greet;
 use super::super::hub::Told;
 use super::super::shared::NO_MEMBER;
 use super::super::shared::WAITS;
@@ -11,6 +12,7 @@ use super::displaced::STRANGE;
 use crate::asset::HostId;
 use crate::auth::members::Standing;
 use crate::event::Event;
+use crate::limits;
 use crate::task::now_ms;
 use crate::telemetry::causes;
 
@@ -21,7 +23,8 @@ impl Peers {
             self.links.leave_alone(peer, tokio::time::Instant::now());
             self.dialled.remove(&peer);
         }
-        self.end(peer, why).await;
+        let said = standing.line.closed_there().map(|said| greet::shown_up_to(&said, limits::REASON_BYTES));
+        self.end(peer, said.as_deref().unwrap_or(why)).await;
     }
 
     /// Ends the connection of a peer, if one stands.

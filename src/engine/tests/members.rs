@@ -504,9 +504,22 @@ async fn a_paused_device_is_neither_dialled_nor_let_in() {
     assert_eq!(limits(), (Some(50_000), Some(60_000)));
     a.engine.limit(b.id(), RateLimit::Unlimited, RateLimit::AsItWas).await.unwrap();
     assert_eq!(limits(), (None, Some(60_000)));
-    for host in [a, b] {
-        host.stop().await;
-    }
+    // Who stops in order is told apart from a line that broke.
+    a.until(|a| a.is_connected_to(b.id())).await;
+    let other = b.id();
+    b.stop().await;
+    a.until(|a| !a.is_connected_to(other)).await;
+    let ended = async {
+        loop {
+            if let Condition::Disconnected { why: Some(why) } = a.condition_of(other).await.0 {
+                return why;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let why = within(ended).await;
+    assert!(why.contains("the other host has"), "{why}");
+    a.stop().await;
 }
 
 impl Host {
