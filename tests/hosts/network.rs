@@ -220,7 +220,9 @@ async fn a_host_whose_address_changes_goes_on_where_it_was() {
     }
     let lan = Lan::new(2);
     let hosts = lan.start();
+    let began = Instant::now();
     connected(&hosts[0], 1).await;
+    println!("MEASURED two hosts on a network find each other: {:.1} s", began.elapsed().as_secs_f64());
     // Slow enough that the address changes in the middle.
     lan.places[0].does(Some(&hosts[0]), &["peers", "limit", "h2", "--send", "4M"]);
     let hash = hosts[0].ingest("large.bin", (0..20_000_000_u32).map(|n| n.to_le_bytes()[1]).collect()).await;
