@@ -244,6 +244,9 @@ pub const PROOF_TIME: Duration = Duration::from_secs(5);
 /// How long a host that waits to be accepted leaves its greeting to be read before it hangs up.
 pub const PENDING_GRACE: Duration = Duration::from_secs(1);
 
+/// Longest text about why a host is not reached; what the other side says may be in it.
+pub const UNREACHED_BYTES: usize = 512;
+
 /// Connections that may be without proof at one moment. A further one is refused. From half of them on, one whose
 /// address may be made up has to show first that packets reach it there.
 pub const STRANGERS: usize = 64;

@@ -6,10 +6,10 @@
 //! Called by `main.rs`.
 
 mod args;
+mod batch;
 mod client;
 mod commands;
 mod context;
-mod each;
 mod exit;
 mod flags;
 mod format;

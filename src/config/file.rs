@@ -215,10 +215,10 @@ impl<'de> Visitor<'de> for Keys<'_> {
                     let value = map.next_value_seed(OneValue { walk: self.0, key })?;
                     seen.insert(key, value);
                 }
-                // Null is as if nothing were said, of one as of all.
+                // One of which nothing is said is named all the same.
                 Name::Plugins => {
                     let said = map.next_value::<Option<BTreeMap<String, Option<PluginEntry>>>>()?.unwrap_or_default();
-                    plugins = Some(said.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect());
+                    plugins = Some(said.into_iter().map(|(name, entry)| (name, entry.unwrap_or_default())).collect());
                 }
             }
         }

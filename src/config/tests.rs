@@ -52,7 +52,8 @@ fn a_list_is_a_list_or_a_text_with_commas_and_public_relays_go_with_the_public_r
     }
     assert_eq!(parse(&format!("peers:\n  - {TICKET}\n  - {TICKET}\n")).unwrap().peers.len(), 2);
     assert_eq!(parse("peers: []").unwrap().peers, []);
-    assert_eq!(parse("plugins: {keep: null, other: {order: 1}}").unwrap().plugins.len(), 1);
+    assert_eq!(parse("plugins: {keep: null, other: {order: 1}}").unwrap().plugins.len(), 2);
+    assert_eq!(parse("plugins:\n  keep:\n").unwrap().plugins.len(), 1);
     assert_eq!(parse("plugins: null").unwrap().plugins.len(), 0);
     for (text, count) in [
         ("", 2),

@@ -53,7 +53,7 @@ pub(super) enum Why {
 pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: mpsc::Receiver<Wish>) {
     let mut dialled = Dialled::new(first);
     let host = dialled.ticket.host;
-    let _shown = Shown::new(&shared, &dialled);
+    let shown = Shown::new(&shared, &dialled);
     let mut settings = shared.registry.changes();
     loop {
         loop {
@@ -65,6 +65,9 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
             }
         }
         settings.mark_unchanged();
+        if dialled.on_trial_since.is_none() {
+            shown.no_more();
+        }
         if let Some(until_ms) = shared.registry.settings(host).paused_until_ms.filter(|until| *until > now_ms()) {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis((until_ms - now_ms().min(until_ms)).min(PAUSE_LOOKED_AT_MS))) => {}
@@ -124,7 +127,7 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, first: Wish, mut newer: 
                 return;
             }
             Err(error) => {
-                shared.unreached.insert(host, causes(&error));
+                shared.unreached.insert(host, greet::shown_up_to(&causes(&error), limits::UNREACHED_BYTES));
                 dialled.tell(&error, &shared.seen.not_reached);
             }
         }
@@ -163,6 +166,13 @@ impl<'a> Shown<'a> {
             shared.found.insert(dialled.ticket.host, dialled.ticket.clone());
         }
         Self(shared, dialled.ticket.host)
+    }
+}
+
+impl Shown<'_> {
+    /// Shows it no more as one that was merely found.
+    fn no_more(&self) {
+        self.0.found.remove(&self.1);
     }
 }
 

@@ -77,12 +77,15 @@ async fn serve(shared: &Arc<Shared>, peer: HostId, line: &Line, lane: ServedLane
                 let (id, size) = (content.key.id, content.key.size);
                 // The path may change while it is sent.
                 let may_travel = || shared.may_travel(peer, line, size);
-                if !send(shared, peer, &traffic, &mut records, content, may_travel).await? {
-                    line.close(RELAYED_NOW);
-                    return Ok(());
+                match send(shared, peer, &traffic, &mut records, content, may_travel).await? {
+                    // It may have turned it down before, and says nothing when it changes its mind.
+                    Sent::Whole => shared.note_refusal(peer, id, None),
+                    Sent::BrokenOff => {}
+                    Sent::Barred => {
+                        line.close(RELAYED_NOW);
+                        return Ok(());
+                    }
                 }
-                // It may have turned it down before, and says nothing when it changes its mind.
-                shared.note_refusal(peer, id, None);
             }
         }
     }
@@ -113,7 +116,16 @@ async fn open(shared: &Shared, peer: HostId, wanted: Vec<(AssetId, u64)>) -> Vec
     served.collect()
 }
 
-/// Sends a content, as long as it may travel; tells whether that was so to its end.
+/// How far a content was sent.
+enum Sent {
+    Whole,
+    /// It could not be read to its end.
+    BrokenOff,
+    /// It may not travel any further.
+    Barred,
+}
+
+/// Sends a content, as long as it may travel.
 async fn send(
     shared: &Shared,
     peer: HostId,
@@ -121,7 +133,7 @@ async fn send(
     records: &mut Records,
     mut content: Content,
     may_travel: impl Fn() -> bool,
-) -> Result<bool, FrameError> {
+) -> Result<Sent, FrameError> {
     let id = content.key.id;
     records.head(Head::Content(id, content.offset)).await?;
     while let Some(piece) = content.stream.next().await {
@@ -129,7 +141,7 @@ async fn send(
             Ok(piece) => {
                 for portion in traffic.sending.portions(piece) {
                     if !may_travel() {
-                        return Ok(false);
+                        return Ok(Sent::Barred);
                     }
                     if let Some(until) = traffic.sending.reserve(portion.len()) {
                         // What was gathered shows the other side meanwhile that it goes on.
@@ -147,12 +159,12 @@ async fn send(
                 if matches!(error, ReadError::Damaged(_)) {
                     set_aside(shared, id).await;
                 }
-                return Ok(true);
+                return Ok(Sent::BrokenOff);
             }
         }
     }
     records.end(true).await?;
-    Ok(true)
+    Ok(Sent::Whole)
 }
 
 /// Has the store look again at a content that turned out damaged: it is offered to nobody then, and counts as a copy for

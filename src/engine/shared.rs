@@ -1,8 +1,10 @@
 //! The engine as others hold it, and what its parts share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -179,6 +181,8 @@ pub(super) struct Shared {
     pub(super) hub: mpsc::Sender<Told>,
     pub(super) peers: mpsc::Sender<PeerOrder>,
     pub(super) memory: mpsc::Sender<memory::Note>,
+    /// Whether a refusal was noted since the start; it may not be written down yet.
+    pub(super) refused: AtomicBool,
     /// Bytes of notes that wait there.
     pub(super) notes: Load,
     pub(super) feed: mpsc::Sender<feed::Order>,
@@ -271,6 +275,7 @@ impl Engine {
             hub,
             peers,
             memory,
+            refused: AtomicBool::new(false),
             notes: Load::new(limits::NOTES_QUEUED_BYTES),
             feed,
             early: Early::default(),
@@ -416,8 +421,13 @@ impl Shared {
     /// Has it written down how a peer turned an asset down, or that it has it now. Where too much waits it is left out:
     /// it is for people alone.
     pub(super) fn note_refusal(&self, peer: HostId, asset: AssetId, refusal: Option<Refusal>) {
-        if refusal.is_none() && !self.state.has_refusals() {
+        let may_be_kept = self.state.has_refusals() || self.refused.load(Ordering::SeqCst);
+        let has_room = self.memory.capacity() > limits::NOTES_QUEUED / 2;
+        if !has_room || (refusal.is_none() && !may_be_kept) {
             return;
+        }
+        if refusal.is_some() {
+            self.refused.store(true, Ordering::SeqCst);
         }
         let note = memory::Note::Refused { peer, asset, refusal };
         let bytes = note.bytes();

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::control::Line;
+use super::frame::FrameError;
 use super::pairing;
 use super::pairing::PairingStream;
 use super::proof;
@@ -373,10 +374,7 @@ impl Net {
                         // The receiver has gone when the host stops.
                         let _ = accepted.send(link).await;
                     }
-                    Err(Some(stranger)) => {
-                        net.refused.fetch_add(1, Ordering::Relaxed);
-                        refused(stranger);
-                    }
+                    Err(Some(stranger)) => refused(stranger),
                     Err(None) => {}
                 }
             });
@@ -410,6 +408,13 @@ impl Net {
             Err(ProofError::Moved(moved)) => Ok(Accepted::Moved(*moved)),
             Err(error) => {
                 tracing::debug!(peer = %stranger.fmt_short(), error = error.to_string(), "connection without proof refused");
+                // A member may let go in the middle, for it is connected by then.
+                if !matches!(
+                    error,
+                    ProofError::Connection(_) | ProofError::Frame(FrameError::Ended | FrameError::Read(_))
+                ) {
+                    self.refused.fetch_add(1, Ordering::Relaxed);
+                }
                 Err(Some(stranger))
             }
         }

@@ -105,11 +105,18 @@ pub(super) async fn prove(connection: Connection, own: HostId, circle: &Circle) 
         // An acceptor with another secret closes here; one that has paused this host closes right after its answer, which
         // is gone then. Where the connection ends otherwise, nothing is known of its secret.
         let answer = frame::read(&mut recv, limits::PROOF_FRAME_BYTES).await;
-        let answer: wire::Proof = answer.map_err(|error| match control::code_of(&connection) {
-            Some(control::PAUSED) => ProofError::Paused,
-            Some(code) if code == VarInt::from_u32(NOT_A_MEMBER.0) => ProofError::Wrong,
-            _ => ProofError::Frame(error),
-        })?;
+        let answer: wire::Proof = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                // The end of the stream may come a moment before that of the connection, which says why.
+                let _ = tokio::time::timeout(limits::PENDING_GRACE, connection.closed()).await;
+                return Err(match control::code_of(&connection) {
+                    Some(control::PAUSED) => ProofError::Paused,
+                    Some(code) if code == VarInt::from_u32(NOT_A_MEMBER.0) => ProofError::Wrong,
+                    _ => ProofError::Frame(error),
+                });
+            }
+        };
         let next = answer.next();
         let is_shown = |proof: &Proof<'_>| is_proved(proof, Role::Acceptor, &answer.tag);
         let pending = match (is_shown(&current), next) {

@@ -99,6 +99,11 @@ impl Folder {
         self.path.join(format!("{name}.yaml"))
     }
 
+    /// Has a plugin be told as changed once more, when it is at rest.
+    pub(super) fn tell_again(&mut self, name: &str) {
+        self.again.insert(name.to_owned());
+    }
+
     /// Tells whether a plugin has a file.
     pub(super) fn has(&self, name: &str) -> bool {
         self.before.contains_key(name)

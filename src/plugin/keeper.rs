@@ -103,9 +103,7 @@ impl Keeper {
         missed.extend(self.options.named.iter().cloned());
         for name in missed {
             let is_gone = !self.folder.has(&name) && self.plugins.line().get(&name).is_none();
-            let was_off = self.remembered.get(&name).is_some_and(|known| known.switch == Switch::OffBySettings);
-            if is_gone && was_off && !self.options.named.contains(&name) {
-                // It was not active, and nothing says any more that it is off.
+            if is_gone && self.is_nothing_left(&name) {
                 self.forget(&name).await;
             } else if is_gone {
                 self.miss(&name, &self.absence(&name)).await;
@@ -218,7 +216,7 @@ impl Keeper {
             let why = format!("whether it is switched on cannot be remembered: {error}");
             return self.fail(name, Trouble { why, passes: true }).await;
         }
-        if self.is_off(name, &settings) {
+        if self.is_off(name, Some(&settings)) {
             self.leave(name).await;
             self.plugins.0.switched_off.lock().insert(name.to_owned(), settings);
             return;
@@ -287,12 +285,11 @@ impl Keeper {
         (self.options.settings)(name, sidecar).map_err(lasts)
     }
 
-    /// Returns how a plugin is set up, as far as that can be read.
-    async fn settings_as_known(&self, name: &str) -> Settings {
-        match self.settings(name).await {
-            Ok(settings) => settings,
-            Err(_) => (self.options.settings)(name, None).unwrap_or_default(),
-        }
+    /// Returns how the configuration sets a plugin up whose sidecar cannot be read, or says this instead.
+    fn configured(&self, name: &str, instead: Option<&str>) -> Settings {
+        let path = self.folder.sidecar(name);
+        let sidecar = instead.map(|text| Sidecar { path: &path, text });
+        (self.options.settings)(name, sidecar).unwrap_or_default()
     }
 
     /// Keeps a plugin that cannot be loaded from leaking anything: what ran goes on, else it counts as failing.
@@ -316,9 +313,16 @@ impl Keeper {
 
     /// Has a plugin count as failing, as it was when it was active last.
     async fn miss(&mut self, name: &str, why: &str) {
+        let read = self.settings(name).await;
+        if let Ok(settings) = &read
+            && let Err(error) = self.note_switch(name, settings.enabled).await
+        {
+            tracing::error!(plugin = %name, %error, "whether a plugin is switched on could not be remembered");
+        }
         let remembered = self.remembered.get(name).cloned();
-        let settings = self.settings_as_known(name).await;
-        if self.is_off(name, &settings) {
+        let is_off = self.is_off(name, read.as_ref().ok());
+        let settings = read.unwrap_or_else(|_| self.configured(name, None));
+        if is_off {
             self.plugins.0.switched_off.lock().insert(name.to_owned(), settings);
             return;
         }
@@ -345,23 +349,49 @@ impl Keeper {
         format!("{} is not there; put it back, or run `can-sync plugin disable {name}`", file.display())
     }
 
-    /// Tells whether a plugin is switched off, by its settings or by a person; where they cannot be read, by what they said
-    /// last.
-    fn is_off(&self, name: &str, settings: &Settings) -> bool {
-        !settings.enabled || self.remembered.get(name).is_some_and(|remembered| remembered.switch != Switch::On)
+    /// Tells whether a plugin is switched off, by a person or by its settings; where these cannot be read, by what they said
+    /// last, unless the configuration alone says that it is on.
+    fn is_off(&self, name: &str, read: Option<&Settings>) -> bool {
+        let switch = self.remembered.get(name).map_or(Switch::On, |remembered| remembered.switch);
+        match (switch, read) {
+            (Switch::OffByHand, _) => true,
+            (_, Some(settings)) => !settings.enabled,
+            (Switch::On, None) => !self.configured(name, None).enabled,
+            // What the sidecar may say is beaten by a configuration that says something.
+            (Switch::OffBySettings, None) => !self.configured(name, Some("enabled: false")).enabled,
+        }
     }
 
-    /// Remembers what its settings say of a plugin that was active, unless a person has switched it off.
+    /// Remembers what its settings say of a plugin that would be missed, unless a person has switched it off.
     async fn note_switch(&mut self, name: &str, enabled: bool) -> Result<(), DatabaseError> {
+        let before = self.remembered.get(name).cloned();
+        let (digest, points) = match before {
+            Some(Remembered { switch: Switch::OffByHand, .. }) => return Ok(()),
+            Some(Remembered { switch, .. }) if (switch == Switch::On) == enabled => return Ok(()),
+            Some(Remembered { digest: None, .. }) if enabled => {
+                // It was never active: nothing but this was to be remembered.
+                self.known.forget(name).await?;
+                self.remembered.remove(name);
+                return Ok(());
+            }
+            Some(Remembered { digest, points, .. }) => (digest, points),
+            None if enabled || !self.options.named.contains(name) => return Ok(()),
+            None => (None, Vec::new()),
+        };
         let switch = if enabled { Switch::On } else { Switch::OffBySettings };
-        let Some(before) = self.remembered.get(name) else { return Ok(()) };
-        if before.switch == Switch::OffByHand || before.switch == switch {
-            return Ok(());
-        }
-        let remembered = Remembered { switch, ..before.clone() };
+        let remembered = Remembered { digest, points, switch };
         self.known.remember(name, remembered.clone()).await?;
         self.remembered.insert(name.to_owned(), remembered);
         Ok(())
+    }
+
+    /// Tells whether nothing is left of a plugin that has no file: its settings had it switched off, they are gone as well,
+    /// and the folder could be looked at.
+    fn is_nothing_left(&self, name: &str) -> bool {
+        let was_off = self.remembered.get(name).is_some_and(|known| known.switch == Switch::OffBySettings);
+        let can_be_read = self.options.folder.is_dir() && self.plugins.0.unreadable.lock().is_none();
+        let says_nothing = is_missing(&self.folder.sidecar(name)) && !self.options.named.contains(name);
+        was_off && can_be_read && says_nothing && self.folder.unseen(name).is_none()
     }
 
     /// Takes a plugin out of the chain.
@@ -397,7 +427,7 @@ impl Keeper {
             self.plugins.0.switched_off.lock().remove(name);
         }
         if what == What::Enable(false) {
-            let settings = self.settings_as_known(name).await;
+            let settings = self.settings(name).await.unwrap_or_else(|_| self.configured(name, None));
             self.leave(name).await;
             self.plugins.0.switched_off.lock().insert(name.to_owned(), settings);
             tracing::info!(plugin = %name, "plugin switched off");
@@ -407,8 +437,12 @@ impl Keeper {
         if self.folder.has(name) {
             self.load(name).await;
         } else if named || self.remembered.contains_key(name) {
+            // It may be back at the next look, as it was.
+            self.folder.tell_again(name);
             self.miss(name, &self.absence(name)).await;
-        } else if !is_there {
+        } else if let Some(why) = self.folder.unseen(name) {
+            self.plugins.0.troubles.lock().insert(name.to_owned(), why.to_owned());
+        } else {
             // It was never active and has no file: now that it is not switched off any more, there is nothing left of it.
             return Err(UnknownPlugin::Unknown(name.to_owned()));
         }

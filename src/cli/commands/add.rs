@@ -23,10 +23,10 @@ use tokio::fs::File;
 use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
 
+use crate::cli::batch::each;
 use crate::cli::client::Asset;
 use crate::cli::client::CanApi;
 use crate::cli::context::Context;
-use crate::cli::each::each;
 use crate::cli::exit::Misused;
 use crate::cli::printer::Printer;
 use crate::cli::printer::Progress;

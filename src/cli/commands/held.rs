@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::explain;
 use crate::asset::AssetId;
+use crate::cli::batch::each;
 use crate::cli::client::HostApi;
 use crate::cli::context::Context;
-use crate::cli::each::each;
 use crate::cli::format;
 use crate::cli::printer::Align;
 use crate::cli::printer::Unit;

@@ -6,8 +6,8 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::asset::AssetId;
+use crate::cli::batch::each;
 use crate::cli::context::Context;
-use crate::cli::each::each;
 use crate::cli::exit::Misused;
 use crate::cli::format;
 

@@ -5,8 +5,8 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::asset::AssetId;
+use crate::cli::batch::each;
 use crate::cli::context::Context;
-use crate::cli::each::each;
 
 /// Bring assets back from the trash, on every machine
 #[derive(Debug, clap::Args)]

@@ -5,8 +5,8 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::asset::AssetId;
+use crate::cli::batch::each;
 use crate::cli::context::Context;
-use crate::cli::each::each;
 
 /// Move assets to the trash, on every machine; `restore` brings them back
 #[derive(Debug, clap::Args)]

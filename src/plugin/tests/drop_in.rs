@@ -294,6 +294,76 @@ async fn one_that_is_switched_on_again_and_does_not_come_up_counts_as_failing() 
     }
 }
 
+/// Nor because its file is away, or cannot be looked at, when it is switched on again.
+#[tokio::test]
+async fn one_that_is_switched_on_again_while_its_file_is_away_is_missed() {
+    for (named, dangling) in [(true, false), (true, true), (false, true)] {
+        let mut place = Place::new();
+        place.drop_in("one.wasm", &push(DROP));
+        let host = place.start().await;
+        place.drop_in("one.yaml", b"off");
+        host.until("it is off", |host| !host.status("one").unwrap().enabled).await;
+        host.stop().await;
+        fs::remove_file(place.file("one.wasm")).unwrap();
+        place.drop_in("one.yaml", b"");
+        if dangling {
+            std::os::unix::fs::symlink(place.file("nowhere"), place.file("one.wasm")).unwrap();
+        }
+        if named {
+            place.named.insert("one".to_owned());
+        }
+        let host = place.start().await;
+        assert_eq!(host.status("one").unwrap().state(), PluginState::Failing, "named {named}, link {dangling}");
+        host.stop().await;
+    }
+    // With nothing left of it and nothing that names it, nothing is missed.
+    let place = Place::new();
+    place.drop_in("one.wasm", &push(DROP));
+    let host = place.start().await;
+    place.drop_in("one.yaml", b"off");
+    host.until("it is off", |host| !host.status("one").unwrap().enabled).await;
+    host.stop().await;
+    for file in ["one.wasm", "one.yaml"] {
+        fs::remove_file(place.file(file)).unwrap();
+    }
+    let host = place.start().await;
+    assert!(host.plugins.status().is_empty(), "{:#?}", host.plugins.status());
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_is_named_and_off_stays_off_while_its_sidecar_is_broken() {
+    let mut place = Place::new();
+    place.named.insert("one".to_owned());
+    place.drop_in("one.wasm", &push(DROP));
+    place.drop_in("one.yaml", b"off");
+    let host = place.start().await;
+    assert_eq!(host.status("one").unwrap().state(), PluginState::Disabled);
+    place.drop_in("one.yaml", b"offf");
+    host.until("the trouble is told", |host| host.status("one").unwrap().trouble.is_some()).await;
+    assert_eq!(host.status("one").unwrap().state(), PluginState::Disabled);
+    place.drop_in("one.yaml", b"");
+    host.until("it is loaded", |host| host.status("one").unwrap().loaded).await;
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_was_away_for_a_moment_when_it_was_to_be_loaded_again_is_back() {
+    let place = Place::new();
+    place.drop_in("one.wasm", &push(DROP));
+    let host = place.start().await;
+    for _ in 0..3 {
+        fs::rename(place.file("one.wasm"), place.file("away")).unwrap();
+        // At whatever moment the folder is looked at.
+        let _ = host.plugins.reload("one").await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let _ = host.plugins.reload("one").await;
+        fs::rename(place.file("away"), place.file("one.wasm")).unwrap();
+        host.until("it is back", |host| host.status("one").is_some_and(|status| status.loaded)).await;
+    }
+    host.stop().await;
+}
+
 #[tokio::test]
 async fn nothing_is_missed_of_one_that_never_was_there() {
     let mut place = Place::new();

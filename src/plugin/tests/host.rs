@@ -83,7 +83,7 @@ impl Place {
                 let set = settings.lock().get(name).cloned().unwrap_or_default();
                 match sidecar.map(|sidecar| sidecar.text) {
                     None | Some("") => Ok(set),
-                    Some("off") => Ok(Settings { enabled: false, ..set }),
+                    Some("off" | "enabled: false") => Ok(Settings { enabled: false, ..set }),
                     Some(text) => Err(format!("the sidecar says {text}")),
                 }
             }),

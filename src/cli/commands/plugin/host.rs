@@ -5,8 +5,8 @@ use anyhow::bail;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::cli::batch::each;
 use crate::cli::context::Context;
-use crate::cli::each::each;
 use crate::cli::exit::Misused;
 use crate::cli::format;
 use crate::cli::printer::Align;

@@ -1,12 +1,13 @@
-//! Doing one thing after the other.
+//! Several things of one command, one after the other.
 
 use anyhow::bail;
 
 use super::client::is_away;
 use super::printer::Printer;
+use super::printer::is_closed_pipe;
 
 /// Does something with each of several things, which errors are to name. One of several that fails is told and stops no
-/// other, unless the host is gone.
+/// other, unless the host is gone, or who reads the output.
 ///
 /// # Errors
 /// That of the only one, or how many of them failed.
@@ -18,7 +19,7 @@ pub(super) async fn each<T>(
     let mut failed = 0;
     for thing in things {
         match act(thing).await {
-            Err(error) if things.len() > 1 && !is_away(&error) => {
+            Err(error) if things.len() > 1 && !is_away(&error) && !error.chain().any(is_closed_pipe) => {
                 printer.error(&error);
                 failed += 1;
             }
