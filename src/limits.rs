@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+mod client;
 mod discovery;
 mod http;
 mod judging;
@@ -13,6 +14,7 @@ pub mod membership;
 pub mod plugin;
 mod reconcile;
 
+pub use client::*;
 pub use discovery::*;
 pub use http::*;
 pub use judging::*;
@@ -235,6 +237,10 @@ pub const PATH_IDLE_TIME: Duration = Duration::from_secs(5);
 /// How often a silent connection is kept alive.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
+/// How often in a row it is seen, at every [`KEEP_ALIVE`], that nothing has come on a connection before it counts as dead
+/// whatever QUIC says: one whose host has moved may send on by a path that is no more, and never notice.
+pub const SILENT_LOOKS: u32 = 5;
+
 /// Bytes a stranger may send before the proof. QUIC's own windows are opened only afterwards.
 pub const STRANGER_BYTES: u32 = 64 * 1024;
 
@@ -350,24 +356,6 @@ pub const CONFIG_BYTES: u64 = 256 * 1024;
 /// Longest name of a device in bytes of UTF-8. A longer one is refused; a longer host name is cut.
 pub const DEVICE_NAME_BYTES: usize = 64;
 
-/// Time the command line waits for a connection to a host. Later it gives up and names the address.
-pub const CLIENT_CONNECT: Duration = Duration::from_secs(5);
-
-/// Time the command line waits for the next bytes of an answer, and for a body that it sends to go on.
-pub const CLIENT_SILENCE: Duration = Duration::from_mins(2);
-
-/// Largest JSON answer the command line reads, in bytes: a page of [`PAGE_BYTES`] fits. A larger one is an error.
-pub const CLIENT_ANSWER_BYTES: usize = 64 * 1024 * 1024;
-
-/// Assets the command line asks for in one page.
-pub const CLIENT_PAGE_ROWS: usize = 100;
-
-/// Longest line of a stream of JSON lines the command line reads, in bytes. A longer one is an error.
-pub const CLIENT_LINE_BYTES: usize = 64 * 1024;
-
-/// Longest file with the token of the host API, in bytes; the token has 64 and a line end. The rest is not read.
-pub const TOKEN_BYTES: u64 = 128;
-
 // ── engine ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// News that wait for the hub. A full queue makes those who bring it wait.
@@ -381,6 +369,12 @@ pub const FETCHED_TOGETHER: usize = 16;
 
 /// Orders that wait for the actor of the peers. A full queue makes those who give them wait.
 pub const PEER_ORDERS_QUEUED: usize = 256;
+
+/// Longest time for which a device is paused that has an end: ten years.
+pub const PAUSE_MOST_SECS: u64 = 10 * 365 * 24 * 3600;
+
+/// How long peers are asked whether they have an asset that is explained.
+pub const EXPLAIN_ASKED_FOR: Duration = Duration::from_secs(2);
 
 /// Notes about what one peer has that are not written yet, beyond which its offers are not answered and none are made to
 /// it: what is open by then comes on top.

@@ -17,9 +17,15 @@ pub(super) async fn each<T>(
     mut act: impl AsyncFnMut(&T) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut failed = 0;
-    for thing in things {
+    for (done, thing) in things.iter().enumerate() {
         match act(thing).await {
-            Err(error) if things.len() > 1 && !is_away(&error) && !error.chain().any(is_closed_pipe) => {
+            // Of the one under way nobody knows.
+            Err(error) if things.len() > 1 && is_away(&error) => {
+                let context =
+                    format!("{} of {} are done, and nothing was tried behind this", done - failed, things.len());
+                return Err(error.context(context));
+            }
+            Err(error) if things.len() > 1 && !error.chain().any(is_closed_pipe) => {
                 printer.error(&error);
                 failed += 1;
             }

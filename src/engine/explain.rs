@@ -1,7 +1,13 @@
 //! Everything that happened to one asset on this host, for people.
 
+use std::collections::HashMap;
+
+use futures_util::future::join_all;
+
+use super::purge;
 use super::shared::Engine;
 use crate::asset::AssetId;
+use crate::asset::AssetKey;
 use crate::asset::Digest;
 use crate::asset::HostId;
 use crate::asset::LocalDocument;
@@ -10,6 +16,7 @@ use crate::asset::Value;
 use crate::hook::Point;
 use crate::hook::Standing;
 use crate::hook::Verdict;
+use crate::limits;
 use crate::state::Decided;
 use crate::state::Kept;
 use crate::state::Refusal;
@@ -109,7 +116,7 @@ pub struct ExplainedPeer {
     pub name: String,
     /// Whether it is connected.
     pub connected: bool,
-    /// The version it is known to have; `None` when nothing is known, or it turned the asset down.
+    /// The version it is known to have; `None` when nothing is known, it turned the asset down, or does not give it.
     pub version: Option<Digest>,
     /// How it turned the asset down, if that is what it answered last.
     pub refusal: Option<Refusal>,
@@ -149,18 +156,23 @@ impl Engine {
         let timestamp = record.as_ref().map(|record| record.key.timestamp);
         let passed = timestamp.and_then(|timestamp| shared.replica().passes(timestamp, &asset));
         let version = record.as_ref().map(|record| record.document.shared().digest());
+        let mut asked = match &record {
+            Some(record) => self.ask_who_has(&record.key).await,
+            None => HashMap::new(),
+        };
         let mut peers = Vec::new();
         for peer in shared.state.peers().await? {
             let in_sync = shared.replica().peer(&peer.id).is_some_and(|peer| peer.in_sync);
             let has = known.iter().find(|known| known.peer == peer.id).map(|known| known.document.digest());
-            let refusal = shared.state.refusal(peer.id, asset).await?;
+            let gives = asked.remove(&peer.id);
+            let refusal = shared.state.refusal(peer.id, asset).await?.filter(|_| gives != Some(true));
             // Where nothing of its own is known and the sets are equal, it has what is passed on to it.
             let passed = version.filter(|_| in_sync && passed.is_some() && shared.flow(peer.id).send);
             peers.push(ExplainedPeer {
                 id: peer.id,
                 name: peer.name,
                 connected: shared.connected.contains_key(&peer.id),
-                version: has.or(passed).filter(|_| refusal.is_none()),
+                version: has.or(passed).filter(|_| refusal.is_none() && gives != Some(false)),
                 refusal,
             });
         }
@@ -181,6 +193,17 @@ impl Engine {
             version: record.document.shared().digest(),
         });
         Ok(Explanation { asset, stored, passes: passed.is_some(), verdicts, decisions, peers })
+    }
+
+    /// Asks connected peers that give what they have whether they have a content; those that do not say it are left out.
+    async fn ask_who_has(&self, key: &AssetKey) -> HashMap<HostId, bool> {
+        let lines: Vec<_> = self.shared.connected.iter().map(|entry| (*entry.key(), entry.line.clone())).collect();
+        let asking =
+            lines.into_iter().filter(|(peer, _)| self.shared.flow(*peer).take).map(|(peer, line)| async move {
+                let answer = tokio::time::timeout(limits::EXPLAIN_ASKED_FOR, purge::has(&line, key)).await;
+                Some((peer, answer.ok()?.ok()?))
+            });
+        join_all(asking).await.into_iter().flatten().collect()
     }
 
     fn verdicted(&self, kept: Kept) -> Verdicted {

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::greet::SILENT;
 use super::hub::Told;
 use super::shared::Shared;
 use super::shared::Traffic;
@@ -161,6 +162,12 @@ async fn open(from: &Remote) -> Option<Lanes> {
             return None;
         }
     };
+    let (watched, token) = (line.clone(), ends.clone());
+    group.spawn("watch", async move {
+        if token.run_until_cancelled(watched.falls_silent()).await.is_some() {
+            watched.close(SILENT);
+        }
+    });
     let start = |(writer, reader): (WantWriter, WantReader)| {
         let (jobs, queue) = mpsc::channel(limits::WANTS_OPEN);
         let traffic = shared.traffic(address.host);

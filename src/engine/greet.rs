@@ -23,6 +23,9 @@ use crate::telemetry::causes;
 /// Why a connection ends that has no direct path where nothing may travel over a relay.
 pub(super) const RELAYED: &str = "there is no direct path, and nothing may travel over a relay";
 
+/// Why a connection ends on which nothing comes any more.
+pub(super) const SILENT: &str = "nothing comes from it any more";
+
 /// Returns where a peer says that it can be reached, as far as that makes sense and fits a ticket.
 pub(super) fn ticket(peer: HostId, greeting: &Greeting) -> Ticket {
     let mut addresses: Vec<SocketAddr> = greeting.addresses.iter().filter_map(|text| text.parse().ok()).collect();

@@ -31,6 +31,7 @@ use super::fetch;
 use super::fetch::Jobs;
 use super::greet;
 use super::greet::RELAYED;
+use super::greet::SILENT;
 use super::hub;
 use super::hub::Told;
 use super::links::Links;
@@ -349,16 +350,31 @@ impl Peers {
         let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
         let from = fetch::Remote { shared, group, address: ticket, control: line.clone(), number, ends: ends.clone() };
         self.spawn_bulk(from, queue);
-        if relay_policy == RelayPolicy::Never {
-            let (shared, token) = (Arc::clone(&self.shared), ends.clone());
-            self.group.spawn("path", async move {
-                if token.run_until_cancelled(greet::stays_relayed(&line)).await.is_some() {
-                    let _ = shared.peers.send(PeerOrder::Ended(peer, number, RELAYED.to_owned())).await;
-                }
-            });
-        }
+        self.spawn_watch(peer, number, &ends, line, relay_policy);
         tracing::info!(peer = %peer.fmt_short(), name = greet::shown(&greeting.name), dialled, "connected");
         self.shared.announce(Event::PeerConnected { peer });
+    }
+
+    /// Ends a connection on which nothing comes any more, or over whose path nothing may travel.
+    fn spawn_watch(&self, peer: HostId, number: u64, ends: &CancellationToken, line: Line, relay_policy: RelayPolicy) {
+        let (shared, token) = (Arc::clone(&self.shared), ends.clone());
+        self.group.spawn("watch", async move {
+            let relayed = async {
+                match relay_policy {
+                    RelayPolicy::Never => greet::stays_relayed(&line).await,
+                    _ => std::future::pending().await,
+                }
+            };
+            let watching = async {
+                tokio::select! {
+                    () = relayed => RELAYED,
+                    () = line.falls_silent() => SILENT,
+                }
+            };
+            if let Some(why) = token.run_until_cancelled(watching).await {
+                let _ = shared.peers.send(PeerOrder::Ended(peer, number, why.to_owned())).await;
+            }
+        });
     }
 
     fn spawn_pumps(

@@ -268,7 +268,7 @@ impl Engine {
 
 /// Asks a peer for the end of a content, behind its last byte: it answers as it would to whoever fetches it, and nothing
 /// travels.
-async fn has(line: &Line, key: &AssetKey) -> Result<bool, FrameError> {
+pub(super) async fn has(line: &Line, key: &AssetKey) -> Result<bool, FrameError> {
     let (mut wants, mut replies) = line.open_lane().await?;
     wants.want(&key.id, key.size).await?;
     wants.flush().await?;

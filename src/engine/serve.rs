@@ -3,6 +3,7 @@
 //! An id is served only if it is in the set towards that peer, passed on, and its content is here; whatever else is
 //! asked for is "not here", the same as an unknown id.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -74,12 +75,14 @@ async fn serve(shared: &Arc<Shared>, peer: HostId, line: &Line, lane: ServedLane
                 return Ok(());
             }
             Some((_, Some(content))) => {
-                let (id, size) = (content.key.id, content.key.size);
+                let (id, size, offset) = (content.key.id, content.key.size, content.offset);
                 // The path may change while it is sent.
                 let may_travel = || shared.may_travel(peer, line, size);
                 match send(shared, peer, &traffic, &mut records, content, may_travel).await? {
                     // It may have turned it down before, and says nothing when it changes its mind.
-                    Sent::Whole => shared.note_refusal(peer, id, None),
+                    Sent::Whole if offset < size || size == 0 => shared.note_refusal(peer, id, None),
+                    // It only asked whether it is here.
+                    Sent::Whole => {}
                     Sent::BrokenOff => {}
                     Sent::Barred => {
                         line.close(RELAYED_NOW);
@@ -96,12 +99,19 @@ async fn open(shared: &Shared, peer: HostId, wanted: Vec<(AssetId, u64)>) -> Vec
     if !shared.flow(peer).send {
         return wanted.into_iter().map(|(id, _)| (id, None)).collect();
     }
+    // A purge may begin and end while contents are opened, and what it has removed can still be read then.
+    let purges = shared.purges.count();
+    let being_purged: Vec<bool> = wanted.iter().map(|(id, _)| shared.purges.is_about(id)).collect();
     let opened = shared.store.open_all(&wanted).await.unwrap_or_else(|error| {
         tracing::warn!(error = %causes(&error), "contents cannot be served");
         Vec::new()
     });
+    // In this order: one that has ended by now is counted.
+    let being_purged: Vec<bool> =
+        wanted.iter().zip(being_purged).map(|((id, _), before)| before || shared.purges.is_about(id)).collect();
+    let still_here = if shared.purges.count() == purges { None } else { Some(here(shared, &wanted).await) };
     let opened = opened.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-    let served = wanted.into_iter().zip(opened).map(|((id, _), opened)| {
+    let served = wanted.into_iter().zip(being_purged).zip(opened).map(|(((id, _), being_purged), opened)| {
         let content = match opened {
             Some(Err(error)) => {
                 tracing::warn!(asset = %id.fmt_short(), error = %causes(&error), "content cannot be served");
@@ -111,9 +121,20 @@ async fn open(shared: &Shared, peer: HostId, wanted: Vec<(AssetId, u64)>) -> Vec
             None => None,
         };
         let passes = |content: &Content| shared.replica().passes(content.key.timestamp, &id).is_some();
-        (id, content.filter(|content| passes(content) && !shared.purges.is_about(&id)))
+        let is_purged = || {
+            let is_gone = still_here.as_ref().is_some_and(|here| !here.contains(&id));
+            being_purged || is_gone
+        };
+        (id, content.filter(|content| passes(content) && !is_purged()))
     });
     served.collect()
+}
+
+/// Returns which contents are here now.
+async fn here(shared: &Shared, wanted: &[(AssetId, u64)]) -> HashSet<AssetId> {
+    let ids: Vec<AssetId> = wanted.iter().map(|(id, _)| *id).collect();
+    let records = shared.store.records(&ids).await.unwrap_or_default();
+    records.iter().filter(|record| record.presence.is_here()).map(|record| record.key.id).collect()
 }
 
 /// How far a content was sent.

@@ -232,6 +232,19 @@ impl Line {
         (stats.udp_rx.bytes, stats.udp_tx.bytes)
     }
 
+    /// Waits until nothing has come on the connection for so long that it must be dead: what is alive has its keep-alives
+    /// answered.
+    pub async fn falls_silent(&self) {
+        let (mut before, mut silent) = (self.bytes().0, 0);
+        // Looks are counted, and not the time: of that there may be much between two of them on a machine that slept.
+        while silent < limits::SILENT_LOOKS {
+            tokio::time::sleep(limits::KEEP_ALIVE).await;
+            let now = self.bytes().0;
+            silent = if now == before { silent + 1 } else { 0 };
+            before = now;
+        }
+    }
+
     /// Closes the connection with a reason for the other side.
     pub fn close(&self, reason: &str) {
         let reason = reason.as_bytes();

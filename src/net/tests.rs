@@ -345,6 +345,20 @@ async fn whoever_is_not_accepted_waits_and_only_greets() {
     assert_eq!(host.refused.recv().await.unwrap(), other.id());
 }
 
+/// What nobody says anything on is alive as long as keep-alives are answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_falls_silent_when_nothing_comes_and_not_when_nothing_is_said() {
+    let mut host = accepting(1).await;
+    let member = bind(2, 1).await;
+    let link = member.dial(&host.net.ticket(), Purpose::Control).await.unwrap();
+    let (_, other) = accepted(&mut host).await;
+    let (line, looks) = (link.line(), limits::KEEP_ALIVE * (limits::SILENT_LOOKS + 1));
+    assert!(tokio::time::timeout(looks, line.falls_silent()).await.is_err());
+    other.line().close("gone");
+    tokio::time::timeout(2 * looks, line.falls_silent()).await.unwrap();
+    host.group.shut_down().await;
+}
+
 /// Returns the first packets of so many connections that a client begins and never goes on with, as one who listens on
 /// the way could repeat them.
 async fn first_packets(count: usize) -> Vec<Vec<u8>> {

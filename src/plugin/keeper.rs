@@ -176,13 +176,16 @@ impl Keeper {
         }
         self.plugins.0.unnamed.lock().clone_from(self.folder.unnamed());
         for (name, why) in news.unseen {
-            let mut troubles = self.plugins.0.troubles.lock();
-            match why {
-                Some(why) => {
-                    tracing::warn!(plugin = %name, %why, "plugin stays as it is");
-                    troubles.insert(name, why);
-                }
-                None => drop(troubles.remove(&name)),
+            if let Some(why) = why {
+                tracing::warn!(plugin = %name, %why, "plugin stays as it is");
+                self.plugins.0.troubles.lock().insert(name, why);
+                continue;
+            }
+            self.plugins.0.troubles.lock().remove(&name);
+            let is_missed = self.plugins.line().get(&name).is_some_and(|member| member.plugin.is_err());
+            if is_missed && !self.folder.has(&name) {
+                // It could not be looked at, and now it is not there.
+                self.miss(&name, &self.absence(&name)).await;
             }
         }
         for name in news.changed {

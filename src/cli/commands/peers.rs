@@ -188,7 +188,7 @@ impl Args {
             }
             Action::Rename { peer, name } => act(context, &api, &peer, "rename", &json!({ "name": name })).await,
             Action::Pause { peer, time } => {
-                let secs = time.map(|time| time.as_secs().max(1));
+                let secs = time.map(|time| time.as_secs());
                 act(context, &api, &peer, "pause", &json!({ "secs": secs })).await
             }
             Action::Resume { peer } => act(context, &api, &peer, "resume", &json!({})).await,

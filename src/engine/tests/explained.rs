@@ -219,6 +219,9 @@ async fn what_a_peer_turned_down_is_told_until_it_takes_it() {
     hooks.replace("easy", |_| Verdict::Pass);
     b.has(&id).await;
     is("it is forgotten", |peer| peer.refusal.is_none() && peer.version.is_some()).await;
+    // Nor does it have what it has purged, although its set says so.
+    b.engine.purge(id, false).await.unwrap();
+    is("it is purged there", |peer| peer.version.is_none()).await;
     for host in [a, b] {
         host.stop().await;
     }

@@ -92,7 +92,7 @@ struct Peer {
     id: String,
     name: String,
     connected: bool,
-    /// Digest of the metadata it is known to have; null when nothing is known, or it turned the asset down.
+    /// Digest of the metadata it is known to have; null when nothing is known, it turned the asset down, or does not give it.
     version: Option<String>,
     /// Whether that is what is shared here.
     same: bool,

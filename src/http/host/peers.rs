@@ -113,6 +113,8 @@ pub(super) struct Braked {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rename {
+    // It has to be said, also that there is none.
+    #[serde(deserialize_with = "Option::deserialize")]
     name: Option<String>,
 }
 
@@ -194,6 +196,10 @@ pub(super) async fn rename(State(api): State<Api>, NamePath(peer): NamePath, bod
 
 pub(super) async fn pause(State(api): State<Api>, NamePath(peer): NamePath, body: Body) -> Result<Response, Failure> {
     let (id, Pause { secs }) = (named(&api, &peer)?, read(body).await?);
+    if secs.is_some_and(|secs| !(1..=limits::PAUSE_MOST_SECS).contains(&secs)) {
+        let most = limits::PAUSE_MOST_SECS;
+        return Err(Failure::bad_request(format!("a pause has 1 to {most} seconds, or no end: until it is resumed")));
+    }
     api.node.pause_peer(id, secs.map(Duration::from_secs)).await.map_err(device_failure)?;
     Ok(done(id, "paused"))
 }

@@ -90,9 +90,13 @@ pub(super) async fn background(inner: Arc<Inner>, interval: Duration, bytes_per_
             }
             walk(&inner, &mut after, bytes_per_sec).await
         };
-        if let Err(error) = walked.await {
-            tracing::warn!(%error, "the background verification stopped and is tried again later");
-            tokio::time::sleep(limits::WRITE_BACK_PAUSE.1).await;
+        match walked.await {
+            Ok(()) => {}
+            Err(ReadError::Closed) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the background verification stopped and is tried again later");
+                tokio::time::sleep(limits::WRITE_BACK_PAUSE.1).await;
+            }
         }
     }
 }

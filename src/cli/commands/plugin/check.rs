@@ -8,7 +8,10 @@ use super::Component;
 use crate::cli::context::Context;
 use crate::hook::Point;
 use crate::plugin;
+use crate::plugin::Inspection;
+use crate::plugin::LoadError;
 use crate::plugin::Plugin;
+use crate::plugin::Settings;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -19,24 +22,16 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn execute(self, context: &Context) -> anyhow::Result<()> {
         let (printer, file) = (context.printer(), &self.component.file);
-        let settings = self.component.settings(context)?;
-        let (grants, enabled) = (settings.grants.clone(), settings.enabled);
-        let loaded = Plugin::load(file, &self.component.name(), settings, None).await;
-        let inspection = match &loaded {
-            Ok(plugin) => plugin.inspection().clone(),
+        let (settings, loaded, inspection) = match self.look(context).await {
+            Ok(looked) => looked,
             Err(error) => {
-                let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-                match plugin::inspect(&bytes) {
-                    Ok(inspection) => inspection,
-                    Err(why) => {
-                        if printer.is_json() {
-                            printer.json(&json!({ "loads": false, "trouble": error.to_string() }))?;
-                        }
-                        bail!("{} is no plugin: {why}", file.display());
-                    }
+                if printer.is_json() {
+                    printer.json(&json!({ "loads": false, "trouble": format!("{error:#}") }))?;
                 }
+                return Err(error);
             }
         };
+        let Settings { grants, enabled, .. } = settings;
         let names = |points: &[Point]| points.iter().map(|point| name(*point)).collect::<Vec<_>>();
         let missing: Vec<&str> =
             inspection.wants.iter().filter(|grant| !grants.contains(grant)).map(|grant| grant.name()).collect();
@@ -93,6 +88,22 @@ impl Args {
                 Ok(())
             }
         }
+    }
+}
+
+impl Args {
+    /// Loads the component as a host would, and looks at it also where that does not work.
+    async fn look(&self, context: &Context) -> anyhow::Result<(Settings, Result<Plugin, LoadError>, Inspection)> {
+        let file = &self.component.file;
+        let settings = self.component.settings(context)?;
+        let loaded = Plugin::load(file, &self.component.name(), settings.clone(), None).await;
+        let inspection = if let Ok(plugin) = &loaded {
+            plugin.inspection().clone()
+        } else {
+            let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            plugin::inspect(&bytes).with_context(|| format!("{} is no plugin", file.display()))?
+        };
+        Ok((settings, loaded, inspection))
     }
 }
 

@@ -144,8 +144,8 @@ pub(super) async fn order(context: &Context, names: &[String], order: Order) -> 
             let names = "letters, digits, dots, dashes and underscores, without `.wasm`";
             return Err(Misused(format!("no plugin is called {name:?}: a name has {names}")).into());
         }
-        let plugin: Value =
-            api.post(&format!("/plugins/{name}/{}", order.path())).await.with_context(|| name.clone())?;
+        let answer = api.post(&format!("/plugins/{name}/{}", order.path())).await;
+        let plugin: Value = answer.with_context(|| format!("{name} was not {}", order.done()))?;
         if printer.is_json() {
             printer.json(&plugin)?;
         }

@@ -74,6 +74,11 @@ impl Args {
                     counted.refused += 1;
                     continue;
                 }
+                (Err(error), None) if self.golden && line.configuration.is_some() => {
+                    refused(printer, number + 1, &error, false, &format!("{}: WRONG refused: {error}", place()))?;
+                    counted.wrong += 1;
+                    continue;
+                }
                 (Err(error), None) => bail!("this host would not load {}: {error}", self.component.file.display()),
                 (outcome, Some(wanted)) => {
                     let error = outcome.err().unwrap_or_else(|| "it is taken".to_owned());
