@@ -774,6 +774,13 @@ class CanSyncPlugins(CanSync):
         return super().check(side, want)
 
 
+class CanSyncAsked(CanSyncPlugins):
+    """opts: those of can-sync"""
+    name = "can-sync-asked"
+    note = CanSync.note + "; three plugins on each host that change nothing, compiled before: what asking alone costs"
+    CHAIN = ("keep-private", "normalise", "redact")
+
+
 class Rsync(Peer):
     name, note = "rsync", "rsync -a over a loopback daemon, no encryption"
     install = "apt-get install rsync"
@@ -1046,7 +1053,7 @@ class Syncthing(Peer):
     def version(cls, args): return ver(["syncthing", "--version"], r"v(\S+)")
 
 
-PEERS = {c.name: c for c in (CanSync, CanSyncPlugins, Rsync, RsyncFsync, Syncthing, Sendme, Iroh)}
+PEERS = {c.name: c for c in (CanSync, CanSyncPlugins, CanSyncAsked, Rsync, RsyncFsync, Syncthing, Sendme, Iroh)}
 # Those that take long to build are left out where they are missing.
 SPARED = ("sendme", "iroh")
 # Who takes part in what when nobody is named. One fsync for each of 10,000 files takes rsync most of a minute.
