@@ -247,6 +247,7 @@ async fn a_host_whose_address_changes_goes_on_where_it_was() {
         began.elapsed().as_secs_f64()
     );
     equal(&hosts[0], &hosts[1], 1).await;
+    println!("MEASURED both say that they are equal after {:.1} s", began.elapsed().as_secs_f64());
     let came = hosts[1].status().await["peers"][0]["bytes_in"].as_u64().unwrap();
     assert!((20_000_000..30_000_000).contains(&came), "{came} bytes came for 20,000,000: it began anew");
 }
